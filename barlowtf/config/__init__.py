@@ -1,0 +1,6 @@
+"""Recipes: the strict schema, and how a recipe is loaded, overridden and written. No TensorFlow here."""
+
+from barlowtf.config.load import dump_recipe, load_recipe, named_recipes, recipe_differences
+from barlowtf.config.schema import Recipe
+
+__all__ = ["Recipe", "dump_recipe", "load_recipe", "named_recipes", "recipe_differences"]

@@ -1,0 +1,154 @@
+"""Recipes from TOML files and `--set` overrides, and back to TOML."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from barlowtf.config.schema import Recipe
+from barlowtf.errors import ConfigError
+
+# TOML has no null: this string stands for it in a recipe.
+NONE = "none"
+
+
+def named_recipes() -> list[str]:
+    """Returns the names of the recipes that come with the package, sorted."""
+    files = resources.files("barlowtf_configs").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Returns the recipe of a packaged name or a TOML file, with `a.b=value` overrides applied.
+
+    Args:
+        name_or_file: A name from `named_recipes` or the path of a TOML file.
+        overrides: Strings `section.key=value`; the value is TOML (`0.3`, `true`, `[256, 256]`) or a bare string.
+
+    Raises:
+        ConfigError: No such recipe, not TOML, unknown key, wrong type or range.
+    """
+    text, origin = _read(name_or_file)
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{origin} is not valid TOML: {error}.") from error
+    for override in overrides:
+        _set(tables, override)
+    return _validate(tables, origin)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Returns the complete recipe as TOML; `load_recipe` reads it back equal."""
+    return tomli_w.dumps(_with_none(recipe.model_dump(mode="python")))
+
+
+def recipe_differences(first: Recipe, second: Recipe) -> list[str]:
+    """Returns one line `section.key: x -> y` for each setting in which two recipes differ."""
+    before, after = _flat(first.model_dump()), _flat(second.model_dump())
+    return [f"{key}: {before[key]} -> {after[key]}" for key in before if before[key] != after[key]]
+
+
+def _read(name_or_file: str | Path) -> tuple[str, str]:
+    path = Path(name_or_file)
+    if path.suffix == ".toml" or path.is_file():
+        try:
+            return path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"Cannot read recipe {path}: {error}.") from error
+    names = named_recipes()
+    if str(name_or_file) not in names:
+        raise ConfigError(
+            f"No recipe {str(name_or_file)!r}.{_nearest(str(name_or_file), names)} "
+            f"Expected one of {', '.join(names)}, or the path of a .toml file."
+        )
+    return resources.files("barlowtf_configs").joinpath(f"{name_or_file}.toml").read_text(), f"recipe {name_or_file}"
+
+
+def _set(tables: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"Cannot read --set {override!r}. Expected section.key=value, e.g. optimizer.learning_rate=0.3.")
+    *parents, last = key.strip().split(".")
+    table = tables
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"Cannot set {key.strip()!r}: {parent!r} is a value, not a section.")
+    table[last] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
+    try:
+        # Strict models take a list for a tuple and an int for a float only from JSON-like input; both are TOML's way.
+        return Recipe.model_validate(_fit(tables, Recipe))
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: " + "; ".join(_explain(dict(item)) for item in error.errors()) + ".") from error
+
+
+def _fit(value: Any, model: type[BaseModel]) -> Any:
+    """Returns TOML tables with lists as tuples and "none" as None where the model has a section or a value for them."""
+    if not isinstance(value, Mapping):
+        return value
+    fitted = {}
+    for key, item in value.items():
+        field = model.model_fields.get(key)
+        annotation = field.annotation if field else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            fitted[key] = _fit(item, annotation)
+        elif item == NONE:
+            fitted[key] = None
+        else:
+            fitted[key] = tuple(item) if isinstance(item, list) else item
+    return fitted
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
+    if error["type"] == "extra_forbidden":
+        known = list(_flat(Recipe().model_dump())) + list(Recipe.model_fields)
+        return f"unknown key {where!r}.{_nearest(where, known)}".rstrip(".")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{where}: {message}" if where else message
+    return f"{where}: {message[0].lower()}{message[1:]}, received {error['input']!r}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Returns " Did you mean 'x'?" for the closest known name, by whole name first, by last part next, or ""."""
+    known = list(known)
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if not matches:
+        by_last = {key.rpartition(".")[2]: key for key in known}
+        matches = [by_last[m] for m in difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1, cutoff=0.6)]
+    return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def _with_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_none(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_with_none(item) for item in value]
+    return NONE if value is None else value
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(cast(Mapping[str, Any], value), f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,167 @@
+"""The recipe: every setting of a pre-training run, its range, its default and the source of the default.
+
+A recipe is strict: an unknown key, a wrong type or a value out of range is an error, never a silent default.
+Defaults are those of the authors' code (facebookresearch/barlowtwins, main.py) unless a description says otherwise.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """One table of the recipe: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(Section):
+    """Where the images come from."""
+
+    source: str = Field("digits", description="digits | a folder | tfds:NAME | tfrecord:GLOB")
+    channels: Count = Field(3, description="channels per image; grayscale and RGB are converted to 1 or 3")
+    max_unreadable: int = Field(100, ge=0, description="unreadable images to skip before the run stops")
+
+
+class View(Section):
+    """Probabilities of one view's random operations."""
+
+    flip: Probability = 0.5
+    jitter: Probability = 0.8
+    grayscale: Probability = 0.2
+    blur: Probability = Field(1.0, description="view a: 1.0, view b: 0.1 in the authors' code")
+    solarize: Probability = Field(0.0, description="view a: 0.0, view b: 0.2 in the authors' code")
+
+
+class Augment(Section):
+    """Sizes and strengths shared by both views, and the two views' probabilities."""
+
+    size: Annotated[int, Field(ge=8)] = Field(224, description="height and width of a view, pixels")
+    area: tuple[Positive, Positive] = Field((0.08, 1.0), description="range of the crop's share of the image's area")
+    aspect: tuple[Positive, Positive] = Field((0.75, 4 / 3), description="range of the crop's width / height")
+    brightness: NonNegative = Field(0.4, description="factor is drawn from [max(0, 1 - b), 1 + b]")
+    contrast: NonNegative = 0.4
+    saturation: NonNegative = 0.2
+    hue: Annotated[float, Field(ge=0.0, le=0.5)] = Field(0.1, description="shift is drawn from [-h, h] turns")
+    blur_sigma: tuple[Positive, Positive] = Field((0.1, 2.0), description="range of sigma, pixels of the view")
+    solarize_threshold: Probability = Field(128 / 255, description="values at or above are inverted; images in [0, 1]")
+    mean: tuple[float, ...] = Field((0.485, 0.456, 0.406), description="per channel; one value serves all channels")
+    std: tuple[Positive, ...] = Field((0.229, 0.224, 0.225), description="per channel; one value serves all channels")
+    view_a: View = View()
+    view_b: View = View(blur=0.1, solarize=0.2)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in ("area", "aspect", "blur_sigma"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} is a range [low, high], received [{low}, {high}]")
+        if self.area[1] > 1.0:
+            raise ValueError(f"area is a share of the image, at most 1, received {list(self.area)}")
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean and std have one value a channel each, received {len(self.mean)} and {len(self.std)}")
+        return self
+
+
+class Model(Section):
+    """Encoder and projector."""
+
+    encoder: str = Field("resnet50", pattern=r"^resnet(18|34|50|101|152|200)(_w[0-9]+(p[0-9]+)?)?$")
+    stem: Literal["auto", "imagenet", "small"] = Field("auto", description="auto: small below 64 pixels")
+    projector: tuple[Count, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
+
+
+class Loss(Section):
+    """Barlow Twins loss."""
+
+    lambd: NonNegative = Field(0.0051, description="weight of the redundancy term; the paper says 0.005")
+    form: Literal["auto", "correlation", "gram"] = Field("auto", description="correlation: D x D; gram: N x N")
+
+
+class Optimizer(Section):
+    """Update rule. Rates are for a batch of 256 and grow with batch_size / 256."""
+
+    name: Literal["lars", "lamb", "adamw", "sgd"] = "lars"
+    learning_rate: Positive = Field(0.2, description="weights, per 256 images of batch")
+    bias_learning_rate: Positive | None = Field(
+        0.0048, description="biases and normalization parameters (LARS only), per 256 images; none: learning_rate"
+    )
+    weight_decay: NonNegative = Field(1e-6, description="the paper says 1.5e-6")
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="LARS and SGD")
+    eta: Positive = Field(0.001, description="LARS trust coefficient")
+    warmup_epochs: NonNegative = Field(10.0, description="linear from 0")
+    final_scale: NonNegative = Field(0.001, description="rate at the end, as a share of the base rate")
+    gradient_scale: Positive = Field(
+        1.0, description="factor on every gradient; 1/16 repeats the authors' averaging over 16 devices"
+    )
+
+    @model_validator(mode="after")
+    def _two_rates(self) -> Self:
+        if self.name != "lars" and self.bias_learning_rate is not None:
+            raise ValueError(
+                f'bias_learning_rate is a setting of "lars", received optimizer "{self.name}"; set it to "none"'
+            )
+        return self
+
+
+class Train(Section):
+    """Length, batch, precision and reproducibility."""
+
+    epochs: Count = 1000
+    batch_size: Annotated[int, Field(ge=2)] = Field(2048, description="global batch N, images per step")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    deterministic: bool = Field(False, description="deterministic kernels; on a GPU slower and without XLA")
+    xla: Literal["auto", "on", "off"] = Field("auto", description="compile the step; auto: on one GPU")
+
+
+class Checkpoint(Section):
+    """When training state is saved. A save falls on a step; the last one is always saved."""
+
+    every_steps: Count | None = Field(None, description="none: by time alone")
+    every_minutes: Positive | None = Field(10.0, description="none: by steps alone")
+    keep: Count = Field(3, description="how many of the last checkpoints stay")
+
+
+class Monitor(Section):
+    """What is measured while training."""
+
+    every_steps: Count = Field(20, description="loss terms, rates, norms, images/s")
+    collapse_every_epochs: Count | None = Field(1, description="effective rank, dead dimensions, picture of C")
+    knn_every_epochs: Count | None = Field(5, description="kNN accuracy where labels exist; also before and at the end")
+    knn_neighbors: Count = 20
+    knn_temperature: Positive = 0.07
+    knn_bank: Count = Field(20_000, description="at most so many labelled training images")
+    knn_queries: Count = Field(5_000, description="at most so many labelled test images")
+
+
+class Recipe(Section):
+    """Every setting of a pre-training run."""
+
+    data: Data = Data()
+    augment: Augment = Augment()
+    model: Model = Model()
+    loss: Loss = Loss()
+    optimizer: Optimizer = Optimizer()
+    train: Train = Train()
+    checkpoint: Checkpoint = Checkpoint()
+    monitor: Monitor = Monitor()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len(self.augment.mean) not in (1, self.data.channels):
+            raise ValueError(
+                f"augment.mean and augment.std need 1 or data.channels = {self.data.channels} values, "
+                f"received {len(self.augment.mean)}"
+            )
+        if self.optimizer.warmup_epochs >= self.train.epochs:
+            raise ValueError(
+                f"optimizer.warmup_epochs = {self.optimizer.warmup_epochs:g} must be below "
+                f"train.epochs = {self.train.epochs}"
+            )
+        return self

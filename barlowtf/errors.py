@@ -1,0 +1,43 @@
+"""The errors that barlowtf raises for its user's input and surroundings.
+
+::
+
+    BarlowTFError
+      ConfigError        a recipe or an option: unknown key, wrong type or range, two settings that contradict
+      DataError          images, labels, files of examples
+      CheckpointError    the run folder and what is saved in it
+      ConversionError    weights of another library
+      ExportError        a served model or file
+      TrainingError      a run that cannot go on: a value that is not finite, a worker that died
+
+Each message says what is wrong, what was received, what was expected and what to do. The command line prints it as one
+line and exits with status 1. A wrong argument of a library function is a `ValueError`, as everywhere in Python.
+"""
+
+
+class BarlowTFError(Exception):
+    """Root of the errors that barlowtf raises on purpose."""
+
+
+class ConfigError(BarlowTFError):
+    """A recipe or option that cannot be used."""
+
+
+class DataError(BarlowTFError):
+    """Images, labels or example files that cannot be used."""
+
+
+class CheckpointError(BarlowTFError):
+    """A run folder or checkpoint that cannot be used."""
+
+
+class ConversionError(BarlowTFError):
+    """Weights of another library that do not fit."""
+
+
+class ExportError(BarlowTFError):
+    """An export that cannot be written or does not match its source."""
+
+
+class TrainingError(BarlowTFError):
+    """A training run that cannot go on."""

@@ -1,0 +1,1 @@
+"""The command line of barlowtf; installed as `barlowtf_cli`."""

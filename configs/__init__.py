@@ -1,0 +1,1 @@
+"""The recipes that come with barlowtf, as TOML files; installed as `barlowtf_configs`."""
