@@ -1,0 +1,1 @@
+"""Random crops on the host; flip, color, blur, solarize and normalization batched on the device."""

@@ -1,0 +1,105 @@
+"""Stateless random numbers: each is a pure function of (seed, epoch, example, stream, index).
+
+No generator, no state, no dependence on the batch: the step number alone says what comes next. The numbers come from
+Threefry-2x32 with 20 rounds in plain integer operations, so that CPU, GPU and XLA give the same bits.
+
+Source: J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Threefry, table 2 and section 4.2).
+"""
+
+import tensorflow as tf
+
+# One stream a consumer: draws of different streams of one example are independent.
+CROP_A, CROP_B, VIEW_A, VIEW_B = range(4)
+
+# Threefry-2x32: rotation of each round modulo 8, rounds between two key injections, and the key schedule's parity word.
+_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
+_ROUNDS = 20
+_ROUNDS_PER_INJECTION = 4
+_PARITY = 0x1BD11BDA
+
+
+def example_seeds(seed: int, epoch: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+    """Returns the seed of each example in an epoch.
+
+    Two examples of one epoch never share a seed: Threefry is a bijection of the id.
+
+    Args:
+        seed: Seed of the run, in [0, 2**32).
+        epoch: Epoch of each example, integer, scalar or [n]; its low 32 bits count.
+        ids: Number of each example in its data set, integer [n]; all 64 bits count.
+
+    Returns:
+        int32 [n, 2], for `uniforms`.
+
+    Raises:
+        ValueError: `seed` is out of range.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed does not fit. Received {seed}. Expected an integer in [0, 2**32).")
+    id_words = tf.bitcast(tf.cast(ids, tf.int64), tf.uint32)  # [n] -> [n, 2] = low, high word
+    epoch_word = tf.bitcast(tf.cast(epoch, tf.int64), tf.uint32)[..., 0]
+    first, second = threefry((tf.constant(seed, tf.uint32), epoch_word), (id_words[:, 0], id_words[:, 1]))
+    return tf.bitcast(tf.stack([first, second], axis=-1), tf.int32)
+
+
+def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
+    """Returns independent uniform numbers for each example.
+
+    Number i of an example does not depend on `count`, on the batch, nor on the other examples.
+
+    Args:
+        seeds: Seeds of the examples, int32 [n, 2], of `example_seeds`.
+        stream: Which of an example's independent sequences, in [0, 2**32): `CROP_A`, `CROP_B`, `VIEW_A`, `VIEW_B`.
+        count: How many numbers for each example, >= 1.
+
+    Returns:
+        float32 [n, count], multiples of 2**-24 in [0, 1).
+
+    Raises:
+        ValueError: `stream` or `count` is out of range.
+    """
+    if not 0 <= stream < 2**32:
+        raise ValueError(f"stream does not fit. Received {stream}. Expected an integer in [0, 2**32).")
+    if count < 1:
+        raise ValueError(f"count is too small. Received {count}. Expected at least 1.")
+    key = tf.bitcast(seeds, tf.uint32)[:, tf.newaxis, :]  # [n, 1, 2]
+    blocks = tf.constant(list(range((count + 1) // 2)), tf.uint32)
+    words = threefry((key[..., 0], key[..., 1]), (blocks, tf.constant(stream, tf.uint32)))
+    words = tf.stack(words, axis=-1)  # [n, blocks, 2]
+    words = tf.reshape(words, [-1, 2 * ((count + 1) // 2)])[:, :count]
+    # The upper 24 bits: float32 holds them exactly, so rounding never reaches 1.
+    mantissa = tf.bitcast(tf.bitwise.right_shift(words, tf.constant(8, tf.uint32)), tf.int32)
+    return tf.cast(mantissa, tf.float32) * 2.0**-24
+
+
+def threefry(key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the Threefry-2x32-20 block of each key and counter.
+
+    Args:
+        key: Two words, uint32, shapes that broadcast with the counter's.
+        counter: Two words, uint32.
+
+    Returns:
+        Two words, uint32, of the broadcast shape.
+
+    Source: Salmon et al., SC 2011; known answers: Random123's `kat_vectors`.
+    """
+    schedule = (key[0], key[1], tf.bitwise.bitwise_xor(tf.bitwise.bitwise_xor(key[0], key[1]), _word(_PARITY)))
+    first, second = counter[0] + schedule[0], counter[1] + schedule[1]
+    for step in range(_ROUNDS):
+        first += second
+        second = tf.bitwise.bitwise_xor(_rotate_left(second, _ROTATIONS[step % len(_ROTATIONS)]), first)
+        if (step + 1) % _ROUNDS_PER_INJECTION == 0:
+            injection = (step + 1) // _ROUNDS_PER_INJECTION
+            first += schedule[injection % 3]
+            second += schedule[(injection + 1) % 3] + _word(injection)
+    return first, second
+
+
+def _rotate_left(word: tf.Tensor, bits: int) -> tf.Tensor:
+    left = tf.bitwise.left_shift(word, _word(bits))
+    return tf.bitwise.bitwise_or(left, tf.bitwise.right_shift(word, _word(32 - bits)))
+
+
+def _word(value: int) -> tf.Tensor:
+    return tf.constant(value, tf.uint32)
