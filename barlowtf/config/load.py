@@ -73,7 +73,9 @@ def _read(name_or_file: str | Path) -> tuple[str, str]:
 def _set(tables: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"Cannot read --set {override!r}. Expected section.key=value, e.g. optimizer.learning_rate=0.3.")
+        raise ConfigError(
+            f"Cannot read --set {override!r}. Expected section.key=value, e.g. optimizer.learning_rate=0.3."
+        )
     *parents, last = key.strip().split(".")
     table = tables
     for parent in parents:

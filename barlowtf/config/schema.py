@@ -64,7 +64,9 @@ class Augment(Section):
         if self.area[1] > 1.0:
             raise ValueError(f"area is a share of the image, at most 1, received {list(self.area)}")
         if len(self.mean) != len(self.std):
-            raise ValueError(f"mean and std have one value a channel each, received {len(self.mean)} and {len(self.std)}")
+            raise ValueError(
+                f"mean and std have one value a channel each, received {len(self.mean)} and {len(self.std)}"
+            )
         return self
 
 

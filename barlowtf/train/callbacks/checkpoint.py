@@ -1,0 +1,47 @@
+"""Saves training state every so many steps or minutes, and at the end."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from barlowtf.train.checkpoint import save_state, training_state
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Saves after the steps that are due. Put it last, so that a step that stops the run is never saved."""
+
+    def __init__(self, folder: Path, *, every_steps: int | None, every_minutes: float | None, keep: int) -> None:
+        """Sets where and when.
+
+        Args:
+            folder: The run's `checkpoints` folder.
+            every_steps: Save when the number of finished steps is a multiple of it; None: by time alone.
+            every_minutes: Save when so many minutes have passed since the last save; None: by steps alone.
+            keep: How many of the last checkpoints stay.
+        """
+        super().__init__()
+        self.folder, self.every_steps, self.keep = folder, every_steps, keep
+        self.every_seconds = None if every_minutes is None else 60.0 * every_minutes
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Starts the clock."""
+        self._state = training_state(self.model)
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Saves where a save is due."""
+        step = int(logs["step"])
+        by_steps = self.every_steps is not None and step % self.every_steps == 0
+        by_time = self.every_seconds is not None and time.monotonic() - self._saved_at >= self.every_seconds
+        if by_steps or by_time:
+            self._save(step)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Saves the last step."""
+        self._save(int(logs["step"]))
+
+    def _save(self, step: int) -> None:
+        save_state(self.folder, self._state, step, keep=self.keep)
+        self._saved_at = time.monotonic()

@@ -1,0 +1,81 @@
+"""Watches for collapse: effective rank, dead dimensions, redundancy, and pictures of C and of the views."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from barlowtf.metrics import (
+    cross_correlation,
+    dead_dimensions,
+    downsample_correlation,
+    effective_rank,
+    mean_off_diagonal,
+)
+from barlowtf.models.features import extract_features
+
+# Enough for a picture on a screen, and for a grid that shows what the augmentations do.
+_PICTURE_CELLS = 256
+_GRID_COLUMNS = 8
+_CHUNK = 64
+
+
+class CollapseMonitor(keras.callbacks.Callback):
+    """Measures the embeddings of one fixed batch of views, in inference mode, and shows its views once."""
+
+    def __init__(
+        self,
+        view_a: np.ndarray,
+        view_b: np.ndarray,
+        *,
+        every_epochs: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> None:
+        """Sets the batch and the interval.
+
+        Args:
+            view_a: Normalized images, float32 [M, H, W, C].
+            view_b: The other views of the same images.
+            every_epochs: Measure after every so many epochs; also before the first step.
+            mean: Of the normalization, to show the views as they looked before it.
+            std: Of the normalization.
+        """
+        super().__init__()
+        self.view_a, self.view_b, self.every_epochs = view_a, view_b, every_epochs
+        self.mean, self.std = mean, std
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Measures and shows the views, unless the run resumes."""
+        if int(logs["step"]) == 0:
+            columns = slice(0, _GRID_COLUMNS)
+            logs["view_pairs"] = view_grid(self.view_a[columns], self.view_b[columns], mean=self.mean, std=self.std)
+            self._measure(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measures after the epochs that are due."""
+        if (epoch + 1) % self.every_epochs == 0:
+            self._measure(logs)
+
+    def _measure(self, logs: dict[str, Any]) -> None:
+        z_a, z_b = (extract_features(self.model, _chunks(view)) for view in (self.view_a, self.view_b))
+        logs["record"] = True
+        logs["effective_rank"] = float(effective_rank(z_a))
+        logs["dead_dimensions"] = int(dead_dimensions(z_a))
+        logs["mean_off_diagonal"] = float(mean_off_diagonal(z_a, z_b))
+        logs["cross_correlation"] = np.asarray(downsample_correlation(cross_correlation(z_a, z_b), _PICTURE_CELLS))
+
+
+def view_grid(view_a: np.ndarray, view_b: np.ndarray, *, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """Returns one picture, uint8 [2 H, M W, 1 or 3]: views a above, views b below, of M normalized images each.
+
+    Images of another number of channels are shown by their first one.
+    """
+    rows = [np.concatenate(list(view * np.asarray(std) + np.asarray(mean)), axis=1) for view in (view_a, view_b)]
+    picture = np.concatenate(rows, axis=0)
+    picture = picture if picture.shape[-1] in (1, 3) else picture[..., :1]
+    return np.uint8(np.round(255.0 * np.clip(picture, 0.0, 1.0)))
+
+
+def _chunks(images: np.ndarray) -> list[np.ndarray]:
+    return [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]

@@ -1,0 +1,56 @@
+"""Measures the encoder by k nearest neighbors while it trains."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from barlowtf.metrics import knn_accuracy
+from barlowtf.models.features import extract_features
+
+
+class KNNMonitor(keras.callbacks.Callback):
+    """Adds "knn_top1", the accuracy of a weighted vote of the nearest bank features, in [0, 1]."""
+
+    def __init__(
+        self,
+        bank: tuple[Iterable[Any], np.ndarray],
+        queries: tuple[Iterable[Any], np.ndarray],
+        *,
+        every_epochs: int,
+        total_epochs: int,
+        neighbors: int,
+        temperature: float,
+        class_count: int,
+    ) -> None:
+        """Sets what is compared and when.
+
+        Args:
+            bank: Batches of normalized images, iterable anew each time, and their labels int64 [M].
+            queries: The same for the images to classify.
+            every_epochs: Measure after every so many epochs; also before the first step and after the last.
+            total_epochs: Epochs of the run.
+            neighbors: k.
+            temperature: Of the votes' weights exp(similarity / temperature).
+            class_count: Number of classes.
+        """
+        super().__init__()
+        self.bank, self.queries = bank, queries
+        self.every_epochs, self.total_epochs = every_epochs, total_epochs
+        self.settings = {"neighbors": neighbors, "temperature": temperature, "class_count": class_count}
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Measures the random encoder, unless the run resumes."""
+        if int(logs["step"]) == 0:
+            self._measure(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measures after the epochs that are due."""
+        if (epoch + 1) % self.every_epochs == 0 or epoch + 1 == self.total_epochs:
+            self._measure(logs)
+
+    def _measure(self, logs: dict[str, Any]) -> None:
+        features = [extract_features(self.model.encoder, batches) for batches, _ in (self.bank, self.queries)]
+        logs["record"] = True
+        logs["knn_top1"] = knn_accuracy(features[0], self.bank[1], features[1], self.queries[1], **self.settings)

@@ -1,0 +1,145 @@
+"""Training state on disk: written aside, checked by its manifest, renamed into place.
+
+::
+
+    checkpoints/step-00000640/state.index, state.data-*    what tf.train.Checkpoint writes
+                              manifest.json                step, and size and SHA-256 of each file
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from barlowtf.errors import CheckpointError
+from barlowtf.runs import write_json
+
+_LOG = logging.getLogger("barlowtf")
+_PREFIX = "step-"
+_UNFINISHED = ".saving-"
+
+
+def training_state(model: keras.Model) -> tf.train.Checkpoint:
+    """Returns what is saved of a compiled model: weights, running statistics, optimizer slots and step count."""
+    return tf.train.Checkpoint(
+        weights={str(index): variable.value for index, variable in enumerate(model.variables)},
+        optimizer={str(index): variable.value for index, variable in enumerate(model.optimizer.variables)},
+    )
+
+
+def save_state(folder: Path, state: tf.train.Checkpoint, step: int, *, keep: int) -> Path:
+    """Saves a training state and deletes the oldest ones.
+
+    Args:
+        folder: The run's `checkpoints` folder; made when missing.
+        state: See `training_state`.
+        step: Finished steps, >= 0.
+        keep: How many of the last checkpoints stay, >= 1.
+
+    Returns:
+        The folder of this checkpoint. A checkpoint of the same step that is already there stays as it is.
+
+    Raises:
+        CheckpointError: It cannot be written, e.g. the disk is full. Earlier checkpoints stay.
+    """
+    target = folder / f"{_PREFIX}{step:08d}"
+    if target.exists():
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(leftover)
+        aside = folder / f"{_UNFINISHED}{target.name}"
+        aside.mkdir()
+        state.write(str(aside / "state"))
+        files = sorted(path for path in aside.iterdir())
+        write_json(aside / "manifest.json", {"step": step, "files": {path.name: _digest(path) for path in files}})
+        for path in [*files, aside]:
+            _flush(path)
+        os.replace(aside, target)
+        _flush(folder)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(folder / f"{_UNFINISHED}{target.name}", ignore_errors=True)
+        raise CheckpointError(
+            f"Cannot save the checkpoint of step {step} in {folder}: {_reason(error)}. "
+            "Earlier checkpoints are kept; make room and run the same command to resume."
+        ) from error
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def restore_state(folder: Path, state: tf.train.Checkpoint) -> int:
+    """Restores the newest checkpoint that is whole.
+
+    Returns:
+        Its step; 0, and nothing restored, when there is no checkpoint.
+
+    Raises:
+        CheckpointError: There are checkpoints and none is whole, or the whole one belongs to another model.
+    """
+    faults = []
+    for path in reversed(list_checkpoints(folder)):
+        fault = find_fault(path)
+        if fault is None:
+            try:
+                state.read(str(path / "state")).assert_consumed()
+            except (AssertionError, ValueError, tf.errors.OpError) as error:
+                raise CheckpointError(f"{path} holds the state of another model: {_reason(error)}") from error
+            return int(path.name.removeprefix(_PREFIX))
+        faults.append(f"{path.name} ({fault})")
+        _LOG.warning("Checkpoint %s is damaged: %s. Trying the one before.", path, fault)
+    if faults:
+        raise CheckpointError(
+            f"No usable checkpoint in {folder}: {', '.join(faults)}. "
+            "Restore one of them from a backup, or start again with another --run-dir."
+        )
+    return 0
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Returns the checkpoints of a run, oldest first."""
+    return sorted(folder.glob(f"{_PREFIX}*"))
+
+
+def find_fault(path: Path) -> str | None:
+    """Returns what is wrong with a checkpoint's files, None when they are as they were written."""
+    try:
+        recorded = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError) as error:
+        return f"manifest.json: {_reason(error)}"
+    for name, expected in recorded.items():
+        if not (path / name).is_file():
+            return f"{name} is missing"
+        found = _digest(path / name)
+        if found["bytes"] != expected["bytes"]:
+            return f"{name} has {found['bytes']} bytes, {expected['bytes']} were written"
+        if found["sha256"] != expected["sha256"]:
+            return f"{name} does not have the bytes that were written"
+    return None
+
+
+def _digest(path: Path) -> dict[str, int | str]:
+    with open(path, "rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file or folder is on the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: BaseException) -> str:
+    """Returns the first line of an error's own words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
