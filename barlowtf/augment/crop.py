@@ -1,0 +1,160 @@
+"""Random resized crops: draw the boxes, resize one image on the host, or a batch on the device.
+
+Resizing is cubic (a = -0.5) and antialiased: a kernel as wide as the larger of an input and an output pixel, cut at the
+box's border and renormalized there, as in Pillow.
+"""
+
+import tensorflow as tf
+
+from barlowtf.augment.planes import check_images
+
+_TRIES = 10
+# Numbers that `draw_boxes` takes from each example's stream: area and aspect of each try, then top and left.
+CROP_DRAWS = 2 * _TRIES + 2
+
+
+def draw_boxes(
+    uniforms: tf.Tensor,
+    height: int | tf.Tensor,
+    width: int | tf.Tensor,
+    area: tuple[float, float] = (0.08, 1.0),
+    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+) -> tf.Tensor:
+    """Returns the random box of each example: ten tries, then the central box of the nearest allowed aspect.
+
+    Args:
+        uniforms: Random numbers in [0, 1), float32 [n, CROP_DRAWS].
+        height: Height of the images, pixels, integer, scalar or [n].
+        width: Width of the images, pixels, integer, scalar or [n].
+        area: Range of the box's share of the image's area, drawn uniformly, in (0, 1].
+        aspect: Range of width / height, drawn uniformly on a logarithmic scale, > 0.
+
+    Returns:
+        int32 [n, 4] = top, left, height, width in pixels, inside the image.
+
+    Raises:
+        ValueError: `uniforms` has another number of columns, or a range is not in order.
+
+    Source: torchvision RandomResizedCrop.get_params.
+    """
+    uniforms = tf.convert_to_tensor(uniforms, tf.float32)
+    if uniforms.shape.rank != 2 or uniforms.shape[1] != CROP_DRAWS:
+        raise ValueError(f"uniforms do not fit. Received shape {uniforms.shape}. Expected [n, {CROP_DRAWS}].")
+    for name, (low, high) in (("area", area), ("aspect", aspect)):
+        if not 0 < low <= high:
+            raise ValueError(f"{name} is not a range. Received ({low}, {high}). Expected 0 < low <= high.")
+    image_height = _column(height)  # [1 or n, 1]
+    image_width = _column(width)
+
+    share = area[0] + (area[1] - area[0]) * uniforms[:, :_TRIES]
+    log_low, log_high = tf.math.log(tf.constant(aspect, tf.float32))
+    ratio = tf.exp(log_low + (log_high - log_low) * uniforms[:, _TRIES : 2 * _TRIES])
+    pixels = share * image_height * image_width
+    widths = tf.round(tf.sqrt(pixels * ratio))  # [n, tries]
+    heights = tf.round(tf.sqrt(pixels / ratio))
+    fits = (widths > 0) & (widths <= image_width) & (heights > 0) & (heights <= image_height)
+
+    # The first try that fits; where none does, the central box takes the place behind the last try.
+    central_height, central_width = _central_box(image_height, image_width, aspect)
+    count = tf.shape(uniforms)[0]
+    heights = tf.concat([heights, tf.broadcast_to(central_height, [count, 1])], axis=1)
+    widths = tf.concat([widths, tf.broadcast_to(central_width, [count, 1])], axis=1)
+    first = tf.argmax(tf.cast(tf.pad(fits, [[0, 0], [0, 1]], constant_values=True), tf.int32), axis=1)
+    box_height = tf.gather(heights, first, axis=1, batch_dims=1)
+    box_width = tf.gather(widths, first, axis=1, batch_dims=1)
+
+    slack_top, slack_left = image_height[:, 0] - box_height, image_width[:, 0] - box_width
+    accepted = first < _TRIES
+    top = tf.where(accepted, _integer_up_to(slack_top, uniforms[:, -2]), tf.floor(slack_top / 2))
+    left = tf.where(accepted, _integer_up_to(slack_left, uniforms[:, -1]), tf.floor(slack_left / 2))
+    return tf.cast(tf.stack([top, left, box_height, box_width], axis=1), tf.int32)
+
+
+def crop_and_resize(image: tf.Tensor, box: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Returns one box of one image, resized; for the host's input pipeline, where each operation counts.
+
+    Args:
+        image: Pixels, uint8 [H, W, C].
+        box: int32 [4] = top, left, height, width in pixels, inside the image.
+        size: Height and width of the result, pixels.
+
+    Returns:
+        uint8 [size[0], size[1], C].
+    """
+    channels = image.shape[-1]
+    crop = tf.slice(image, [box[0], box[1], 0], [box[2], box[3], -1])  # Cut first: the kernel ends at the border.
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=crop[tf.newaxis],
+        size=tf.constant(size, tf.int32),
+        scale=tf.constant(size, tf.float32) / tf.cast(box[2:], tf.float32),
+        translation=tf.zeros([2]),
+        kernel_type="keyscubic",
+        antialias=True,
+    )[0]
+    pixels = tf.cast(tf.clip_by_value(resized + 0.5, 0.0, 255.0), tf.uint8)  # The cast cuts, so half rounds up.
+    return tf.ensure_shape(pixels, [*size, channels])
+
+
+def random_resized_crop(images: tf.Tensor, box: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Returns one box of each image, resized; for a batch on the device.
+
+    Args:
+        images: float32 [N, H, W, C] in [0, 1].
+        box: One box an image, [N, 4] = top, left, height, width in pixels, whole or fractional, inside the image,
+            at least one pixel high and wide.
+        size: Height and width of the result, pixels.
+
+    Returns:
+        float32 [N, size[0], size[1], C] in [0, 1].
+
+    Raises:
+        ValueError: `images` is not float32 of rank 4.
+    """
+    images = check_images(images)
+    box = tf.cast(box, tf.float32)
+    height, width, channels = images.shape[1:]
+    vertical = _resampling_matrices(box[:, 0], box[:, 2], height, size[0])  # [N, h, H]
+    horizontal = _resampling_matrices(box[:, 1], box[:, 3], width, size[1])  # [N, w, W]
+    rows = tf.matmul(vertical, tf.reshape(images, [-1, height, width * channels]))  # [N, h, W * C]
+    rows = tf.transpose(tf.reshape(rows, [-1, size[0], width, channels]), [0, 2, 1, 3])  # [N, W, h, C]
+    resized = tf.matmul(horizontal, tf.reshape(rows, [-1, width, size[0] * channels]))  # [N, w, h * C]
+    resized = tf.transpose(tf.reshape(resized, [-1, size[1], size[0], channels]), [0, 2, 1, 3])
+    return tf.clip_by_value(resized, 0.0, 1.0)  # The cubic kernel overshoots at edges.
+
+
+def _resampling_matrices(start: tf.Tensor, length: tf.Tensor, pixels: int, size: int) -> tf.Tensor:
+    """Returns float32 [N, size, pixels]: row i weighs the input pixels for output pixel i; each row sums to 1."""
+    start, length = start[:, tf.newaxis, tf.newaxis], length[:, tf.newaxis, tf.newaxis]  # [N, 1, 1]
+    scale = length / size  # Input pixels for one output pixel.
+    center = start + (tf.range(size, dtype=tf.float32)[:, tf.newaxis] + 0.5) * scale  # [N, size, 1]
+    position = tf.range(pixels, dtype=tf.float32)  # Left border of each input pixel.
+    weight = _cubic((position + 0.5 - center) / tf.maximum(scale, 1.0))  # [N, size, pixels]
+    inside = (position + 1.0 > start) & (position < start + length)
+    weight = tf.where(inside, weight, 0.0)
+    return weight / tf.reduce_sum(weight, axis=-1, keepdims=True)
+
+
+def _cubic(distance: tf.Tensor) -> tf.Tensor:
+    """Keys' kernel with a = -0.5 at a distance in pixels."""
+    x = tf.abs(distance)
+    near = (1.5 * x - 2.5) * x * x + 1.0
+    far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return tf.where(x < 1.0, near, tf.where(x < 2.0, far, 0.0))
+
+
+def _central_box(height: tf.Tensor, width: tf.Tensor, aspect: tuple[float, float]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns height and width of the largest box whose width / height is the image's, clamped to the range."""
+    low, high = tf.constant(aspect[0], tf.float32), tf.constant(aspect[1], tf.float32)
+    return (
+        tf.where(width / height < low, tf.round(width / low), height),
+        tf.where(width / height > high, tf.round(height * high), width),
+    )
+
+
+def _integer_up_to(largest: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    """Returns a whole float32 in [0, largest]; the minimum catches the product's rounding up to `largest` + 1."""
+    return tf.minimum(tf.floor(uniform * (largest + 1.0)), largest)
+
+
+def _column(value: int | tf.Tensor) -> tf.Tensor:
+    return tf.reshape(tf.cast(value, tf.float32), [-1, 1])
