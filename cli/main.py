@@ -1,5 +1,44 @@
-"""Entry point."""
+"""The `barlowtf` command: collects the commands and turns errors into one line."""
+
+import logging
+import os
+import sys
+from typing import Any
+
+import click
+
+from .data import data
+from .pretrain import pretrain
 
 
+class OneLineErrors(click.Group):
+    """A group whose commands end in one line and exit status 1 when barlowtf refuses its input."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Runs the command."""
+        from barlowtf.errors import BarlowTFError
+
+        try:
+            return super().invoke(context)
+        except BarlowTFError as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="barlowtf")
 def main() -> None:
-    """Placeholder until the first command lands in this file."""
+    """Barlow Twins: pre-train an image encoder without labels.
+
+    Example: barlowtf pretrain --config digits
+    """
+    # TensorFlow's own start-up messages would drown the ones meant for the user.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("barlowtf")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+
+
+main.add_command(pretrain)
+main.add_command(data)

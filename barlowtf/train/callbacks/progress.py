@@ -27,12 +27,12 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.total_steps, self.console, self.line_seconds = total_steps, console, line_seconds
         self._speed = ""
+        self._bar: Bar | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock and the bar."""
         self._first_step = int(logs["step"])
         self._started = self._written = time.monotonic()
-        self._bar = None
         if self.console.is_terminal:
             text = "{task.fields[text]}"
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn(text), TimeElapsedColumn())
@@ -56,15 +56,10 @@ class Progress(keras.callbacks.Callback):
         """Shows what monitors measured."""
         self._show_measurements(logs)
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Leaves the bar as it stands."""
-        self.close()
-
     def close(self) -> None:
-        """Gives the terminal back, also after an error; may be called twice."""
-        if getattr(self, "_bar", None) is not None:
+        """Gives the terminal back, also after an error."""
+        if self._bar is not None:
             self._bar.stop()
-            self._bar = None
 
     def _text(self, step: int, logs: dict[str, Any]) -> str:
         seconds = (time.monotonic() - self._started) / (step - self._first_step) * (self.total_steps - step)

@@ -15,6 +15,7 @@ class TensorBoardWriter(keras.callbacks.Callback):
         """Sets the folder of event files."""
         super().__init__()
         self.folder = folder
+        self._writer = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the event file and writes what monitors measured before the first step."""
@@ -30,9 +31,10 @@ class TensorBoardWriter(keras.callbacks.Callback):
         self._write(logs)
         self._writer.flush()
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Closes the event file."""
-        self._writer.close()
+    def close(self) -> None:
+        """Closes the event file, also after an error."""
+        if self._writer is not None:
+            self._writer.close()
 
     def _write(self, logs: dict[str, Any]) -> None:
         if "record" not in logs:

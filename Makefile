@@ -1,0 +1,34 @@
+# Nothing to install by hand: each target makes .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: quickstart test test-slow lint bench clean
+
+quickstart: $(STAMP)  ## pre-train on the embedded digits
+	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
+
+test: $(STAMP)  ## the fast suite
+	$(BIN)/python -m pytest -q
+
+test-slow: $(STAMP)  ## soaks and long runs
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## every benchmark; writes benchmarks/results/*.json
+	$(BIN)/python -m pip install -q -e '.[bench]'
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(STAMP): pyproject.toml setup.py
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "barlowtf needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@

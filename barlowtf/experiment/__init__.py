@@ -1,0 +1,8 @@
+"""From a recipe to a result: one function a command.
+
+pretrain.py reads top to bottom; parts.py makes each part from its section of the recipe.
+"""
+
+from barlowtf.experiment.pretrain import plan, pretrain
+
+__all__ = ["plan", "pretrain"]

@@ -1,0 +1,196 @@
+"""The parts of a run, each made from its section of the recipe."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+
+from barlowtf import augment, data
+from barlowtf.config import Recipe
+from barlowtf.errors import ConfigError
+from barlowtf.models import BarlowTwins, make_encoder, make_projector
+from barlowtf.optim import make_optimizer
+from barlowtf.runs import RunFolder
+from barlowtf.train import callbacks
+
+# Images that the collapse monitor looks at, and the batch in which features are extracted.
+_MONITORED_IMAGES = 256
+_EVALUATION_BATCH = 256
+
+
+def count_steps_per_epoch(recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy) -> int:
+    """Returns the whole batches in the data set.
+
+    Raises:
+        DataError: The batch is larger than the data set.
+        ConfigError: The batch does not divide over the replicas.
+    """
+    data.require_batch_fits(recipe.train.batch_size, source, replicas=strategy.num_replicas_in_sync)
+    return source.size // recipe.train.batch_size
+
+
+def make_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
+    """Returns the compiled model of a recipe, its optimizer built; call it in the strategy's scope."""
+    policy = recipe.train.precision
+    shape = (recipe.augment.size, recipe.augment.size, recipe.data.channels)
+    seed = recipe.train.seed
+    encoder = make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=policy, seed=seed)
+    projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
+    model = BarlowTwins(
+        encoder,
+        projector,
+        lambd=recipe.loss.lambd,
+        form=recipe.loss.form,
+        augment=augment.TwoViews(recipe.augment, recipe.data.channels),
+        gradient_scale=recipe.optimizer.gradient_scale,
+    )
+    model.compile(
+        optimizer=make_optimizer(
+            recipe.optimizer,
+            batch_size=recipe.train.batch_size,
+            steps_per_epoch=steps_per_epoch,
+            epochs=recipe.train.epochs,
+        ),
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def make_batches(
+    recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, start_step: int, total_steps: int
+) -> data.CropBatches:
+    """Returns the batches of the steps from `start_step` on: (crops a, crops b, seeds), per replica."""
+    draw, crop = make_crops(recipe)
+    return data.CropBatches(
+        source,
+        draw=draw,
+        crop=crop,
+        batch_size=recipe.train.batch_size,
+        channels=recipe.data.channels,
+        seed=recipe.train.seed,
+        start_step=start_step,
+        total_steps=total_steps,
+        max_unreadable=recipe.data.max_unreadable,
+        strategy=strategy,
+    )
+
+
+def make_crops(recipe: Recipe) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Returns the two functions with which the input draws and cuts the crops of both views.
+
+    draw(ids, epoch) -> seeds int32 [n, 2], uniforms float32 [n, 2, K]; crop(image, uniforms [2, K]) -> crops a and b.
+    """
+    settings, size = recipe.augment, (recipe.augment.size, recipe.augment.size)
+
+    def draw(ids: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        seeds = augment.example_seeds(recipe.train.seed, epoch, ids)
+        both = [augment.uniforms(seeds, stream, augment.CROP_DRAWS) for stream in (augment.CROP_A, augment.CROP_B)]
+        return seeds, tf.stack(both, axis=1)
+
+    def crop(image: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        height, width = tf.unstack(tf.shape(image)[:2])
+        boxes = augment.draw_boxes(uniforms, height, width, settings.area, settings.aspect)
+        return augment.crop_and_resize(image, boxes[0], size), augment.crop_and_resize(image, boxes[1], size)
+
+    return draw, crop
+
+
+def make_callbacks(
+    recipe: Recipe, run: RunFolder, source: data.Source, strategy: tf.distribute.Strategy, console: Console
+) -> list[keras.callbacks.Callback]:
+    """Returns what watches the run, in the order in which it must act: stop, measure, write, show, save."""
+    steps_per_epoch = count_steps_per_epoch(recipe, source, strategy)
+    every = recipe.monitor
+    step_metrics = callbacks.StepMetrics(
+        every_steps=every.every_steps,
+        batch_size=recipe.train.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        embedding_width=recipe.model.projector[-1],
+    )
+    saver = callbacks.SaveCheckpoints(
+        run.checkpoints,
+        every_steps=recipe.checkpoint.every_steps,
+        every_minutes=recipe.checkpoint.every_minutes,
+        keep=recipe.checkpoint.keep,
+    )
+    return [
+        callbacks.StopOnNonFinite(),
+        step_metrics,
+        *make_monitors(recipe, source),
+        callbacks.JsonLines(run.metrics),
+        callbacks.TensorBoardWriter(run.tensorboard),
+        callbacks.Progress(total_steps=recipe.train.epochs * steps_per_epoch, console=console),
+        saver,
+    ]
+
+
+def make_monitors(recipe: Recipe, source: data.Source) -> list[keras.callbacks.Callback]:
+    """Returns the monitors that look at images: collapse, and kNN where there are labels."""
+    every, monitors = recipe.monitor, []
+    if every.collapse_every_epochs is not None:
+        view_a, view_b = first_views(recipe, source, _MONITORED_IMAGES)
+        mean, std = recipe.augment.mean, recipe.augment.std
+        monitors.append(
+            callbacks.CollapseMonitor(view_a, view_b, every_epochs=every.collapse_every_epochs, mean=mean, std=std)
+        )
+    if every.knn_every_epochs is not None and source.labels is not None:
+        monitors.append(_make_knn(recipe, source))
+    return monitors
+
+
+def first_views(recipe: Recipe, source: data.Source, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns both views of the first images of the run, float32 [M, S, S, C], normalized; M <= count."""
+    batches = make_batches(recipe, source, tf.distribute.get_strategy(), 0, 1)
+    layer = augment.TwoViews(recipe.augment, recipe.data.channels)
+    crops_a, crops_b, seeds = (tensor[:count] for tensor in next(batches))
+    view_a, view_b = layer((crops_a, crops_b, seeds))
+    return view_a.numpy(), view_b.numpy()
+
+
+def _make_knn(recipe: Recipe, source: data.Source) -> callbacks.KNNMonitor:
+    """Returns the kNN monitor: labelled training images as bank, test images, where there are any, as queries."""
+    every, seed = recipe.monitor, recipe.train.seed
+    test = data.open_source(recipe.data.source, "test")
+    if test is None or test.labels is None:
+        # Without a test split the training images are halved: their labels are unseen, their pixels are not.
+        shuffled = np.random.Generator(np.random.Philox(seed)).permutation(source.size)
+        half = source.size // 2
+        bank_ids, test, query_ids = np.sort(shuffled[half:]), source, np.sort(shuffled[:half])
+        bank_ids, query_ids = bank_ids[: every.knn_bank], query_ids[: every.knn_queries]
+    else:
+        bank_ids = data.spread_ids(source.size, every.knn_bank, seed)
+        query_ids = data.spread_ids(test.size, every.knn_queries, seed)
+    return callbacks.KNNMonitor(
+        (_normalized_views(recipe, source, bank_ids), source.labels[bank_ids]),
+        (_normalized_views(recipe, test, query_ids), test.labels[query_ids]),
+        every_epochs=every.knn_every_epochs,
+        total_epochs=recipe.train.epochs,
+        neighbors=every.knn_neighbors,
+        temperature=every.knn_temperature,
+        class_count=int(source.labels.max()) + 1,
+    )
+
+
+def _normalized_views(recipe: Recipe, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:
+    """Returns batches of center views, float32 [n, S, S, C], normalized."""
+    views = data.center_views(
+        source, ids, size=recipe.augment.size, channels=recipe.data.channels, batch_size=_EVALUATION_BATCH
+    )
+    mean, std = recipe.augment.mean, recipe.augment.std
+    return views.map(lambda images: augment.normalize(tf.cast(images, tf.float32) / 255.0, mean, std))
+
+
+def use_xla(recipe: Recipe, strategy: tf.distribute.Strategy) -> bool:
+    """Returns whether the step is compiled by XLA.
+
+    On one GPU XLA pays; on a CPU it is slower; it forbids deterministic kernels and does not nest in mirrored runs.
+    """
+    if recipe.train.xla != "auto":
+        return recipe.train.xla == "on"
+    one_gpu = bool(tf.config.list_physical_devices("GPU")) and strategy.num_replicas_in_sync == 1
+    return one_gpu and not recipe.train.deterministic
