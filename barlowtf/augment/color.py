@@ -72,7 +72,8 @@ def adjust_hue(images: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
 
     Args:
         images: float32 [N, H, W, 3] in [0, 1].
-        factor: Turns, [N] or scalar, in [-0.5, 0.5]; 0 changes nothing but for rounding.
+        factor: Turns, [N] or scalar, in [-0.5, 0.5], used in whole steps of 1/256 toward 0 as in the authors' code,
+            where Pillow stores hue in a byte; 0 changes nothing but for rounding.
 
     Returns:
         float32 [N, H, W, 3] in [0, 1].
@@ -115,7 +116,9 @@ def blend(planes: tf.Tensor, factor: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
 
 
 def shift_hue(planes: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
-    """Returns planes [N, 3, H, W] with their hue turned by `turns`, [N or 1, 1, 1, 1]."""
+    """Returns planes [N, 3, H, W] with their hue turned by `turns`, [N or 1, 1, 1, 1], like `adjust_hue`."""
+    steps = turns * 255.0  # torchvision: a factor of 1 is 255 of Pillow's 256 steps.
+    turns = tf.sign(steps) * tf.floor(tf.abs(steps)) / 256.0
     red, green, blue = tf.split(planes, 3, axis=1)
     value = tf.maximum(tf.maximum(red, green), blue)
     chroma = value - tf.minimum(tf.minimum(red, green), blue)

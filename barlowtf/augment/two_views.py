@@ -1,0 +1,159 @@
+"""The device's part of the augmentation: two crops of each image become two normalized views."""
+
+import functools
+import logging
+from typing import Any, Self
+
+import keras
+import tensorflow as tf
+
+from barlowtf.augment.blur import blur_planes
+from barlowtf.augment.color import blend, gray_plane, shift_hue
+from barlowtf.augment.normalize import scale_and_offset
+from barlowtf.augment.operations import CONTRAST, SATURATION, VIEW_DRAWS, Operations, blend_slots, draw_operations
+from barlowtf.augment.planes import to_images, to_planes
+from barlowtf.augment.seeds import VIEW_A, VIEW_B, uniforms
+from barlowtf.config.schema import Augment, View
+
+_LOGGER = logging.getLogger("barlowtf")
+
+
+class TwoViews(keras.layers.Layer):
+    """Flip, color jitter, grayscale, blur, solarize and normalize both crops of each image.
+
+    Every decision is a function of the example's seed and the view, never of the batch. All operations run in float32
+    whatever the dtype policy. Operations of probability 0 are not built. Without three channels saturation, hue and
+    grayscale are not built either, and a warning says so once.
+
+    Attributes:
+        settings: Strengths and probabilities.
+        channels: Number of channels, C.
+
+    Source: facebookresearch/barlowtwins main.py, class Transform.
+    """
+
+    def __init__(self, settings: Augment, channels: int, **kwargs: Any) -> None:
+        """Builds the layer.
+
+        Args:
+            settings: Strengths and probabilities.
+            channels: Number of channels of the crops, C >= 1.
+            **kwargs: `name` and other arguments of `keras.layers.Layer`.
+
+        Raises:
+            ValueError: `channels` is below 1, or `mean` and `std` have neither 1 nor C values.
+        """
+        if channels < 1:
+            raise ValueError(f"channels does not fit. Received {channels}. Expected at least 1.")
+        super().__init__(**{"trainable": False, **kwargs, "dtype": "float32"})
+        self.settings = settings
+        self.channels = channels
+        scale_and_offset(settings.mean, settings.std, channels)  # Raises now, not at the first batch.
+        self._in_use = settings if channels == 3 else _without_color(settings)
+        if self._in_use != settings:
+            _say_color_is_off()
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the two views.
+
+        Args:
+            inputs: Crops of view a, uint8 [n, S, S, C]; crops of view b, the same; seeds of the examples, int32 [n, 2].
+
+        Returns:
+            View a and view b, normalized float32 [n, S, S, C].
+        """
+        crops_a, crops_b, seeds = inputs
+        return (
+            self._view(crops_a, seeds, VIEW_A, self._in_use.view_a),
+            self._view(crops_b, seeds, VIEW_B, self._in_use.view_b),
+        )
+
+    def compute_output_spec(self, inputs: tuple[Any, Any, Any]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """Returns shape and data type of both views, for a functional model."""
+        return tuple(keras.KerasTensor(crops.shape, dtype="float32") for crops in inputs[:2])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the layer."""
+        settings = self.settings.model_dump(mode="json")
+        return {**super().get_config(), "settings": settings, "channels": self.channels}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Returns the layer of a `get_config`."""
+        # JSON has lists where the recipe has tuples, so the types are not strict here.
+        settings = Augment.model_validate(config["settings"], strict=False)
+        return cls(**{**config, "settings": settings})
+
+    def _view(self, crops: tf.Tensor, seeds: tf.Tensor, stream: int, view: View) -> tf.Tensor:
+        operations = draw_operations(uniforms(seeds, stream, VIEW_DRAWS), self._in_use, view)
+        planes = tf.cast(to_planes(crops), tf.float32) / 255.0  # [n, C, S, S]
+        planes = apply_operations(planes, operations, self._in_use, view)
+        scale, offset = scale_and_offset(self.settings.mean, self.settings.std, self.channels)
+        return to_images(planes * tf.reshape(scale, [-1, 1, 1]) + tf.reshape(offset, [-1, 1, 1]))
+
+
+def apply_operations(planes: tf.Tensor, operations: Operations, settings: Augment, view: View) -> tf.Tensor:
+    """Returns one view before its normalization; examples that an operation does not touch stay equal bit for bit.
+
+    Args:
+        planes: float32 [n, C, S, S] in [0, 1].
+        operations: Decisions for the n examples.
+        settings: Strengths; without hue it is not in the graph. Saturation and hue must be 0 unless C = 3.
+        view: Probabilities; an operation of probability 0 is not in the graph. Grayscale must be 0 unless C = 3.
+
+    Returns:
+        float32 [n, C, S, S] in [0, 1].
+    """
+    if view.flip > 0:
+        planes = _where(operations.flip, tf.reverse(planes, axis=[3]), planes)
+    if view.jitter > 0:
+        planes = _jitter(planes, operations, with_hue=settings.hue > 0)
+    if view.grayscale > 0:
+        planes = _where(operations.grayscale, gray_plane(planes), planes)
+    if view.blur > 0:
+        planes = _where(operations.blur, blur_planes(planes, operations.sigma), planes)
+    if view.solarize > 0:
+        inverted = _column(operations.solarize) & (planes >= settings.solarize_threshold)
+        planes = tf.where(inverted, 1.0 - planes, planes)
+    return planes
+
+
+def _jitter(planes: tf.Tensor, operations: Operations, *, with_hue: bool) -> tf.Tensor:
+    slots = blend_slots(operations)
+    for number, factor in slots[:3]:
+        planes = _blend(planes, number, factor)
+    if with_hue:
+        turned = shift_hue(planes, _column(operations.factors[:, 3]))
+        planes = _where(operations.jitter, turned, planes)
+    for number, factor in slots[3:]:
+        planes = _blend(planes, number, factor)
+    return planes
+
+
+def _blend(planes: tf.Tensor, number: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Returns planes after brightness, contrast or saturation, whichever `number` [n] says for each example."""
+    gray = gray_plane(planes)  # [n, 1, S, S]
+    rest = 1.0 - factor
+    of_mean = tf.where(number == CONTRAST, rest, 0.0) * tf.reduce_mean(gray, axis=[1, 2, 3])
+    of_gray = tf.where(number == SATURATION, rest, 0.0)
+    return blend(planes, _column(factor), _column(of_gray) * gray + _column(of_mean))
+
+
+def _where(selected: tf.Tensor, changed: tf.Tensor, planes: tf.Tensor) -> tf.Tensor:
+    return tf.where(_column(selected), changed, planes)
+
+
+def _column(values: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(values, [-1, 1, 1, 1])
+
+
+def _without_color(settings: Augment) -> Augment:
+    """Returns the settings without the operations that need three channels."""
+    views = {name: getattr(settings, name).model_copy(update={"grayscale": 0.0}) for name in ("view_a", "view_b")}
+    return settings.model_copy(update={"saturation": 0.0, "hue": 0.0, **views})
+
+
+@functools.cache
+def _say_color_is_off() -> None:
+    """Warns, the first time in this process."""
+    _LOGGER.warning("Saturation, hue and grayscale are off: they need images of 3 channels.")
