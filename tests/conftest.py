@@ -13,8 +13,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 def pytest_collection_finish():
     """Splits the CPU in two before the first test: TensorFlow cannot do it once it has started.
 
-    Single-device tests run on the first half, at the same speed: both share one pool of threads. Without TensorFlow among
-    the collected modules there is nothing to split, and the command line's tests start at once.
+    Single-device tests run on the first device, at the same speed: both share one pool of threads. Without TensorFlow
+    among the collected modules there is nothing to split, and the command line's tests start at once.
     """
     tf = sys.modules.get("tensorflow")
     if tf is not None:
@@ -24,7 +24,7 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    """Mirrored strategy of two replicas on the CPU. A test that uses it imports TensorFlow at the head of its module."""
+    """Mirrored strategy of two replicas on the CPU, for test modules that import TensorFlow at their head."""
     from barlowtf.distribute import make_strategy
 
     return make_strategy("mirrored", replicas=2)

@@ -1,9 +1,9 @@
 """Differentiable collectives: one value from all replicas, with the exact gradient.
 
 Letters: R replicas, each with its own loss_r; x_r the value that replica r hands in. The gradient that flows back
-through a collective is that of the *sum* of the replicas' losses, d(Σ_r loss_r)/dx_r. So when every replica computes the
-same global loss L, each one differentiates L / R; the gradients of the weights, summed over replicas (Keras' optimizers
-do that), are then exactly those of L.
+through a collective is that of the *sum* of the replicas' losses, d(Σ_r loss_r)/dx_r. So when every replica computes
+the same global loss L, each one differentiates L / R; the gradients of the weights, summed over replicas (Keras'
+optimizers do that), are then exactly those of L.
 
 Outside a replica context (one device, model building, eager calls) the whole batch is in one place and each function is
 the identity. All replicas must call the same collectives in the same order.

@@ -9,8 +9,8 @@ def make_strategy(name: str, replicas: int | None = None) -> tf.distribute.Strat
     """The strategy called `name` on the devices of this machine.
 
     Args:
-        name: "one": a single device, the first GPU where there is one, else the CPU. "mirrored": one replica on each GPU
-            of this machine, or `replicas` of them; with `replicas` and no GPU, that many logical CPU devices.
+        name: "one": a single device, the first GPU where there is one, else the CPU. "mirrored": one replica on each
+            GPU of this machine, or on `replicas` of them; with `replicas` and no GPU, on that many logical CPU devices.
         replicas: Number of replicas, >= 1. None: all that the machine has.
 
     Returns:
@@ -33,7 +33,7 @@ def make_strategy(name: str, replicas: int | None = None) -> tf.distribute.Strat
 def _one(replicas: int | None) -> tf.distribute.Strategy:
     if replicas not in (None, 1):
         raise ConfigError(f'Strategy "one" has 1 replica, received {replicas}. Use "mirrored" for more.')
-    # TensorFlow's default strategy places on the first GPU by itself, adds no cost, and lets XLA compile the whole step.
+    # TensorFlow's default strategy places on the first GPU by itself, costs nothing, and lets XLA compile the step.
     if tf.distribute.has_strategy():
         raise ConfigError('Strategy "one" was asked for inside the scope of another strategy. Leave that scope first.')
     return tf.distribute.get_strategy()
@@ -49,7 +49,6 @@ def _mirrored(replicas: int | None) -> tf.distribute.Strategy:
         _split_cpu(replicas)
         return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
     wanted = gpus if replicas is None else replicas
-    # One GPU may have been split into logical ones; only without a split do physical and logical devices agree.
     found = len(tf.config.list_logical_devices("GPU"))
     if wanted > found:
         raise ConfigError(f'Strategy "mirrored" was asked for {wanted} replicas and found {found} GPUs. Ask for fewer.')

@@ -1,0 +1,42 @@
+"""The projector: from features to the embeddings that the loss compares."""
+
+from collections.abc import Sequence
+
+import keras
+
+from barlowtf.models.layers import Layers
+
+
+def make_projector(
+    input_dim: int, widths: Sequence[int] = (8192, 8192, 8192), *, dtype: str | None = None, seed: int = 0
+) -> keras.Model:
+    """Linear layers without biases, with normalization and ReLU after all but the last.
+
+    Args:
+        input_dim: Width d of the features, >= 1.
+        widths: Widths of the linear layers, each >= 1; the last is the embedding's width D. Default: the paper.
+        dtype: Keras dtype policy, "float32" or "mixed_bfloat16"; None: the global one.
+        seed: Seed of the first weights, >= 0.
+
+    Returns:
+        Functional model "projector": float [N, d] -> embeddings [N, D] in the policy's compute dtype. Layers are called
+        "projector_0" (linear), "projector_1" (normalization), "projector_2" (ReLU), "projector_3", ... as in PyTorch.
+
+    Raises:
+        ValueError: `input_dim` or a width is below 1, or there is no width.
+
+    Source: arXiv:2103.03230, section 2.2; facebookresearch/barlowtwins main.py, BarlowTwins.__init__.
+    """
+    if input_dim < 1 or not widths or min(widths) < 1:
+        raise ValueError(
+            f"Received input_dim {input_dim} and widths {tuple(widths)}. Expected at least one width, each >= 1."
+        )
+    layers = Layers(dtype, seed)
+    features = keras.Input((input_dim,), dtype="float32", name="features")
+    x = features
+    for index, width in enumerate(widths[:-1]):
+        x = layers.linear(x, width, name=f"projector_{3 * index}")
+        x = layers.normalization(x, name=f"projector_{3 * index + 1}")
+        x = layers.relu(x, name=f"projector_{3 * index + 2}")
+    embeddings = layers.linear(x, widths[-1], name=f"projector_{3 * (len(widths) - 1)}")
+    return keras.Model(features, embeddings, name="projector")

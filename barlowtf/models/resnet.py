@@ -1,0 +1,102 @@
+"""ResNet v1.5: residual stages with the stride in the 3×3 convolution.
+
+Gamma of each block's last normalization starts at 0, so that each block starts as the identity: the authors of Barlow
+Twins ask torchvision for it (zero_init_residual), whose default is 1.
+
+Source: arXiv:1512.03385; torchvision resnet.py; facebookresearch/barlowtwins main.py, BarlowTwins.__init__.
+"""
+
+from collections.abc import Callable
+
+import keras
+
+from barlowtf.models.layers import Layers
+
+Block = Callable[..., keras.KerasTensor]
+
+
+def basic_block(layers: Layers, x: keras.KerasTensor, channels: int, stride: int, name: str) -> keras.KerasTensor:
+    """Two 3×3 convolutions and a shortcut.
+
+    Args:
+        layers: Maker of the layers.
+        x: float [N, H, W, c].
+        channels: Channels of the output.
+        stride: Stride of the first convolution, 1 or 2.
+        name: Name of the block, "layer1_0".
+
+    Returns:
+        float [N, ⌈H/stride⌉, ⌈W/stride⌉, channels].
+    """
+    y = layers.convolution(x, channels, 3, stride, name=f"{name}_conv1")
+    y = layers.normalization(y, name=f"{name}_bn1")
+    y = layers.relu(y, name=f"{name}_relu1")
+    y = layers.convolution(y, channels, 3, 1, name=f"{name}_conv2")
+    y = layers.normalization(y, name=f"{name}_bn2", gamma="zeros")
+    return _join(layers, x, y, stride, name)
+
+
+def bottleneck_block(layers: Layers, x: keras.KerasTensor, channels: int, stride: int, name: str) -> keras.KerasTensor:
+    """1×1, 3×3 and 1×1 convolutions and a shortcut.
+
+    Args:
+        layers: Maker of the layers.
+        x: float [N, H, W, c].
+        channels: Channels between the convolutions; the output has four times as many.
+        stride: Stride of the 3×3 convolution, 1 or 2.
+        name: Name of the block, "layer1_0".
+
+    Returns:
+        float [N, ⌈H/stride⌉, ⌈W/stride⌉, 4 * channels].
+    """
+    y = layers.convolution(x, channels, 1, 1, name=f"{name}_conv1")
+    y = layers.normalization(y, name=f"{name}_bn1")
+    y = layers.relu(y, name=f"{name}_relu1")
+    y = layers.convolution(y, channels, 3, stride, name=f"{name}_conv2")
+    y = layers.normalization(y, name=f"{name}_bn2")
+    y = layers.relu(y, name=f"{name}_relu2")
+    y = layers.convolution(y, 4 * channels, 1, 1, name=f"{name}_conv3")
+    y = layers.normalization(y, name=f"{name}_bn3", gamma="zeros")
+    return _join(layers, x, y, stride, name)
+
+
+def _join(
+    layers: Layers, shortcut: keras.KerasTensor, y: keras.KerasTensor, stride: int, name: str
+) -> keras.KerasTensor:
+    """ReLU of shortcut + y; a shortcut of another shape passes a 1×1 convolution first."""
+    if stride != 1 or shortcut.shape[-1] != y.shape[-1]:
+        shortcut = layers.convolution(shortcut, y.shape[-1], 1, stride, name=f"{name}_downsample_0")
+        shortcut = layers.normalization(shortcut, name=f"{name}_downsample_1")
+    y = keras.layers.Add(name=f"{name}_add", dtype=layers.dtype)([y, shortcut])
+    return layers.relu(y, name=f"{name}_relu")
+
+
+# Depth in the name -> block, and blocks in each of the four stages.
+RESNETS: dict[int, tuple[Block, tuple[int, int, int, int]]] = {
+    18: (basic_block, (2, 2, 2, 2)),
+    34: (basic_block, (3, 4, 6, 3)),
+    50: (bottleneck_block, (3, 4, 6, 3)),
+    101: (bottleneck_block, (3, 4, 23, 3)),
+    152: (bottleneck_block, (3, 8, 36, 3)),
+    200: (bottleneck_block, (3, 24, 36, 3)),
+}
+
+
+def residual_stages(layers: Layers, x: keras.KerasTensor, depth: int, base: int) -> keras.KerasTensor:
+    """The four stages of a ResNet; each but the first halves height and width and doubles the channels.
+
+    Args:
+        layers: Maker of the layers.
+        x: float [N, H, W, base], from the stem.
+        depth: Key of `RESNETS`.
+        base: Channels of the first stage, 64 at width 1.
+
+    Returns:
+        float [N, ⌈H/8⌉, ⌈W/8⌉, d], >= 0; d = 8 * base for basic blocks, 32 * base for bottlenecks.
+    """
+    block, counts = RESNETS[depth]
+    for stage, count in enumerate(counts, start=1):
+        for index in range(count):
+            stride = 2 if stage > 1 and index == 0 else 1
+            x = block(layers, x, base * 2 ** (stage - 1), stride, f"layer{stage}_{index}")
+    return x
