@@ -1,0 +1,30 @@
+"""Data sets, the order of their examples, and batches of crops."""
+
+from barlowtf.data.arrays import ArraySource
+from barlowtf.data.crop_batches import CropBatches
+from barlowtf.data.images import decode, unreadable_reason
+from barlowtf.data.opening import open_source
+from barlowtf.data.order import step_ids, steps_per_epoch
+from barlowtf.data.pipeline import Crop, Draw, center_view, center_views, readable_ids, two_crop_batches
+from barlowtf.data.source import Source
+from barlowtf.data.subsets import spread_ids
+from barlowtf.data.tfrecord import write_tfrecords
+
+__all__ = [
+    "ArraySource",
+    "Crop",
+    "CropBatches",
+    "Draw",
+    "Source",
+    "center_view",
+    "center_views",
+    "decode",
+    "open_source",
+    "readable_ids",
+    "spread_ids",
+    "step_ids",
+    "steps_per_epoch",
+    "two_crop_batches",
+    "unreadable_reason",
+    "write_tfrecords",
+]

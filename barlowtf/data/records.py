@@ -1,0 +1,224 @@
+"""Random access to TFRecord files.
+
+A TFRecord file is a row of records: length (8 bytes), checksum of the length (4), data, checksum of the data (4), all
+little-endian. One walk over the lengths gives the place of each record; the data are not read for it. Afterwards a
+record is read at its place by TensorFlow's own reader, which verifies both checksums.
+"""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from barlowtf.data.source import Source
+from barlowtf.errors import DataError
+
+# Length and its checksum before the data; checksum of the data behind.
+_HEADER_BYTES = 12
+_FOOTER_BYTES = 4
+# CRC-32C (Castagnoli) polynomial, bits reversed; RFC 3720, appendix B.4. TFRecord rotates and adds a constant.
+_POLYNOMIAL = 0x82F63B78
+_MASK_DELTA = 0xA282EAD8
+
+
+class RecordIndex(NamedTuple):
+    """Where each record lies. All have the shape [size]."""
+
+    files: tuple[str, ...]  # the shards
+    shard: np.ndarray  # int32, position in `files`
+    offset: np.ndarray  # int64, of the header, bytes
+    length: np.ndarray  # int64, of the data, bytes
+
+
+class RecordSource(Source):
+    """Examples that lie serialized, one a record; images and labels are parsed when they are needed."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        files: Sequence[str],
+        size: int,
+        read_record: Callable[[tf.Tensor], tf.Tensor],
+        locate: Callable[[int], str],
+        image_of: Callable[[tf.Tensor], tf.Tensor],
+        label_of: Callable[[tf.Tensor], tf.Tensor] | None,
+        class_names: Callable[["RecordSource"], tuple[str, ...] | None],
+    ) -> None:
+        """Joins the storage and the meaning of the records.
+
+        Args:
+            name: Short name for messages.
+            files: Paths of the shards; their names and sizes are the fingerprint.
+            size: Number of records.
+            read_record: int64 [] -> serialized example, string []; runs inside `tf.data`.
+            locate: Number of a record -> where it lies, for messages.
+            image_of: Serialized example, string [] -> encoded image, string [].
+            label_of: Serialized example, string [] -> label, int64 []; None without labels.
+            class_names: This source -> name of each label or None; called once, when asked.
+        """
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(f"{os.path.basename(file)}\0{tf.io.gfile.stat(file).length}\0".encode())
+        super().__init__(name=name, size=size, fingerprint=digest.hexdigest(), has_labels=label_of is not None)
+        self._read_record, self._locate = read_record, locate
+        self._image_of, self._label_of = image_of, label_of
+        self._find_class_names = class_names
+
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Name of each label, or None; for `tfrecord:` the first call reads all records."""
+        return self._find_class_names(self)
+
+    def read(self, index: tf.Tensor) -> tf.Tensor:
+        """Returns the encoded image of record `index`, string []."""
+        return self._image_of(self._read_record(index))
+
+    def identify(self, index: int) -> str:
+        """Returns the file and the place of record `index`."""
+        return self._locate(index)
+
+    def parse(self, ids: np.ndarray, parse: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
+        """Returns what `parse` makes of each of some serialized examples.
+
+        Args:
+            ids: Numbers of the records, int64 [n].
+            parse: Serialized example, string [] -> a tensor [].
+
+        Returns:
+            [n].
+
+        Raises:
+            DataError: A record cannot be read or parsed.
+        """
+        examples = tf.data.Dataset.from_tensor_slices(ids)
+        examples = examples.map(lambda index: parse(self._read_record(index)), num_parallel_calls=tf.data.AUTOTUNE)
+        try:
+            parts = [part.numpy() for part in examples.batch(1024)]
+        except tf.errors.OpError as error:
+            raise DataError(f"Cannot read the examples of {self.name}: {error.message}") from error
+        return np.concatenate(parts)
+
+    def _read_labels(self, ids: np.ndarray) -> np.ndarray:
+        return self.parse(ids, self._label_of) if len(ids) else np.zeros(0, np.int64)
+
+
+def index_records(files: Iterable[str]) -> RecordIndex:
+    """Returns the place of each record; reads the lengths only and verifies their checksums.
+
+    Args:
+        files: Paths of uncompressed TFRecord files; their order is the order of the records.
+
+    Raises:
+        DataError: A file is no TFRecord file, ends inside a record, or there is no record at all.
+    """
+    files = tuple(files)
+    places = [np.array(list(_walk(file)), np.int64).reshape(-1, 2) for file in files]
+    offset, length = np.concatenate(places, axis=0).T if places else np.zeros((2, 0), np.int64)
+    if not len(offset):
+        raise DataError(f"No records in {', '.join(files) or 'no file'}. Expected at least one example.")
+    shard = np.repeat(np.arange(len(files), dtype=np.int32), [len(place) for place in places])
+    return RecordIndex(files, shard, offset, length)
+
+
+def record_reader(index: RecordIndex) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function from the number of a record, int64 [], to its data, string [].
+
+    The function runs eagerly and inside `tf.data`, without Python and its lock. A damaged record raises
+    `tf.errors.DataLossError`.
+    """
+    files, shard = tf.constant(index.files), tf.constant(index.shard)
+    offset, length = tf.constant(index.offset), tf.constant(index.length)
+
+    def read(number: tf.Tensor) -> tf.Tensor:
+        # A data set of one file that starts at the record, cut after one element. `tf.data.TFRecordDataset` is this
+        # operation without its offset.
+        records = tf.raw_ops.TFRecordDatasetV2(
+            filenames=tf.gather(files, tf.gather(shard, number))[tf.newaxis],
+            compression_type="",
+            buffer_size=tf.gather(length, number) + (_HEADER_BYTES + _FOOTER_BYTES),
+            byte_offsets=tf.gather(offset, number)[tf.newaxis],
+        )
+        signature = {"output_types": [tf.string], "output_shapes": [[]]}
+        first = tf.raw_ops.TakeDataset(input_dataset=records, count=tf.constant(1, tf.int64), **signature)
+        return tf.ensure_shape(tf.raw_ops.DatasetToSingleElement(dataset=first, **signature)[0], [])
+
+    return read
+
+
+def locate_record(index: RecordIndex, number: int) -> str:
+    """Returns the file and byte offset of a record."""
+    return f"{index.files[index.shard[number]]} at byte {index.offset[number]}"
+
+
+def masked_crc(words: np.ndarray) -> np.ndarray:
+    """Returns TFRecord's checksum of each row of bytes: CRC-32C, rotated right by 15 bits, plus a constant.
+
+    Args:
+        words: uint8 [n, bytes].
+
+    Returns:
+        uint32 [n].
+
+    Source: RFC 3720, appendix B.4; TensorFlow's record_writer.h for the mask.
+    """
+    table = _crc_table()
+    crc = np.full(len(words), 0xFFFFFFFF, np.uint32)
+    for column in words.T:
+        crc = table[(crc ^ column) & 0xFF] ^ (crc >> 8)
+    crc = ~crc
+    return ((crc >> 15) | (crc << 17)) + np.uint32(_MASK_DELTA)
+
+
+@functools.cache
+def _crc_table() -> np.ndarray:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
+    return table
+
+
+def _walk(file: str) -> Iterator[tuple[int, int]]:
+    """Yields offset and length of each record in a file."""
+    size = tf.io.gfile.stat(file).length
+    headers, places, offset = [], [], 0
+    with _open(file) as stream:
+        while offset < size:
+            stream.seek(offset)
+            header = stream.read(_HEADER_BYTES)
+            length = int.from_bytes(header[:8], "little")
+            end = offset + _HEADER_BYTES + length + _FOOTER_BYTES
+            if len(header) < _HEADER_BYTES or end > size:
+                _verify(file, headers, places)
+                if len(header) == _HEADER_BYTES:
+                    _verify(file, [header], [(offset, length)])
+                raise DataError(
+                    f"{file} ends inside the record at byte {offset}. Received {size} bytes. Expected at least {end}. "
+                    "Copy or write the file again."
+                )
+            headers.append(header)
+            places.append((offset, length))
+            offset = end
+    _verify(file, headers, places)
+    yield from places
+
+
+def _verify(file: str, headers: list[bytes], places: list[tuple[int, int]]) -> None:
+    """Raises DataError naming the first header whose checksum is wrong."""
+    words = np.frombuffer(b"".join(headers), np.uint8).reshape(-1, _HEADER_BYTES)
+    stored = np.ascontiguousarray(words[:, 8:]).view("<u4")[:, 0]
+    wrong = np.flatnonzero(masked_crc(words[:, :8]) != stored)
+    if len(wrong):
+        raise DataError(
+            f"{file} has no valid record at byte {places[wrong[0]][0]}: the checksum of its length does not fit. "
+            "Expected an uncompressed TFRecord file."
+        )
+
+
+def _open(file: str) -> BinaryIO:
+    # TensorFlow's own reader opens object stores too, but reads half a megabyte ahead at each record.
+    return tf.io.gfile.GFile(file, "rb") if "://" in file else open(file, "rb")

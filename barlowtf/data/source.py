@@ -1,0 +1,84 @@
+"""The contract of every data set: a fixed number of examples, each readable by its number alone."""
+
+import abc
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from barlowtf.errors import DataError
+
+
+class Source(abc.ABC):
+    """Examples with random access; what the input pipeline, the kNN monitor and the writer read.
+
+    Attributes:
+        name: Short name for messages, e.g. "digits test".
+        size: Number of examples, >= 1.
+        fingerprint: sha256, 64 hexadecimal digits, over what identifies the data.
+        has_labels: Whether each example has a label.
+    """
+
+    def __init__(self, *, name: str, size: int, fingerprint: str, has_labels: bool) -> None:
+        """Records what every data set has.
+
+        Args:
+            name: Short name for messages.
+            size: Number of examples.
+            fingerprint: sha256 in hexadecimal digits.
+            has_labels: Whether each example has a label.
+
+        Raises:
+            DataError: There is no example.
+        """
+        if size < 1:
+            raise DataError(f"{name} is empty. Received 0 examples. Expected at least one.")
+        self.name = name
+        self.size = size
+        self.fingerprint = fingerprint
+        self.has_labels = has_labels
+
+    @abc.abstractmethod
+    def read(self, index: tf.Tensor) -> tf.Tensor:
+        """Returns example `index` as it is stored; runs eagerly and inside `tf.data`.
+
+        Args:
+            index: int64 [], in [0, size).
+
+        Returns:
+            An encoded image, string [], or a decoded one, uint8 [H, W, C].
+        """
+
+    @abc.abstractmethod
+    def identify(self, index: int) -> str:
+        """Returns where example `index` lies, for a message: a file, or a file and a position."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Name of each label, or None where labels have no names."""
+        return None
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray | None:
+        """Labels of all examples, int64 [size]; None without labels. Reading them may mean reading all records."""
+        return self.labels_of(np.arange(self.size)) if self.has_labels else None
+
+    def labels_of(self, ids: np.ndarray) -> np.ndarray:
+        """Returns the labels of some examples without touching the others.
+
+        Args:
+            ids: Numbers of the examples, integer [n], in [0, size).
+
+        Returns:
+            int64 [n].
+
+        Raises:
+            DataError: The data set has no labels, or one of them cannot be read.
+        """
+        if not self.has_labels:
+            raise DataError(f"{self.name} has no labels. Expected one for each example, e.g. a folder for each class.")
+        return self._read_labels(np.asarray(ids, np.int64))
+
+    @abc.abstractmethod
+    def _read_labels(self, ids: np.ndarray) -> np.ndarray:
+        """Returns int64 [n]; called only where `has_labels`."""

@@ -1,0 +1,155 @@
+"""TFRecord files of `tf.train.Example`: reading by a glob and writing.
+
+Features: image/encoded (bytes; JPEG, PNG, BMP or GIF), and where there are labels image/class/label (int64) and
+image/class/text (bytes, the label's name).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from barlowtf.data.records import RecordSource, index_records, locate_record, record_reader
+from barlowtf.data.source import Source
+from barlowtf.errors import DataError
+
+IMAGE = "image/encoded"
+LABEL = "image/class/label"
+TEXT = "image/class/text"
+# What stands in a test pattern for the train pattern's "train", in this order.
+_TEST_WORDS = ("val", "validation", "test")
+
+
+def tfrecord_source(pattern: str, split: str) -> RecordSource | None:
+    """Returns the examples of all files of a glob, files sorted by path.
+
+    The glob is the train split. The test split is the glob with its last "train" replaced by "val", "validation" or
+    "test", the first that matches a file.
+
+    Args:
+        pattern: Glob, e.g. "data/train-*.tfrecord".
+        split: "train" or "test".
+
+    Returns:
+        The split, or None when no file matches for test.
+
+    Raises:
+        DataError: No file matches the train split, or a file is damaged or holds no images.
+    """
+    files = _files(pattern) if split == "train" else _test_files(pattern)
+    if not files:
+        if split == "test":
+            return None
+        raise DataError(f"No files match {pattern}. Expected TFRecord files. Check the glob, and quote it in a shell.")
+    index = index_records(files)
+    read_record = record_reader(index)
+    features = _features(read_record, files[0])
+    return RecordSource(
+        name=f"{Path(files[0]).name} and {len(files) - 1} more" if len(files) > 1 else Path(files[0]).name,
+        files=files,
+        size=len(index.offset),
+        read_record=read_record,
+        locate=lambda number: locate_record(index, number),
+        image_of=lambda serialized: _parse(serialized, IMAGE, tf.string),
+        label_of=(lambda serialized: _parse(serialized, LABEL, tf.int64)) if LABEL in features else None,
+        class_names=_class_names if {LABEL, TEXT} <= features else lambda source: None,
+    )
+
+
+def write_tfrecords(source: Source, prefix: str | Path, shards: int) -> list[Path]:
+    """Writes a data set as TFRecord files; all appear under their names at the end, or none.
+
+    Args:
+        source: What to write. Encoded images are copied as they are, decoded ones become PNG.
+        prefix: Path of the files without "-00000-of-00004.tfrecord".
+        shards: Number of files, in [1, source.size]; their sizes differ by one example at most.
+
+    Returns:
+        The paths, in order.
+
+    Raises:
+        ValueError: `shards` is out of range.
+        DataError: One of the files exists, or an example cannot be read.
+    """
+    if not 1 <= shards <= source.size:
+        raise ValueError(
+            f"shards does not fit. Received {shards}. Expected 1 to {source.size}, the number of examples."
+        )
+    paths = [Path(f"{prefix}-{shard:05d}-of-{shards:05d}.tfrecord") for shard in range(shards)]
+    existing = next((path for path in paths if path.exists()), None)
+    if existing is not None:
+        raise DataError(f"{existing} exists. Nothing is overwritten. Move it away or choose another prefix.")
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    unfinished = [path.with_name(f".{path.name}.{os.getpid()}.unfinished") for path in paths]
+    try:
+        for path, ids in zip(unfinished, np.array_split(np.arange(source.size), shards), strict=True):
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for example in _examples(source, ids):
+                    writer.write(example.SerializeToString())
+        for path, target in zip(unfinished, paths, strict=True):
+            path.rename(target)
+    finally:
+        for path in unfinished:
+            path.unlink(missing_ok=True)
+    return paths
+
+
+def _files(pattern: str) -> list[str]:
+    return sorted(tf.io.gfile.glob(os.path.expanduser(pattern)))
+
+
+def _test_files(pattern: str) -> list[str]:
+    before, train, after = pattern.rpartition("train")
+    candidates = [_files(f"{before}{word}{after}") for word in _TEST_WORDS] if train else []
+    return next((files for files in candidates if files), [])
+
+
+def _features(read_record: Callable[[tf.Tensor], tf.Tensor], file: str) -> set[str]:
+    """Returns the names of the features in the first record."""
+    try:
+        example = tf.train.Example.FromString(read_record(tf.constant(0, tf.int64)).numpy())
+    except (tf.errors.OpError, ValueError) as error:
+        raise DataError(f"The first record of {file} cannot be read as tf.train.Example: {error}") from error
+    # A message of another kind can parse by accident; then it has no features.
+    names = set(example.features.feature)
+    if IMAGE not in names:
+        raise DataError(
+            f"{file} holds no images. Received features {sorted(names)}. Expected {IMAGE}, and {LABEL} for labels."
+        )
+    return names
+
+
+def _parse(serialized: tf.Tensor, name: str, dtype: tf.DType) -> tf.Tensor:
+    return tf.io.parse_single_example(serialized, {name: tf.io.FixedLenFeature([], dtype)})[name]
+
+
+def _class_names(source: RecordSource) -> tuple[str, ...]:
+    """Returns the text of each label up to the largest; "" for a label without an example."""
+    texts = source.parse(np.arange(source.size), lambda serialized: _parse(serialized, TEXT, tf.string))
+    labels, first = np.unique(source.labels, return_index=True)
+    named = {int(label): texts[index].decode("utf-8", "replace") for label, index in zip(labels, first, strict=True)}
+    return tuple(named.get(label, "") for label in range(max(named) + 1))
+
+
+def _examples(source: Source, ids: np.ndarray) -> Iterator[tf.train.Example]:
+    """Yields the examples of a shard."""
+    labels = source.labels_of(ids) if source.has_labels else None
+    class_names = source.class_names
+    for place, number in enumerate(ids):
+        try:
+            image = source.read(tf.constant(number, tf.int64))
+        except tf.errors.OpError as error:
+            raise DataError(f"Cannot read {source.identify(int(number))}: {error.message}") from error
+        encoded = image if image.dtype == tf.string else tf.io.encode_png(image)
+        features = {IMAGE: _bytes(encoded.numpy())}
+        if labels is not None:
+            features[LABEL] = tf.train.Feature(int64_list=tf.train.Int64List(value=[labels[place]]))
+            if class_names is not None and 0 <= labels[place] < len(class_names):
+                features[TEXT] = _bytes(class_names[labels[place]].encode())
+        yield tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def _bytes(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
