@@ -6,7 +6,9 @@ import click
 
 from .options import JSON_OPTION
 
-_SPEC = click.option("--data", "source", metavar="SPEC", required=True, help="digits | a folder | tfds:NAME | tfrecord:GLOB.")
+_SPEC = click.option(
+    "--data", "source", metavar="SPEC", required=True, help="digits | a folder | tfds:NAME | tfrecord:GLOB."
+)
 _SPLIT = click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True)
 
 
@@ -27,10 +29,12 @@ def show(source: str, split: str, as_json: bool) -> None:
 
     Example: barlowtf data show --data cifar10/ --split test
     """
-    from barlowtf.data import describe_source
+    from barlowtf.experiment import describe_data
 
-    facts = describe_source(source, split)
-    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(f"{key:12}{value}" for key, value in facts.items()))
+    facts = describe_data(source, split)
+    click.echo(
+        json.dumps(facts, indent=2) if as_json else "\n".join(f"{key:12}{value}" for key, value in facts.items())
+    )
 
 
 @data.command()

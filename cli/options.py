@@ -14,7 +14,11 @@ def recipe_options(function: Function) -> Function:
     """Adds --config, --data and --set."""
     for option in (
         click.option(
-            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting, e.g. train.epochs=100."
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Override one setting, e.g. train.epochs=100.",
         ),
         click.option(
             "--data",

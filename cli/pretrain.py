@@ -25,7 +25,7 @@ def pretrain(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Learn an encoder from images without labels, by Barlow Twins.
+    r"""Learn an encoder from images without labels, by Barlow Twins.
 
     The same command on the same run folder resumes an unfinished run.
 

@@ -67,7 +67,8 @@ def _read(name_or_file: str | Path) -> tuple[str, str]:
             f"No recipe {str(name_or_file)!r}.{_nearest(str(name_or_file), names)} "
             f"Expected one of {', '.join(names)}, or the path of a .toml file."
         )
-    return resources.files("barlowtf_configs").joinpath(f"{name_or_file}.toml").read_text(), f"recipe {name_or_file}"
+    file = resources.files("barlowtf_configs").joinpath(f"{name_or_file}.toml")
+    return str(file.read_text(encoding="utf-8")), f"recipe {name_or_file}"
 
 
 def _set(tables: dict[str, Any], override: str) -> None:

@@ -3,6 +3,6 @@
 pretrain.py reads top to bottom; parts.py makes each part from its section of the recipe.
 """
 
-from barlowtf.experiment.pretrain import plan, pretrain
+from barlowtf.experiment.pretrain import describe_data, plan, pretrain
 
-__all__ = ["plan", "pretrain"]
+__all__ = ["describe_data", "plan", "pretrain"]

@@ -1,7 +1,6 @@
 """The parts of a run, each made from its section of the recipe."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,7 +10,6 @@ from rich.console import Console
 
 from barlowtf import augment, data
 from barlowtf.config import Recipe
-from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
 from barlowtf.optim import make_optimizer
 from barlowtf.runs import RunFolder
@@ -29,8 +27,12 @@ def count_steps_per_epoch(recipe: Recipe, source: data.Source, strategy: tf.dist
         DataError: The batch is larger than the data set.
         ConfigError: The batch does not divide over the replicas.
     """
-    data.require_batch_fits(recipe.train.batch_size, source, replicas=strategy.num_replicas_in_sync)
-    return source.size // recipe.train.batch_size
+    batch_size, replicas = recipe.train.batch_size, strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise ConfigError(
+            f"train.batch_size = {batch_size} does not divide over {replicas} replicas. Choose a multiple of {replicas}."
+        )
+    return data.steps_per_epoch(source.size, batch_size)
 
 
 def make_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
@@ -138,7 +140,7 @@ def make_monitors(recipe: Recipe, source: data.Source) -> list[keras.callbacks.C
         monitors.append(
             callbacks.CollapseMonitor(view_a, view_b, every_epochs=every.collapse_every_epochs, mean=mean, std=std)
         )
-    if every.knn_every_epochs is not None and source.labels is not None:
+    if every.knn_every_epochs is not None and source.has_labels:
         monitors.append(_make_knn(recipe, source))
     return monitors
 
@@ -156,23 +158,22 @@ def _make_knn(recipe: Recipe, source: data.Source) -> callbacks.KNNMonitor:
     """Returns the kNN monitor: labelled training images as bank, test images, where there are any, as queries."""
     every, seed = recipe.monitor, recipe.train.seed
     test = data.open_source(recipe.data.source, "test")
-    if test is None or test.labels is None:
+    if test is None or not test.has_labels:
         # Without a test split the training images are halved: their labels are unseen, their pixels are not.
-        shuffled = np.random.Generator(np.random.Philox(seed)).permutation(source.size)
-        half = source.size // 2
-        bank_ids, test, query_ids = np.sort(shuffled[half:]), source, np.sort(shuffled[:half])
-        bank_ids, query_ids = bank_ids[: every.knn_bank], query_ids[: every.knn_queries]
+        shuffled = data.spread_ids(source.size, every.knn_bank + every.knn_queries, seed)
+        test, query_ids, bank_ids = source, shuffled[::2][: every.knn_queries], shuffled[1::2][: every.knn_bank]
     else:
         bank_ids = data.spread_ids(source.size, every.knn_bank, seed)
         query_ids = data.spread_ids(test.size, every.knn_queries, seed)
+    bank_labels, query_labels = source.labels_of(bank_ids), test.labels_of(query_ids)
     return callbacks.KNNMonitor(
-        (_normalized_views(recipe, source, bank_ids), source.labels[bank_ids]),
-        (_normalized_views(recipe, test, query_ids), test.labels[query_ids]),
+        (_normalized_views(recipe, source, bank_ids), bank_labels),
+        (_normalized_views(recipe, test, query_ids), query_labels),
         every_epochs=every.knn_every_epochs,
         total_epochs=recipe.train.epochs,
-        neighbors=every.knn_neighbors,
+        neighbors=min(every.knn_neighbors, len(bank_ids)),
         temperature=every.knn_temperature,
-        class_count=int(source.labels.max()) + 1,
+        class_count=int(max(bank_labels.max(), query_labels.max())) + 1,
     )
 
 

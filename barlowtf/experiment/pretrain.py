@@ -13,7 +13,9 @@ from rich.console import Console
 from barlowtf import data, runs
 from barlowtf.config import Recipe
 from barlowtf.distribute import make_strategy
+from barlowtf.errors import DataError
 from barlowtf.experiment.parts import count_steps_per_epoch, make_batches, make_callbacks, make_model, use_xla
+from barlowtf.models import BarlowTwins
 from barlowtf.models.memory import estimate_memory
 from barlowtf.train import checkpoint, loop, record
 
@@ -128,7 +130,7 @@ def plan(recipe: Recipe, *, strategy: str = "one", replicas: int | None = None) 
     )
     return {
         "images": source.size,
-        "labels": source.labels is not None,
+        "labels": source.has_labels,
         "replicas": chosen.num_replicas_in_sync,
         "steps_per_epoch": steps_per_epoch,
         "total_steps": steps_per_epoch * recipe.train.epochs,
@@ -138,6 +140,26 @@ def plan(recipe: Recipe, *, strategy: str = "one", replicas: int | None = None) 
         "peak_learning_rate": recipe.optimizer.learning_rate * rate,
         "peak_bias_learning_rate": bias_rate * rate,
         "memory_bytes_per_replica": memory,
+    }
+
+
+def describe_data(spec: str, split: str = "train") -> dict[str, Any]:
+    """Returns what a data set holds: images, classes and their sizes, fingerprint.
+
+    Raises:
+        DataError: It cannot be read, or has no such split.
+    """
+    source = data.open_source(spec, split)
+    if source is None:
+        raise DataError(f"{spec} has no {split} split.")
+    counts = np.bincount(source.labels) if source.has_labels else None
+    return {
+        "name": source.name,
+        "images": source.size,
+        "classes": None if counts is None else len(counts),
+        "class_names": source.class_names,
+        "images_per_class": None if counts is None else counts.tolist(),
+        "fingerprint": source.fingerprint,
     }
 
 
@@ -162,5 +184,3 @@ def summarize(run: runs.RunFolder) -> dict[str, Any]:
         "loss": losses[-1] if losses else None,
         "images_per_second_median": round(float(np.median(speeds)), 2) if speeds else None,
     }
-
-
