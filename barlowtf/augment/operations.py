@@ -22,8 +22,8 @@ class Operations(NamedTuple):
         blur: bool [n].
         solarize: bool [n].
         sigma: Standard deviation of the blur, pixels, float32 [n].
-        factors: Of brightness, contrast, saturation, hue, float32 [n, 4]; the first three >= 0, where 1 changes nothing;
-            hue in turns, in [-0.5, 0.5], where 0 changes nothing.
+        factors: float32 [n, 4]: brightness, contrast and saturation, >= 0, where 1 changes nothing; hue, turns in
+            [-0.5, 0.5], where 0 changes nothing.
         order: The jitter's operations in the order in which they run, int32 [n, 4], each row a permutation of 0..3.
     """
 

@@ -18,6 +18,7 @@ from barlowtf.config.schema import Augment, View
 _LOGGER = logging.getLogger("barlowtf")
 
 
+@keras.saving.register_keras_serializable(package="barlowtf")
 class TwoViews(keras.layers.Layer):
     """Flip, color jitter, grayscale, blur, solarize and normalize both crops of each image.
 
