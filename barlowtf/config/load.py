@@ -45,7 +45,8 @@ def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Reci
 
 def dump_recipe(recipe: Recipe) -> str:
     """Returns the complete recipe as TOML; `load_recipe` reads it back equal."""
-    return tomli_w.dumps(_with_none(recipe.model_dump(mode="python")))
+    text: str = tomli_w.dumps(_with_none(recipe.model_dump(mode="python")))
+    return text
 
 
 def recipe_differences(first: Recipe, second: Recipe) -> list[str]:
@@ -68,7 +69,8 @@ def _read(name_or_file: str | Path) -> tuple[str, str]:
             f"Expected one of {', '.join(names)}, or the path of a .toml file."
         )
     file = resources.files("barlowtf_configs").joinpath(f"{name_or_file}.toml")
-    return str(file.read_text(encoding="utf-8")), f"recipe {name_or_file}"
+    text: str = file.read_text(encoding="utf-8")
+    return text, f"recipe {name_or_file}"
 
 
 def _set(tables: dict[str, Any], override: str) -> None:
