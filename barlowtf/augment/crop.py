@@ -4,6 +4,8 @@ Resizing is cubic (a = -0.5) and antialiased: a kernel as wide as the larger of 
 box's border and renormalized there, as in Pillow.
 """
 
+import math
+
 import tensorflow as tf
 
 from barlowtf.augment.planes import check_images
@@ -47,7 +49,7 @@ def draw_boxes(
     image_width = _column(width)
 
     share = area[0] + (area[1] - area[0]) * uniforms[:, :_TRIES]
-    log_low, log_high = tf.math.log(tf.constant(aspect, tf.float32))
+    log_low, log_high = math.log(aspect[0]), math.log(aspect[1])
     ratio = tf.exp(log_low + (log_high - log_low) * uniforms[:, _TRIES : 2 * _TRIES])
     pixels = share * image_height * image_width
     widths = tf.round(tf.sqrt(pixels * ratio))  # [n, tries]
