@@ -38,6 +38,7 @@ def main() -> None:
     logger = logging.getLogger("barlowtf")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 main.add_command(pretrain)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from barlowtf import augment, data
 from barlowtf.config import Recipe
+from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
 from barlowtf.optim import make_optimizer
 from barlowtf.runs import RunFolder
@@ -30,7 +31,7 @@ def count_steps_per_epoch(recipe: Recipe, source: data.Source, strategy: tf.dist
     batch_size, replicas = recipe.train.batch_size, strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ConfigError(
-            f"train.batch_size = {batch_size} does not divide over {replicas} replicas. Choose a multiple of {replicas}."
+            f"train.batch_size = {batch_size} does not divide over {replicas} replicas. Choose a multiple."
         )
     return data.steps_per_epoch(source.size, batch_size)
 

@@ -1,8 +1,9 @@
-"""Encoders, projector, and the layer and the feature extraction they share."""
+"""Encoders, projector, the trainable whole, and the layer and the feature extraction they share."""
 
+from barlowtf.models.barlow_twins import BarlowTwins
 from barlowtf.models.encoder import make_encoder
 from barlowtf.models.features import extract_features
 from barlowtf.models.normalization import BatchNormalization
 from barlowtf.models.projector import make_projector
 
-__all__ = ["BatchNormalization", "extract_features", "make_encoder", "make_projector"]
+__all__ = ["BarlowTwins", "BatchNormalization", "extract_features", "make_encoder", "make_projector"]

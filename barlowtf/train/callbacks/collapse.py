@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from barlowtf.metrics import (
     cross_correlation,
@@ -58,12 +59,16 @@ class CollapseMonitor(keras.callbacks.Callback):
             self._measure(logs)
 
     def _measure(self, logs: dict[str, Any]) -> None:
-        z_a, z_b = (extract_features(self.model, _chunks(view)) for view in (self.view_a, self.view_b))
+        z_a, z_b = self._embed(self.view_a), self._embed(self.view_b)
         logs["record"] = True
         logs["effective_rank"] = float(effective_rank(z_a))
         logs["dead_dimensions"] = int(dead_dimensions(z_a))
         logs["mean_off_diagonal"] = float(mean_off_diagonal(z_a, z_b))
         logs["cross_correlation"] = np.asarray(downsample_correlation(cross_correlation(z_a, z_b), _PICTURE_CELLS))
+
+    def _embed(self, images: np.ndarray) -> np.ndarray:
+        features = extract_features(self.model.encoder, _chunks(images))
+        return np.asarray(tf.cast(self.model.projector(features, training=False), tf.float32))
 
 
 def view_grid(view_a: np.ndarray, view_b: np.ndarray, *, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
