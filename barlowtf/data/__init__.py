@@ -1,11 +1,11 @@
 """Data sets, the order of their examples, and batches of crops."""
 
-from barlowtf.data.arrays import ArraySource
+from barlowtf.data.arrays import ArraySource, preload
 from barlowtf.data.crop_batches import CropBatches
 from barlowtf.data.images import decode, unreadable_reason
 from barlowtf.data.opening import open_source
 from barlowtf.data.order import step_ids, steps_per_epoch
-from barlowtf.data.pipeline import Crop, Draw, center_view, center_views, readable_ids, two_crop_batches
+from barlowtf.data.pipeline import Crop, CropBatch, Draw, center_view, center_views, readable_ids, two_crop_batches
 from barlowtf.data.source import Source
 from barlowtf.data.subsets import spread_ids
 from barlowtf.data.tfrecord import write_tfrecords
@@ -13,6 +13,7 @@ from barlowtf.data.tfrecord import write_tfrecords
 __all__ = [
     "ArraySource",
     "Crop",
+    "CropBatch",
     "CropBatches",
     "Draw",
     "Source",
@@ -20,6 +21,7 @@ __all__ = [
     "center_views",
     "decode",
     "open_source",
+    "preload",
     "readable_ids",
     "spread_ids",
     "step_ids",

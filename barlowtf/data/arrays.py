@@ -1,11 +1,16 @@
-"""Images that lie decoded in memory."""
+"""Images that lie decoded in memory: given as an array, or small ones read there once."""
 
 import hashlib
+import math
 
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.data.images import decode
 from barlowtf.data.source import Source
+
+# CIFAR takes 147 MiB.
+_PRELOAD_BYTES = 512 * 2**20
 
 
 class ArraySource(Source):
@@ -47,12 +52,17 @@ class ArraySource(Source):
         self._class_names = class_names
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        return tuple(self._images.shape[1:])
+
+    @property
     def class_names(self) -> tuple[str, ...] | None:
         """Name of each label, or None where labels have no names."""
         return self._class_names
 
     def read(self, index: tf.Tensor) -> tf.Tensor:
-        """Returns image `index`, uint8 [H, W, C]."""
+        """Returns image `index`, uint8 [H, W, C], or the images of int64 [n], uint8 [n, H, W, C]."""
         return tf.gather(self._images, index)
 
     def identify(self, index: int) -> str:
@@ -61,3 +71,68 @@ class ArraySource(Source):
 
     def _read_labels(self, ids: np.ndarray) -> np.ndarray:
         return self._labels[ids]
+
+
+class _PreloadedSource(Source):
+    """The examples of another source with their images decoded in memory; ids, labels and names are the other's."""
+
+    def __init__(self, source: Source, images: tf.Tensor) -> None:
+        super().__init__(
+            name=source.name, size=source.size, fingerprint=source.fingerprint, has_labels=source.has_labels
+        )
+        self._source, self._images = source, images
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return tuple(self._images.shape[1:])
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        return self._source.class_names
+
+    def read(self, index: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self._images, index)
+
+    def identify(self, index: int) -> str:
+        return self._source.identify(index)
+
+    def _read_labels(self, ids: np.ndarray) -> np.ndarray:
+        return self._source.labels_of(ids)
+
+
+def preload(source: Source, channels: int, limit: int = _PRELOAD_BYTES) -> Source:
+    """Returns the data set with its images decoded in memory, where they are small and of one size.
+
+    Reading a small file costs more than what is done with it: in memory a whole batch is cropped by a few operations.
+
+    Args:
+        source: Any data set.
+        channels: Channels of the images, >= 1.
+        limit: Most memory to take, bytes.
+
+    Returns:
+        A data set of the same examples in the same order; `source` itself where the images would take more than
+        `limit`, differ in size, or one cannot be read.
+
+    Raises:
+        DataError: The images' channels cannot become `channels`.
+    """
+    if source.image_shape is not None:
+        return source
+    try:
+        first = decode(source.read(tf.constant(0, tf.int64)), channels)
+        if source.size * math.prod(first.shape) > limit:
+            return source
+        examples = tf.data.Dataset.range(source.size).map(
+            lambda index: tf.ensure_shape(decode(source.read(index), channels), first.shape),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        images = np.empty([source.size, *first.shape], np.uint8)
+        start = 0
+        for batch in examples.batch(256).prefetch(2):
+            images[start : start + len(batch)] = batch
+            start += len(batch)
+    except tf.errors.OpError:
+        return source
+    with tf.device("CPU:0"):
+        return _PreloadedSource(source, tf.constant(images))

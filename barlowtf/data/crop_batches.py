@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from barlowtf.data.images import unreadable_reason
 from barlowtf.data.order import step_ids
-from barlowtf.data.pipeline import Crop, Draw, two_crop_batches
+from barlowtf.data.pipeline import Crop, CropBatch, Draw, two_crop_batches
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
 
@@ -45,6 +45,7 @@ class CropBatches(Iterator):
         max_unreadable: int = 100,
         strategy: tf.distribute.Strategy | None = None,
         workers: int | None = None,
+        crop_batch: CropBatch | None = None,
     ) -> None:
         """Starts the input at `start_step`.
 
@@ -60,6 +61,7 @@ class CropBatches(Iterator):
             max_unreadable: How many unreadable images to pass over, >= 0.
             strategy: None: plain tensors; otherwise each element is what `strategy.run` takes.
             workers: Images decoded at the same time; None: one a core.
+            crop_batch: Two crops of each of many images, for images in memory, see `two_crop_batches`.
 
         Raises:
             ValueError: `batch_size` does not divide by the number of replicas.
@@ -80,6 +82,7 @@ class CropBatches(Iterator):
             channels=channels,
             seed=seed,
             workers=workers,
+            crop_batch=crop_batch,
         )
         self._iterator = self._start()
 

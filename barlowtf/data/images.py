@@ -18,11 +18,11 @@ def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
     alpha is dropped, 16 bits become the upper 8. Other numbers of channels must be those of the image.
 
     Args:
-        image: Encoded image, string [], or decoded one, uint8 [H, W, C] with C known.
+        image: Encoded image, string [], or decoded ones, uint8 [H, W, C] or [n, H, W, C] with C known.
         channels: Channels of the result, >= 1.
 
     Returns:
-        uint8 [H, W, channels].
+        uint8 [H, W, channels] or [n, H, W, channels].
 
     Raises:
         ValueError: `image` is neither.
@@ -31,9 +31,10 @@ def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
     """
     if image.dtype == tf.string:
         return _decode_bytes(image, channels)
-    if image.dtype != tf.uint8 or image.shape.rank != 3 or image.shape[-1] is None:
+    if image.dtype != tf.uint8 or image.shape.rank not in (3, 4) or image.shape[-1] is None:
         raise ValueError(
-            f"image does not fit. Received {image.dtype.name} {image.shape}. Expected string [] or uint8 [H, W, C]."
+            f"image does not fit. Received {image.dtype.name} {image.shape}. "
+            "Expected string [] or uint8 [H, W, C] or [n, H, W, C]."
         )
     return _convert(image, channels)
 
@@ -57,7 +58,7 @@ def _decode_bytes(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _convert(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Returns uint8 [H, W, channels] from uint8 [H, W, C], C known."""
+    """Returns uint8 [..., channels] from uint8 [..., C], C known."""
     received = image.shape[-1]
     if received == channels:
         return image
@@ -66,7 +67,7 @@ def _convert(image: tf.Tensor, channels: int) -> tf.Tensor:
     if channels == 3 and received == 1:
         return tf.repeat(image, 3, axis=-1)
     if channels == 1 and received == 3:
-        luma = tf.linalg.matmul(tf.cast(image, tf.float32), tf.constant(_LUMA, shape=[3, 1]))
+        luma = tf.reduce_sum(tf.cast(image, tf.float32) * tf.constant(_LUMA), axis=-1, keepdims=True)
         return tf.cast(luma + 0.5, tf.uint8)
     raise DataError(
         f"Channels do not fit. Received images of {received} channels. Expected {channels}, as the recipe asks; "

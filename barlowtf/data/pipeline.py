@@ -14,6 +14,8 @@ from barlowtf.data.source import Source
 Draw = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 # (image uint8 [H, W, C], uniforms float32 [2, K]) -> crop a, crop b, both uint8 [S, S, C].
 Crop = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+# (images uint8 [n, H, W, C], uniforms float32 [n, 2, K]) -> crops a, crops b, both uint8 [n, S, S, C].
+CropBatch = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 # Batches that wait for the training step.
 _PREFETCHED_BATCHES = 2
@@ -37,6 +39,7 @@ def two_crop_batches(
     pieces: int = 1,
     replacements: Mapping[int, int] | None = None,
     workers: int | None = None,
+    crop_batch: CropBatch | None = None,
 ) -> tf.data.Dataset:
     """Returns the batches of the training steps from `start_step` on, in order.
 
@@ -58,6 +61,8 @@ def two_crop_batches(
         pieces: Consecutive batches into which this shard's share of a step is cut: replicas of an input pipeline.
         replacements: Unreadable example -> the example that is read in its place. Draws stay those of the first.
         workers: Images decoded at the same time; None: one a core.
+        crop_batch: Two crops of each of many images; takes the place of `crop` where the images lie in memory
+            (`source.image_shape` is known), and is many times faster there.
 
     Returns:
         Elements (crops a uint8 [n, S, S, C], crops b uint8 [n, S, S, C], seeds int32 [n, 2]) with
@@ -87,14 +92,11 @@ def two_crop_batches(
         seeds, uniforms = draw(ids, epoch)
         return replace(ids), seeds, uniforms
 
-    @tf.autograph.experimental.do_not_convert
-    def views(index: tf.Tensor, seeds: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        crop_a, crop_b = crop(decode(source.read(index), channels), uniforms)
-        return crop_a, crop_b, seeds
-
-    dataset = _steps(start_step, total_steps).map(examples).unbatch()
-    dataset = dataset.map(views, num_parallel_calls=workers, deterministic=True)
-    dataset = dataset.batch(share // pieces, drop_remainder=True)
+    dataset = _steps(start_step, total_steps)
+    if crop_batch is not None and source.image_shape is not None:
+        dataset = _whole_steps(dataset, source, examples, crop_batch, channels, pieces, workers)
+    else:
+        dataset = _image_by_image(dataset, source, examples, crop, channels, share // pieces, workers)
     return dataset.prefetch(_PREFETCHED_BATCHES * pieces).with_options(_options(workers))
 
 
@@ -148,14 +150,13 @@ def readable_ids(source: Source, ids: np.ndarray, *, channels: int, workers: int
     workers = workers or _cores()
 
     @tf.autograph.experimental.do_not_convert
-    def check(index: tf.Tensor) -> tf.Tensor:
-        # The dependency makes the decoder run although nothing of the image is returned.
-        with tf.control_dependencies([decode(source.read(index), channels)]):
-            return tf.identity(index)
+    def check(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Something of the image must be returned: graph optimization removes a decoder whose result nobody takes.
+        return index, tf.shape(decode(source.read(index), channels))
 
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(ids, np.int64))
     dataset = dataset.map(check, num_parallel_calls=workers, deterministic=True).ignore_errors()
-    batches = [batch.numpy() for batch in dataset.batch(1024).with_options(_options(workers))]
+    batches = [readable.numpy() for readable, _ in dataset.batch(1024).with_options(_options(workers))]
     return np.concatenate([np.zeros(0, np.int64), *batches])
 
 
@@ -180,6 +181,41 @@ def center_view(image: tf.Tensor, size: int) -> tf.Tensor:
     )[0]
     view = tf.cast(tf.clip_by_value(tf.round(view), 0.0, 255.0), tf.uint8)
     return tf.ensure_shape(view, [size, size, image.shape[-1]])
+
+
+def _image_by_image(
+    steps: tf.data.Dataset, source: Source, examples: Callable, crop: Crop, channels: int, batch: int, workers: int
+) -> tf.data.Dataset:
+    """Returns batches of images that are read, decoded and cropped one by one."""
+
+    @tf.autograph.experimental.do_not_convert
+    def views(index: tf.Tensor, seeds: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        crop_a, crop_b = crop(decode(source.read(index), channels), uniforms)
+        return crop_a, crop_b, seeds
+
+    images = steps.map(examples).unbatch().map(views, num_parallel_calls=workers, deterministic=True)
+    return images.batch(batch, drop_remainder=True)
+
+
+def _whole_steps(
+    steps: tf.data.Dataset,
+    source: Source,
+    examples: Callable,
+    crop_batch: CropBatch,
+    channels: int,
+    pieces: int,
+    workers: int,
+) -> tf.data.Dataset:
+    """Returns batches of images in memory; one call makes the share of a step."""
+
+    @tf.autograph.experimental.do_not_convert
+    def views(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        ids, seeds, uniforms = examples(step)
+        crops_a, crops_b = crop_batch(decode(source.read(ids), channels), uniforms)
+        # [share, ...] -> [pieces, n, ...]
+        return tuple(tf.reshape(part, [pieces, -1, *part.shape[1:]]) for part in (crops_a, crops_b, seeds))
+
+    return steps.map(views, num_parallel_calls=workers, deterministic=True).unbatch()
 
 
 def _steps(start: int, total: int | None) -> tf.data.Dataset:

@@ -54,6 +54,14 @@ class Source(abc.ABC):
         """Returns where example `index` lies, for a message: a file, or a file and a position."""
 
     @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """Height, width and channels where all images lie decoded and of one size in memory, else None.
+
+        Where it is known, `read` also takes int64 [n] and returns uint8 [n, H, W, C].
+        """
+        return None
+
+    @property
     def class_names(self) -> tuple[str, ...] | None:
         """Name of each label, or None where labels have no names."""
         return None

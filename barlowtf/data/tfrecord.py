@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from barlowtf.data.records import RecordSource, index_records, locate_record, record_reader
 from barlowtf.data.source import Source
@@ -110,7 +111,7 @@ def _features(read_record: Callable[[tf.Tensor], tf.Tensor], file: str) -> set[s
     """Returns the names of the features in the first record."""
     try:
         example = tf.train.Example.FromString(read_record(tf.constant(0, tf.int64)).numpy())
-    except (tf.errors.OpError, ValueError) as error:
+    except (tf.errors.OpError, DecodeError) as error:
         raise DataError(f"The first record of {file} cannot be read as tf.train.Example: {error}") from error
     # A message of another kind can parse by accident; then it has no features.
     names = set(example.features.feature)

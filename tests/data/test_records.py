@@ -1,0 +1,152 @@
+"""TFRecord files: index, reading by number, damage, writing."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from barlowtf.data import ArraySource, open_source, write_tfrecords
+from barlowtf.data.records import index_records, locate_record, masked_crc, record_reader
+from barlowtf.errors import DataError
+
+RECORDS = [b"one", b"", b"x" * 5000, b"last"]
+
+
+@pytest.fixture
+def two_files(tmp_path):
+    files = [str(tmp_path / "a.tfrecord"), str(tmp_path / "b.tfrecord")]
+    for file, records in zip(files, (RECORDS[:3], RECORDS[3:]), strict=True):
+        with tf.io.TFRecordWriter(file) as writer:
+            for record in records:
+                writer.write(record)
+    return files
+
+
+def test_checksum_known_answer():
+    # RFC 3720, B.4: CRC-32C of 32 zero bytes is 0x8A9136AA; TFRecord's mask of it by hand.
+    crc = 0x8A9136AA
+    expected = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    assert masked_crc(np.zeros((1, 32), np.uint8))[0] == expected
+
+
+def test_records_by_number_in_any_order(two_files):
+    index = index_records(two_files)
+    np.testing.assert_array_equal(index.length, [3, 0, 5000, 4])
+    np.testing.assert_array_equal(index.offset, [0, 19, 35, 0])
+    np.testing.assert_array_equal(index.shard, [0, 0, 0, 1])
+    read = record_reader(index)
+    order = [3, 0, 2, 1, 2]
+    received = tf.data.Dataset.from_tensor_slices(np.array(order, np.int64)).map(read, num_parallel_calls=2)
+    assert [record.numpy() for record in received] == [RECORDS[number] for number in order]
+    assert read(tf.constant(3, tf.int64)).numpy() == b"last"
+    assert locate_record(index, 2) == f"{two_files[0]} at byte 35"
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5003, 5005, 5015])
+def test_truncated_file_names_file_and_offset(two_files, cut):
+    with open(two_files[0], "r+b") as file:
+        file.truncate(35 + 5016 - cut)
+    with pytest.raises(
+        DataError, match=r"a\.tfrecord ends inside the record at byte 35\. Received .* Expected at least"
+    ):
+        index_records(two_files)
+
+
+def test_other_files_and_damaged_lengths(two_files, tmp_path):
+    other = tmp_path / "c.tfrecord"
+    other.write_bytes(b"no records in here, only text that goes on")
+    with pytest.raises(DataError, match=r"c\.tfrecord has no valid record at byte 0.*Expected an uncompressed"):
+        index_records([str(other)])
+    data = bytearray(Path(two_files[0]).read_bytes())
+    data[19:27] = struct.pack("<Q", 1)
+    other.write_bytes(data)
+    with pytest.raises(DataError, match=r"no valid record at byte 19"):
+        index_records([str(other)])
+    other.write_bytes(b"")
+    with pytest.raises(DataError, match="No records in"):
+        index_records([str(other)])
+
+
+def test_damaged_data_fails_when_it_is_read(two_files):
+    with open(two_files[0], "r+b") as file:
+        file.seek(35 + 12 + 100)
+        file.write(b"y")
+    read = record_reader(index_records(two_files))
+    assert read(tf.constant(0, tf.int64)).numpy() == b"one"
+    with pytest.raises(tf.errors.DataLossError):
+        read(tf.constant(2, tf.int64))
+
+
+@pytest.fixture
+def small():
+    images = np.arange(7 * 4 * 5 * 3, dtype=np.uint8).reshape(7, 4, 5, 3)
+    return ArraySource("small", images, np.array([2, 0, 0, 1, 2, 1, 0]), ("x", "y", "z"))
+
+
+def test_written_records_read_back(small, tmp_path):
+    paths = write_tfrecords(small, tmp_path / "new" / "train", shards=3)
+    assert [path.name for path in paths] == [f"train-0000{i}-of-00003.tfrecord" for i in range(3)]
+    assert sorted((tmp_path / "new").iterdir()) == paths
+    source = open_source(f"tfrecord:{tmp_path}/new/train-*", "train")
+    assert source.size == 7 and source.class_names == ("x", "y", "z")
+    np.testing.assert_array_equal(source.labels, small.labels)
+    np.testing.assert_array_equal(source.labels_of(np.array([4, 3])), [2, 1])
+    assert source.labels_of(np.array([], int)).shape == (0,)
+    for index in range(7):
+        image = tf.io.decode_png(source.read(tf.constant(index, tf.int64)))
+        np.testing.assert_array_equal(image, small.read(index))
+    assert source.identify(3).startswith(f"{paths[1]} at byte ")
+    copy = write_tfrecords(source, tmp_path / "copy", shards=1)
+    again = open_source(f"tfrecord:{copy[0]}", "train")
+    assert again.read(tf.constant(6, tf.int64)) == source.read(tf.constant(6, tf.int64))
+    assert again.fingerprint != source.fingerprint
+
+
+def test_test_split_is_the_sibling(small, tmp_path):
+    write_tfrecords(small, tmp_path / "train", shards=1)
+    assert open_source(f"tfrecord:{tmp_path}/train-*", "test") is None
+    write_tfrecords(small, tmp_path / "validation", shards=2)
+    assert open_source(f"tfrecord:{tmp_path}/train-*", "test").size == 7
+    assert open_source(f"tfrecord:{tmp_path}/validation-*", "test") is None
+
+
+def test_records_without_labels(tmp_path):
+    source = ArraySource("plain", np.zeros((2, 3, 3, 1), np.uint8))
+    write_tfrecords(source, tmp_path / "a", shards=1)
+    read = open_source(f"tfrecord:{tmp_path}/a-*", "train")
+    assert read.labels is None and read.class_names is None
+
+
+def test_writer_overwrites_nothing_and_leaves_nothing_behind(small, tmp_path):
+    taken = tmp_path / "train-00001-of-00002.tfrecord"
+    taken.write_bytes(b"mine")
+    with pytest.raises(DataError, match="train-00001-of-00002.tfrecord exists"):
+        write_tfrecords(small, tmp_path / "train", shards=2)
+    assert list(tmp_path.iterdir()) == [taken] and taken.read_bytes() == b"mine"
+
+    class Broken(ArraySource):
+        def read(self, index):
+            if int(index) == 1:
+                raise tf.errors.NotFoundError(None, None, "gone")
+            return super().read(index)
+
+    with pytest.raises(DataError, match="Cannot read broken image 1: gone"):
+        write_tfrecords(Broken("broken", np.zeros((2, 3, 3, 1), np.uint8)), tmp_path / "b", shards=2)
+    assert list(tmp_path.iterdir()) == [taken]
+    with pytest.raises(ValueError, match="Received 8. Expected 1 to 7"):
+        write_tfrecords(small, tmp_path / "c", shards=8)
+
+
+def test_unusable_globs(tmp_path, two_files):
+    with pytest.raises(DataError, match=r"No files match .*nothing-\*"):
+        open_source(f"tfrecord:{tmp_path}/nothing-*", "train")
+    with pytest.raises(DataError, match="a.tfrecord cannot be read as tf.train.Example|a.tfrecord holds no images"):
+        open_source(f"tfrecord:{tmp_path}/a.tfrecord", "train")
+    with tf.io.TFRecordWriter(str(tmp_path / "labels")) as writer:
+        label = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+        example = tf.train.Example(features=tf.train.Features(feature={"label": label}))
+        writer.write(example.SerializeToString())
+    with pytest.raises(DataError, match=r"labels holds no images\. Received features \['label'\]"):
+        open_source(f"tfrecord:{tmp_path}/labels", "train")

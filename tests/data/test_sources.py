@@ -1,0 +1,174 @@
+"""digits, arrays, folders, and the text that names them."""
+
+import hashlib
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+
+from barlowtf.data import ArraySource, open_source, preload, spread_ids
+from barlowtf.errors import DataError
+
+
+def write_image(path, shade=7):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(tf.io.encode_png(np.full((4, 5, 3), shade, np.uint8)).numpy())
+
+
+def test_digits_are_the_scans_of_scikit_learn():
+    train, test = open_source("digits", "train"), open_source("digits", "test")
+    assert (train.size, test.size) == (1437, 360)
+    bunch = load_digits()
+    image = test.read(tf.constant(3)).numpy()
+    # 255 / 16 is 15.94: the nearest whole number, worked out here in integers.
+    np.testing.assert_array_equal(image[..., 0], (bunch.images[15].astype(int) * 510 + 16) // 32)
+    assert image.max() == 255 and image.dtype == np.uint8
+    np.testing.assert_array_equal(test.labels, bunch.target[::5])
+    np.testing.assert_array_equal(train.labels[:4], bunch.target[1:5])
+    assert train.class_names == tuple("0123456789")
+    assert train.fingerprint == open_source("digits", "train").fingerprint != test.fingerprint
+    assert test.identify(3) == "digits test image 3"
+
+
+def test_array_source_refuses_other_shapes():
+    with pytest.raises(ValueError, match="Received float64 .* Expected uint8"):
+        ArraySource("x", np.zeros((2, 3, 3, 1)))
+    with pytest.raises(ValueError, match=r"Received shape \(3,\)\. Expected \(2,\)"):
+        ArraySource("x", np.zeros((2, 3, 3, 1), np.uint8), np.zeros(3, int))
+    with pytest.raises(DataError, match="x is empty"):
+        ArraySource("x", np.zeros((0, 3, 3, 1), np.uint8))
+
+
+def test_labels_of_a_source_without_labels():
+    source = ArraySource("x", np.zeros((2, 3, 3, 1), np.uint8))
+    assert source.labels is None
+    with pytest.raises(DataError, match="x has no labels"):
+        source.labels_of(np.array([0]))
+
+
+def test_class_folders_and_their_splits(class_folders):
+    train, test = open_source(str(class_folders), "train"), open_source(str(class_folders), "test")
+    assert (train.size, test.size) == (23, 4)
+    assert train.class_names == test.class_names == ("ant", "bee", "cow")
+    names = [os.path.relpath(train.identify(index), class_folders / "train") for index in range(23)]
+    assert names == sorted(names)
+    assert [train.class_names[label] for label in train.labels] == [name.split(os.sep)[0] for name in names]
+    np.testing.assert_array_equal(train.labels_of(np.array([22, 0])), [2, 0])
+    with open(train.identify(9), "rb") as file:
+        assert train.read(tf.constant(9)).numpy() == file.read()
+
+
+def test_a_class_without_test_images_keeps_its_number(tmp_path):
+    for name in ("train/ant/1.png", "train/bee/1.png", "train/cow/1.png", "test/cow/1.png"):
+        write_image(tmp_path / name)
+    np.testing.assert_array_equal(open_source(str(tmp_path), "test").labels, [2])
+
+
+def test_flat_folder_has_no_labels_and_passes_over_hidden_files(tmp_path):
+    for name in ("b.JPG", "a.png", "deep/er/c.BMP", ".hidden.png", ".cache/d.png", "e.Gif", "notes.txt"):
+        write_image(tmp_path / name)
+    source = open_source(str(tmp_path), "train")
+    found = [os.path.relpath(source.identify(index), tmp_path) for index in range(source.size)]
+    assert found == ["a.png", "b.JPG", os.path.join("deep", "er", "c.BMP"), "e.Gif"]
+    assert source.labels is None and source.class_names is None
+    assert open_source(str(tmp_path), "test") is None
+
+
+def test_the_first_folder_is_the_class_and_one_class_is_none(tmp_path):
+    for name in ("dog/old/1.png", "dog/2.png", "train/3.png"):
+        write_image(tmp_path / name)
+    source = open_source(str(tmp_path), "train")
+    # "train" beside another folder, and no test folder: a class of vehicles.
+    assert source.class_names == ("dog", "train")
+    np.testing.assert_array_equal(source.labels, [0, 0, 1])
+    assert open_source(str(tmp_path / "dog"), "train").labels is None
+
+
+def test_folder_with_train_alone_is_a_split(tmp_path):
+    write_image(tmp_path / "train/a/1.png")
+    write_image(tmp_path / "train/b/1.png")
+    assert open_source(str(tmp_path), "train").class_names == ("a", "b")
+    assert open_source(str(tmp_path), "test") is None
+
+
+def test_folder_fingerprint_is_names_and_sizes(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.png").write_bytes(b"12345")
+    (tmp_path / "x" / "b.png").write_bytes(b"1")
+    source = open_source(str(tmp_path / "x"), "train")
+    assert source.fingerprint == hashlib.sha256(b"a.png\x005\x00b.png\x001\x00").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "No such folder: .*missing"),
+        (lambda path: path.write_text("x"), "Not a folder: .*missing"),
+        (lambda path: path.mkdir(), r"No images in .*missing\. It is empty\. Expected files ending in \.jpg, \.jpeg"),
+        (lambda path: write_image(path / "x.tiff"), "No images in .*missing. Received other files only"),
+    ],
+)
+def test_unusable_folders(tmp_path, make, message):
+    make(tmp_path / "missing")
+    with pytest.raises(DataError, match=message) as caught:
+        open_source(str(tmp_path / "missing"), "train")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", ["", "tfds:", "tfrecord:", "http://example.org/x.zip"])
+def test_texts_that_name_nothing(spec):
+    with pytest.raises(DataError, match="Expected digits, a folder of images"):
+        open_source(spec, "train")
+
+
+def test_unknown_split():
+    with pytest.raises(ValueError, match="Received 'valid'"):
+        open_source("digits", "valid")
+
+
+def test_preload_keeps_ids_labels_and_names(tmp_path):
+    for number in range(5):
+        write_image(tmp_path / "ab"[number % 2] / f"{number}.png", shade=number)
+    source = open_source(str(tmp_path), "train")
+    loaded = preload(source, 3)
+    assert loaded.image_shape == (4, 5, 3)
+    np.testing.assert_array_equal(loaded.read(tf.range(5))[:, 0, 0, 0], [0, 2, 4, 1, 3])
+    np.testing.assert_array_equal(loaded.labels, source.labels)
+    assert (loaded.name, loaded.fingerprint, loaded.identify(2)) == (
+        source.name,
+        source.fingerprint,
+        source.identify(2),
+    )
+    assert loaded.class_names == ("a", "b")
+    assert preload(loaded, 3) is loaded
+
+
+def test_preload_leaves_large_uneven_and_unreadable_sets_on_disk(tmp_path, class_folders):
+    write_image(tmp_path / "few" / "1.png")
+    write_image(tmp_path / "few" / "2.png")
+    few = open_source(str(tmp_path / "few"), "train")
+    assert preload(few, 3, limit=2 * 4 * 5 * 3).image_shape == (4, 5, 3)
+    assert preload(few, 3, limit=2 * 4 * 5 * 3 - 1) is few
+    uneven = open_source(str(class_folders), "train")
+    assert preload(uneven, 3) is uneven
+    (tmp_path / "few" / "3.png").write_bytes(b"no image")
+    damaged = open_source(str(tmp_path / "few"), "train")
+    assert preload(damaged, 3) is damaged
+
+
+def test_spread_ids_draw_without_replacement():
+    ids = spread_ids(1000, 100, seed=3)
+    assert ids.dtype == np.int64 and len(set(ids.tolist())) == 100
+    assert (np.diff(ids) > 0).all() and ids[0] >= 0 and ids[-1] < 1000
+    # Recorded: the same draw on every machine and with every later version.
+    np.testing.assert_array_equal(spread_ids(100, 5, seed=0), [1, 13, 25, 38, 91])
+    np.testing.assert_array_equal(spread_ids(4, 9, seed=0), [0, 1, 2, 3])
+    # Each tenth of the data set gets its share: 100 of 1,000 hypergeometric, standard deviation 2.8 a tenth.
+    assert (abs(np.histogram(ids, 10, (0, 1000))[0] - 10) <= 4 * 2.8).all()
+
+
+def test_spread_ids_out_of_range():
+    with pytest.raises(ValueError, match="count is too small. Received 0"):
+        spread_ids(10, 0, seed=0)
