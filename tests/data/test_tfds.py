@@ -27,6 +27,8 @@ class BarlowtfTiny(tfds.core.GeneratorBasedBuilder):
     """Eleven pictures to train and three to test."""
 
     VERSION = tfds.core.Version("1.0.0")
+    # No package beside this class to look for lists of checksums in.
+    code_path = None
 
     def _info(self):
         features = tfds.features.FeaturesDict(
@@ -50,6 +52,8 @@ class BarlowtfElsewhere(tfds.core.GeneratorBasedBuilder):
     """A data set that cannot be downloaded."""
 
     VERSION = tfds.core.Version("1.0.0")
+    # No package beside this class to look for lists of checksums in.
+    code_path = None
 
     def _info(self):
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({"image": tfds.features.Image()}))
