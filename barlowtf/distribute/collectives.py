@@ -50,4 +50,6 @@ def all_gather(x: tf.Tensor) -> tf.Tensor:
     """
     if replica_count() == 1:
         return tf.convert_to_tensor(x)
-    return tf.distribute.get_replica_context().all_gather(x, axis=0)
+    gathered = tf.distribute.get_replica_context().all_gather(x, axis=0)
+    gathered.set_shape([None, *x.shape[1:]])  # TensorFlow forgets every axis
+    return gathered

@@ -89,6 +89,12 @@ def test_gather_gradient_is_each_replicas_own_rows(two_replicas, compiled):
     np.testing.assert_array_equal(received[1], expected[2:])
 
 
+def test_gather_keeps_the_static_axes(two_replicas):
+    shapes = []
+    run(two_replicas, lambda x: shapes.append(all_gather(x).shape.as_list()) or x, SHARES)
+    assert shapes == [[None, 2], [None, 2]]
+
+
 def test_same_global_loss_over_replicas_gives_its_gradient(two_replicas):
     """Each replica differentiates L / R of one global L; the weight's gradients sum to dL/dw."""
     weight = np.array([0.5, -2.0], np.float32)

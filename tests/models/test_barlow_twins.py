@@ -1,0 +1,174 @@
+"""The training step: six recorded steps of the authors' code, replicas, fit, and what it reports."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from barlowtf.losses import barlow_twins_loss
+from barlowtf.models import BarlowTwins, make_encoder, make_projector
+from barlowtf.optim import LARS
+
+SIZE = 8
+
+
+def small_model(**options):
+    encoder = make_encoder("resnet18_w0p125", image_shape=(SIZE, SIZE, 3), stem="small", dtype="float32")
+    projector = make_projector(encoder.output_shape[-1], (16, 16), dtype="float32")
+    model = BarlowTwins(encoder, projector, **options)
+    model.compile(optimizer=keras.optimizers.SGD(0.01), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def views(count, seed=0):
+    r = np.random.default_rng(seed)
+    base = r.standard_normal((count, SIZE, SIZE, 3))
+    return tuple((base + 0.3 * r.standard_normal(base.shape)).astype(np.float32) for _ in range(2))
+
+
+def test_six_steps_equal_the_authors_code(golden, set_formula_weights, torch_shapes):
+    recorded = np.load(golden / "train_steps.npz")
+    salt = int(recorded["salt"])
+    encoder = make_encoder("resnet50", image_shape=(64, 64, 3), stem="imagenet", dtype="float32")
+    projector = make_projector(2048, (256, 256, 256), dtype="float32")
+    set_formula_weights(encoder, salt, "backbone.")
+    set_formula_weights(projector, salt, "projector.")
+    model = BarlowTwins(encoder, projector)
+    rates = (float(recorded["learning_rate"]), float(recorded["bias_learning_rate"]))
+    model.compile(optimizer=LARS(*rates, weight_decay=float(recorded["weight_decay"])), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    names = {
+        prefix + name: variable
+        for prefix, part in (("backbone.", encoder), ("projector.", projector))
+        for name, (variable, _) in torch_shapes(part).items()
+        if variable.trainable
+    }
+    start = {name: variable.numpy() for name, variable in names.items()}
+
+    r = np.random.default_rng(salt + 200)
+    step = tf.function(model.train_step)
+    losses, gradient_norms = [], []
+    for _ in range(6):
+        base = r.standard_normal((32, 4, 4, 3)).repeat(16, axis=1).repeat(16, axis=2)
+        pair = [np.float32(base + 0.1 * r.standard_normal(base.shape)) for _ in range(2)]
+        logs = step(tuple(tf.constant(view) for view in pair))
+        losses.append(float(logs["loss"]))
+        gradient_norms.append(float(logs["gradient_norm"]))
+        assert logs["first_nonfinite"] == -1
+
+    # Rounding grows from step to step; the README of the recorded numbers gives these distances for float32.
+    tolerances = [1e-5, 1e-3, 1e-3, 1e-3, 2e-2, 2e-2]
+    np.testing.assert_array_less(np.abs(np.array(losses) / recorded["loss"] - 1), tolerances)
+    expected = np.sqrt(sum(float(recorded[f"grad_norm/{name}"]) ** 2 for name in names))
+    assert gradient_norms[0] == pytest.approx(expected, rel=1e-4)  # float32 through 53 layers of batch statistics
+    for name, variable in names.items():
+        moved = np.linalg.norm(variable.numpy().astype(np.float64) - start[name])
+        # After six steps the weights have moved by as much as the authors' code's to the accuracy of the last losses;
+        # biases move by 1e-7 of their gradient, which float32 resolves to a few per cent of the step only.
+        if variable.shape.rank > 1:
+            assert moved == pytest.approx(float(recorded[f"moved/{name}"]), rel=2e-2), name
+        assert np.linalg.norm(variable.numpy()) == pytest.approx(float(recorded[f"final_norm/{name}"]), rel=1e-3), name
+
+
+def test_first_step_gradients_equal_the_authors_code_one_by_one(golden, set_formula_weights, torch_shapes):
+    recorded = np.load(golden / "train_steps.npz")
+    salt = int(recorded["salt"])
+    encoder = make_encoder("resnet50", image_shape=(64, 64, 3), stem="imagenet", dtype="float32")
+    projector = make_projector(2048, (256, 256, 256), dtype="float32")
+    set_formula_weights(encoder, salt, "backbone.")
+    set_formula_weights(projector, salt, "projector.")
+    model = BarlowTwins(encoder, projector)
+    r = np.random.default_rng(salt + 200)
+    base = r.standard_normal((32, 4, 4, 3)).repeat(16, axis=1).repeat(16, axis=2)
+    pair = [np.float32(base + 0.1 * r.standard_normal(base.shape)) for _ in range(2)]
+    names = {
+        prefix + name: variable
+        for prefix, part in (("backbone.", encoder), ("projector.", projector))
+        for name, (variable, _) in torch_shapes(part).items()
+        if variable.trainable
+    }
+
+    @tf.function
+    def gradients():
+        with tf.GradientTape() as tape:
+            z_a, z_b = (model(tf.constant(view), training=True) for view in pair)
+            loss = barlow_twins_loss(z_a, z_b).total
+        return tape.gradient(loss, model.trainable_variables)
+
+    by_variable = {id(v): g for v, g in zip(model.trainable_variables, gradients(), strict=True)}
+    for name, variable in names.items():
+        norm = np.linalg.norm(by_variable[id(variable)].numpy().astype(np.float64))
+        # float32 against float64 through the whole network: the first layers' gradients cancel most.
+        assert norm == pytest.approx(float(recorded[f"grad_norm/{name}"]), rel=1e-3), name
+
+
+def test_two_replicas_take_the_step_of_one(two_replicas):
+    pair = views(16)
+
+    def per_replica(context):
+        first = 8 * context.replica_id_in_sync_group
+        return tuple(tf.constant(view[first : first + 8]) for view in pair)
+
+    with two_replicas.scope():
+        spread = small_model()
+    alone = small_model()
+    alone.set_weights(spread.get_weights())
+    batch = two_replicas.experimental_distribute_values_from_function(per_replica)
+    step = tf.function(lambda data: two_replicas.run(spread.train_step, args=(data,)))
+    for _ in range(2):
+        one = tf.function(alone.train_step)(tuple(tf.constant(view) for view in pair))
+        two = {name: value.values[0] for name, value in step(batch).items()}
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-5)
+    # Two steps, so that a wrong first gradient shows; float32 sums in another order.
+    for a, b in zip(spread.weights, alone.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-5, err_msg=a.path)
+
+
+def test_gradient_scale_scales_every_gradient():
+    pair = tuple(tf.constant(view) for view in views(16))
+    whole, part = small_model(), small_model(gradient_scale=0.25)
+    part.set_weights(whole.get_weights())
+    before = [variable.numpy() for variable in whole.trainable_variables]
+    norms = [float(model.train_step(pair)["gradient_norm"]) for model in (whole, part)]
+    assert norms[1] == pytest.approx(0.25 * norms[0], rel=1e-5)
+    for start, a, b in zip(before, whole.trainable_variables, part.trainable_variables, strict=True):
+        # SGD: the step is the gradient; the small difference of two float32 weights leaves few digits.
+        np.testing.assert_allclose(b.numpy() - start, 0.25 * (a.numpy() - start), rtol=2e-2, atol=2e-6)
+
+
+def test_fit_trains_as_the_step_does():
+    pair = views(32)
+    fitted, stepped = small_model(), small_model()
+    stepped.set_weights(fitted.get_weights())
+    data = tf.data.Dataset.from_tensor_slices(pair).batch(16)
+    history = fitted.fit(data, epochs=2, shuffle=False, verbose=0)
+    for _ in range(2):
+        for batch in data:
+            logs = tf.function(stepped.train_step)(batch)
+    assert history.history["loss"][-1] == pytest.approx(float(logs["loss"]), rel=1e-5)
+    for a, b in zip(fitted.weights, stepped.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("where", ["images of view b", "gradient of"])
+def test_the_first_tensor_that_is_not_finite_is_named(where):
+    model = small_model()
+    view_a, view_b = views(16)
+    if where == "images of view b":
+        view_b[3, 2, 1, 0] = np.nan
+    else:
+        # A huge weight behind the normalization: finite forward, infinite gradient.
+        model.gradient_scale = 1e38
+    index = int(model.train_step((tf.constant(view_a), tf.constant(view_b)))["first_nonfinite"])
+    assert model.checked_names[index].startswith(where)
+
+
+def test_config_round_trip():
+    model = small_model(lambd=0.01, form="gram", gradient_scale=0.5)
+    again = BarlowTwins.from_config(model.get_config())
+    assert (again.lambd, again.form, again.gradient_scale) == (0.01, "gram", 0.5)
+    assert again.encoder.output_shape == model.encoder.output_shape
+    again.set_weights(model.get_weights())
+    images = views(4)[0]
+    np.testing.assert_array_equal(again(images), model(images))
