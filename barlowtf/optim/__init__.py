@@ -1,0 +1,8 @@
+"""Optimizers and learning rate schedules."""
+
+from barlowtf.optim.lamb import LAMB
+from barlowtf.optim.lars import LARS
+from barlowtf.optim.make import SGD, AdamW, make_optimizer
+from barlowtf.optim.schedules import WarmupCosine
+
+__all__ = ["LAMB", "LARS", "SGD", "AdamW", "WarmupCosine", "make_optimizer"]
