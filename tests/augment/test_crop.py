@@ -91,9 +91,9 @@ def test_boxes_follow_the_rule(height, width, area, aspect):
 
 
 def test_central_box_where_no_try_fits():
-    boxes = draw_boxes(_draws(5), [100, 4, 4, 100, 30], [4, 100, 100, 4, 30], area=(1.0, 1.0), aspect=(0.75, 0.75))
-    # Aspect 3/4 exactly: width 4 has height round(4 / 0.75) = 5; height 4 has width 3; 30 x 30 has width round(22.5).
-    np.testing.assert_array_equal(boxes, [[47, 0, 5, 4], [0, 48, 4, 3], [0, 48, 4, 3], [47, 0, 5, 4], [0, 4, 30, 22]])
+    boxes = draw_boxes(_draws(5), [100, 4, 4, 100, 30], [5, 100, 100, 5, 30], area=(1.0, 1.0), aspect=(0.75, 0.75))
+    # Aspect 3/4 exactly: width 5 has height round(5 / 0.75) = 7; height 4 has width 3; 30 x 30 has width round(22.5).
+    np.testing.assert_array_equal(boxes, [[46, 0, 7, 5], [0, 48, 4, 3], [0, 48, 4, 3], [46, 0, 7, 5], [0, 4, 30, 22]])
 
 
 def test_each_example_may_have_its_own_size():
@@ -135,6 +135,23 @@ def test_resizing_follows_the_oracle(box, size):
     on_host = crop_and_resize(tf.constant(image), tf.constant(box, tf.int32), size).numpy()
     # Rounding alone is half a step; the rest is float32 at the value 255.
     assert np.abs(on_host - 255 * expected).max() <= 0.5 + 1e-3
+
+
+def test_host_pipeline_draws_and_resizes_as_outside_a_graph():
+    images = [np.random.default_rng(i).integers(0, 256, (20 + i, 30 - i, 3)).astype(np.uint8) for i in range(3)]
+    signature = (tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([CROP_DRAWS], tf.float32))
+    draws = _draws(3)
+
+    def crop(image, draw):
+        shape = tf.shape(image)
+        return crop_and_resize(image, draw_boxes(draw[tf.newaxis], shape[0], shape[1])[0], (7, 9))
+
+    crops = tf.data.Dataset.from_generator(lambda: zip(images, draws, strict=True), output_signature=signature).map(
+        crop
+    )
+    assert crops.element_spec.shape == (7, 9, 3)
+    for image, draw, out in zip(images, draws, crops, strict=True):
+        np.testing.assert_array_equal(out, crop(tf.constant(image), draw))
 
 
 def test_each_image_has_its_own_box():

@@ -42,10 +42,21 @@ def test_decisions_are_independent():
     half = View(flip=0.5, jitter=0.5, grayscale=0.5, blur=0.5, solarize=0.5)
     first, second = _draw(Augment(), half, VIEW_A), _draw(Augment(), half, VIEW_B)
     columns = [getattr(drawn, name) for drawn in (first, second) for name in half.model_fields_set]
-    columns += [*first.factors.T, first.sigma, *second.factors.T, second.sigma]
+    columns += [*first.factors.T, first.sigma, *first.order.T[:3], *second.factors.T, second.sigma]
     correlation = np.corrcoef(np.array(columns, np.float64)) - np.eye(len(columns))
-    # Standard deviation 1 / sqrt(10,000) each; five of them for the largest of 190.
+    places = slice(15, 18)  # The places of one order exclude each other.
+    correlation[places, places] = 0.0
+    # Standard deviation 1 / sqrt(10,000) each; five of them for the largest of 250.
     assert np.abs(correlation).max() < 5 / np.sqrt(COUNT)
+
+
+def test_probabilities_zero_and_one_hold_at_the_ends_of_the_draws():
+    ends = tf.constant([[0.0] * VIEW_DRAWS, [1 - 2.0**-24] * VIEW_DRAWS])
+    for probability in (0.0, 1.0):
+        names = ("flip", "jitter", "grayscale", "blur", "solarize")
+        drawn = draw_operations(ends, Augment(), View(**dict.fromkeys(names, probability)))
+        for name in names:
+            np.testing.assert_array_equal(getattr(drawn, name), [bool(probability)] * 2)
 
 
 def test_strengths_fill_their_ranges():
