@@ -19,8 +19,9 @@ def knn_predict(
     """Classes of `queries` by the votes of their nearest features in `bank`.
 
     Each of the `neighbors` features of highest cosine similarity s votes for its class with weight
-    exp(s / temperature); the class with the largest sum wins. Ties: of two equal similarities the one earlier in the bank is nearer; of two
-    equal sums the smaller class number wins. A feature that is all 0 has similarity 0 to everything.
+    exp(s / temperature); the class with the largest sum wins. Ties: of two equal similarities the one earlier in the
+    bank is nearer; of two equal sums the smaller class number wins. A feature that is all 0 has similarity 0 to
+    everything.
 
     Bank and queries are read in blocks and the best so far are kept, so the memory beyond the arguments is about
     4 * block * (block + 2 * d) bytes and 12 bytes for each query and neighbor, however large the bank.
