@@ -167,6 +167,8 @@ def test_layer_on_two_replicas_trains_as_on_one(two_replicas):
         received = np.concatenate(two_replicas.experimental_local_results(step(training)))
         np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5)  # orders of summation in float32
     for name in ("moving_mean", "moving_variance"):
+        # Each replica keeps its own copy: no step waits for the others only to write a statistic.
+        assert getattr(layer, name).value.synchronization == tf.VariableSynchronization.ON_READ
         copies = two_replicas.experimental_local_results(getattr(layer, name).value)
         np.testing.assert_array_equal(copies[0], copies[1])
         expected = getattr(single, name).numpy()
