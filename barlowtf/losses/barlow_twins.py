@@ -11,14 +11,18 @@ The redundancy term needs the sum of all squares of C, and there are two ways to
    n rows of them, forward and backward, so the work is shared out and nothing but embeddings and scalars is exchanged.
 
 The diagonal, C_ii = sum_n A_ni B_ni / N, needs neither.
+
+Standardization and terms share one gradient, so that view a can be finished before view b begins: the executor then
+reuses the buffers of one view for the other (measured at N = 256, D = 8192: 35 MiB beyond the inputs, against 45).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from barlowtf.distribute.collectives import all_gather, all_reduce_sum, replica_count
-from barlowtf.losses.standardize import global_batch_size, standardize
+from barlowtf.losses.standardize import global_batch_size, standardize_backward, standardize_forward
 
 FORMS = ("auto", "correlation", "gram")
 
@@ -56,13 +60,12 @@ def barlow_twins_loss(z_a: tf.Tensor, z_b: tf.Tensor, *, lambd: float = 0.0051, 
     """
     z_a, z_b = tf.convert_to_tensor(z_a), tf.convert_to_tensor(z_b)
     _check_arguments(z_a, z_b, lambd, form)
-    with tf.control_dependencies(_run_time_checks(z_a, z_b)):
-        y_a, y_b = standardize(z_a), standardize(z_b)
     if form == "auto":
         examples = None if z_a.shape[0] is None else z_a.shape[0] * replica_count()
         form = cheaper_form(examples, z_a.shape[1])
-    terms = _gram_terms if form == "gram" else _correlation_terms
-    invariance, redundancy = terms(y_a, y_b)
+    with tf.control_dependencies(_run_time_checks(z_a, z_b)):
+        z_a, z_b = tf.cast(tf.identity(z_a), tf.float32), tf.cast(tf.identity(z_b), tf.float32)
+    invariance, redundancy = _terms(_by_gram if form == "gram" else _by_correlation, z_a, z_b)
     return LossTerms(invariance + lambd * redundancy, invariance, redundancy)
 
 
@@ -83,63 +86,63 @@ def cheaper_form(examples: int | None, dimensions: int | None) -> str:
     return "gram" if 2 * examples**2 <= dimensions**2 else "correlation"
 
 
-@tf.custom_gradient
-def _gram_terms(a: tf.Tensor, b: tf.Tensor):
-    """Invariance and redundancy of standardized embeddings, float32 [n, D], by N x N matrices."""
-    examples = global_batch_size(a)
+# From A and B (this replica's n rows) and N: sum_ij C_ij^2, and two functions of a factor f that give f times the
+# gradient of that sum by A and by B, float32 [n, D].
+_Squares = tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor], Callable[[tf.Tensor], tf.Tensor]]
+
+
+def _terms(squares_of: Callable[..., _Squares], z_a: tf.Tensor, z_b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Invariance and redundancy of embeddings, float32 [n, D]; `squares_of` is the form."""
+
+    @tf.custom_gradient
+    def terms(z_a: tf.Tensor, z_b: tf.Tensor):
+        forward_a, forward_b = standardize_forward(z_a), standardize_forward(z_b)
+        a, b, examples = forward_a.y, forward_b.y, forward_a.examples
+        squares, squares_by_a, squares_by_b = squares_of(a, b, examples)
+        diagonal = all_reduce_sum(tf.reduce_sum(a * b, axis=0)) / examples  # C_ii, [D]
+
+        def gradient(d_invariance: tf.Tensor, d_redundancy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            d_invariance, d_redundancy = tf.unstack(all_reduce_sum(tf.stack([d_invariance, d_redundancy])))
+            # By C_ii, of d_invariance * sum (1 - C_ii)^2 - d_redundancy * sum C_ii^2; and C_ii by A is B / N.
+            weights = -2.0 * (d_invariance * (1.0 - diagonal) + d_redundancy * diagonal) / examples
+            by_a = standardize_backward(squares_by_a(d_redundancy) + b * weights, forward_a)
+            with tf.control_dependencies([by_a]):
+                by_b = standardize_backward(squares_by_b(d_redundancy) + a * weights, forward_b)
+            return by_a, by_b
+
+        invariance = tf.reduce_sum(tf.square(1.0 - diagonal))
+        return (invariance, squares - tf.reduce_sum(tf.square(diagonal))), gradient
+
+    return terms(z_a, z_b)
+
+
+def _by_gram(a: tf.Tensor, b: tf.Tensor, examples: tf.Tensor) -> _Squares:
+    """The sum of squares by N x N matrices."""
     all_a, all_b = all_gather(a), all_gather(b)  # [n, D] -> [N, D]
     # Einsum, not matmul: at n = 256, D = 8192 its kernel takes half the time for this product (measured on a CPU).
     gram_a = tf.einsum("nd,md->nm", a, all_a)  # [n, N]
     gram_b = tf.einsum("nd,md->nm", b, all_b)
-    diagonal = _diagonal(a, b, examples)
-    # N x N products of size up to D: divided before they are summed, so that the sum stays near 1.
+    # Entries grow with D: divided before they are multiplied, so that the sum stays in the range of the loss.
     squares = all_reduce_sum(tf.reduce_sum((gram_a / examples) * (gram_b / examples)))
-
-    def gradient(d_invariance: tf.Tensor, d_redundancy: tf.Tensor):
-        d_invariance, d_redundancy = tf.unstack(all_reduce_sum(tf.stack([d_invariance, d_redundancy])))
-        scale = 2.0 * d_redundancy / examples**2
-        weights = _diagonal_weights(diagonal, d_invariance, d_redundancy) / examples
-        d_a = tf.matmul(gram_b * scale, all_a) + b * weights
-        d_b = tf.matmul(gram_a * scale, all_b) + a * weights
-        return d_a, d_b
-
-    return (_invariance(diagonal), squares - tf.reduce_sum(tf.square(diagonal))), gradient
+    scale = 2.0 / examples**2
+    return (
+        squares,
+        lambda factor: tf.matmul(gram_b * (factor * scale), all_a),
+        lambda factor: tf.matmul(gram_a * (factor * scale), all_b),
+    )
 
 
-@tf.custom_gradient
-def _correlation_terms(a: tf.Tensor, b: tf.Tensor):
-    """Invariance and redundancy of standardized embeddings, float32 [n, D], by the D x D matrix."""
-    examples = global_batch_size(a)
+def _by_correlation(a: tf.Tensor, b: tf.Tensor, examples: tf.Tensor) -> _Squares:
+    """The sum of squares by the D x D matrix. Factors go to the [n, D] embeddings: no second D x D matrix is made."""
     correlation = all_reduce_sum(tf.matmul(a / examples, b, transpose_a=True))
-    diagonal = _diagonal(a, b, examples)
     squares = 2.0 * tf.nn.l2_loss(correlation)
+    scale = 2.0 / examples
 
-    def gradient(d_invariance: tf.Tensor, d_redundancy: tf.Tensor):
-        d_invariance, d_redundancy = tf.unstack(all_reduce_sum(tf.stack([d_invariance, d_redundancy])))
-        # The factors go to the [n, D] embeddings: no second D x D matrix.
-        scale = 2.0 * d_redundancy / examples
-        weights = _diagonal_weights(diagonal, d_invariance, d_redundancy) / examples
-        # Einsum, not matmul: faster with a transposed D x D matrix (measured on a CPU: 170 against 260 ms).
-        d_a = tf.einsum("nj,ij->ni", b * scale, correlation) + b * weights
-        d_b = tf.matmul(a * scale, correlation) + a * weights
-        return d_a, d_b
+    def by_a(factor: tf.Tensor) -> tf.Tensor:
+        # B C^T as (C B^T)^T: a third faster (measured on a CPU), and what is transposed is the small one.
+        return tf.transpose(tf.matmul(correlation, b * (factor * scale), transpose_b=True))
 
-    return (_invariance(diagonal), squares - tf.reduce_sum(tf.square(diagonal))), gradient
-
-
-def _diagonal(a: tf.Tensor, b: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
-    """C_ii, float32 [D], of the global batch."""
-    return all_reduce_sum(tf.reduce_sum(a * b, axis=0)) / examples
-
-
-def _invariance(diagonal: tf.Tensor) -> tf.Tensor:
-    """Sum of (1 - C_ii)^2, a float32 scalar, from C_ii [D]."""
-    return tf.reduce_sum(tf.square(1.0 - diagonal))
-
-
-def _diagonal_weights(diagonal: tf.Tensor, d_invariance: tf.Tensor, d_redundancy: tf.Tensor) -> tf.Tensor:
-    """Gradient [D] by C_ii of: d_invariance * sum (1 - C_ii)^2 - d_redundancy * sum C_ii^2."""
-    return -2.0 * (d_invariance * (1.0 - diagonal) + d_redundancy * diagonal)
+    return squares, by_a, lambda factor: tf.matmul(a * (factor * scale), correlation)
 
 
 def _check_arguments(z_a: tf.Tensor, z_b: tf.Tensor, lambd: float, form: str) -> None:

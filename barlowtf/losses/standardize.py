@@ -1,5 +1,7 @@
 """Standardization of embeddings over the global batch: each dimension to mean 0 and variance 1."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from barlowtf.distribute.collectives import all_reduce_sum, replica_count
@@ -29,19 +31,22 @@ def standardize(z: tf.Tensor, epsilon: float = 1e-5) -> tf.Tensor:
 
     @tf.custom_gradient
     def _standardized(z32: tf.Tensor):
-        y, inverse_std, examples = _forward(z32, epsilon)
-        return y, lambda dy: _backward(dy, y, inverse_std, examples)
+        forward = standardize_forward(z32, epsilon)
+        return forward.y, lambda dy: standardize_backward(dy, forward)
 
     return _standardized(tf.cast(z, tf.float32))
 
 
-def global_batch_size(z: tf.Tensor) -> tf.Tensor:
-    """N as a float32 scalar: the number of rows of `z` [n, D], summed over replicas; their n may differ."""
-    return all_reduce_sum(tf.cast(tf.shape(z)[0], tf.float32))
+class Standardized(NamedTuple):
+    """What `standardize_forward` made, and the way back needs."""
+
+    y: tf.Tensor  # float32 [n, D]
+    inverse_std: tf.Tensor  # float32 [D], 1 / sqrt(variance + epsilon)
+    examples: tf.Tensor  # float32 scalar, N
 
 
-def _forward(z: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Standardized `z` [n, D], 1 / sqrt(variance + epsilon) [D], and N; all float32."""
+def standardize_forward(z: tf.Tensor, epsilon: float = 1e-5) -> Standardized:
+    """`standardize` of a float32 [n, D] without its gradient, for a function that writes its own."""
     examples = global_batch_size(z)
     if replica_count() == 1:
         y, variance = _fused(z, epsilon, examples)
@@ -50,7 +55,23 @@ def _forward(z: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor, tf.Ten
         centered = z - all_reduce_sum(tf.reduce_sum(z, axis=0)) / examples
         variance = all_reduce_sum(tf.reduce_sum(tf.square(centered), axis=0)) / examples
         y = centered * tf.math.rsqrt(variance + epsilon)
-    return y, tf.math.rsqrt(variance + epsilon), examples
+    return Standardized(y, tf.math.rsqrt(variance + epsilon), examples)
+
+
+def standardize_backward(dy: tf.Tensor, forward: Standardized) -> tf.Tensor:
+    """Gradient by z, float32 [n, D], from the gradient `dy` by y: (dy - mean(dy) - y * mean(dy * y)) / std.
+
+    The means are over the global batch.
+    """
+    y, inverse_std, examples = forward
+    shift = all_reduce_sum(tf.reduce_sum(dy, axis=0)) / examples
+    slope = all_reduce_sum(tf.reduce_sum(dy * y, axis=0)) / examples
+    return (dy - y * slope - shift) * inverse_std
+
+
+def global_batch_size(z: tf.Tensor) -> tf.Tensor:
+    """N as a float32 scalar: the number of rows of `z` [n, D], summed over replicas; their n may differ."""
+    return all_reduce_sum(tf.cast(tf.shape(z)[0], tf.float32))
 
 
 def _fused(z: tf.Tensor, epsilon: float, examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -67,10 +88,3 @@ def _fused(z: tf.Tensor, epsilon: float, examples: tf.Tensor) -> tuple[tf.Tensor
     )
     # The kernel normalizes by the biased variance and returns the unbiased one, times N / max(N - 1, 1).
     return tf.ensure_shape(y[:, 0, 0, :], z.shape), unbiased * (tf.maximum(examples - 1.0, 1.0) / examples)
-
-
-def _backward(dy: tf.Tensor, y: tf.Tensor, inverse_std: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
-    """Gradient [n, D] of the standardization: (dy - mean(dy) - y * mean(dy * y)) / std, means over the global batch."""
-    shift = all_reduce_sum(tf.reduce_sum(dy, axis=0)) / examples
-    slope = all_reduce_sum(tf.reduce_sum(dy * y, axis=0)) / examples
-    return (dy - y * slope - shift) * inverse_std
