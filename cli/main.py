@@ -32,7 +32,7 @@ def main() -> None:
     Example: barlowtf pretrain --config digits
     """
     # TensorFlow's own start-up messages would drown the ones meant for the user.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("barlowtf")

@@ -1,7 +1,6 @@
 """The parts of a run, each made from its section of the recipe."""
 
-from collections.abc import Callable
-from typing import Any
+import functools
 
 import keras
 import numpy as np
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from barlowtf import augment, data
 from barlowtf.config import Recipe
+from barlowtf.config.schema import Augment
 from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
 from barlowtf.optim import make_optimizer
@@ -64,43 +64,56 @@ def make_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
     return model
 
 
+def open_training_data(recipe: Recipe) -> data.Source:
+    """Returns the training images, in memory where they are small."""
+    return data.preload(data.open_source(recipe.data.source, "train"), recipe.data.channels)
+
+
 def make_batches(
     recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, start_step: int, total_steps: int
 ) -> data.CropBatches:
     """Returns the batches of the steps from `start_step` on: (crops a, crops b, seeds), per replica."""
-    draw, crop = make_crops(recipe)
     return data.CropBatches(
         source,
-        draw=draw,
-        crop=crop,
+        draw=functools.partial(_draw, recipe.train.seed),
+        crop=functools.partial(_crop, recipe.augment),
+        crop_batch=functools.partial(_crop_batch, recipe.augment),
         batch_size=recipe.train.batch_size,
         channels=recipe.data.channels,
         seed=recipe.train.seed,
         start_step=start_step,
         total_steps=total_steps,
         max_unreadable=recipe.data.max_unreadable,
-        strategy=strategy,
+        strategy=strategy if strategy.num_replicas_in_sync > 1 else None,
     )
 
 
-def make_crops(recipe: Recipe) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Returns the two functions with which the input draws and cuts the crops of both views.
+def _draw(seed: int, ids: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the seeds of examples, int32 [n, 2], and the numbers that place both crops, float32 [n, 2, K]."""
+    seeds = augment.example_seeds(seed, epoch, ids)
+    both = [augment.uniforms(seeds, stream, augment.CROP_DRAWS) for stream in (augment.CROP_A, augment.CROP_B)]
+    return seeds, tf.stack(both, axis=1)
 
-    draw(ids, epoch) -> seeds int32 [n, 2], uniforms float32 [n, 2, K]; crop(image, uniforms [2, K]) -> crops a and b.
-    """
-    settings, size = recipe.augment, (recipe.augment.size, recipe.augment.size)
 
-    def draw(ids: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        seeds = augment.example_seeds(recipe.train.seed, epoch, ids)
-        both = [augment.uniforms(seeds, stream, augment.CROP_DRAWS) for stream in (augment.CROP_A, augment.CROP_B)]
-        return seeds, tf.stack(both, axis=1)
+def _crop(settings: Augment, image: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns both crops of one image, uint8 [H, W, C] and float32 [2, K] -> uint8 [S, S, C] each."""
+    height, width = tf.unstack(tf.shape(image)[:2])
+    boxes = augment.draw_boxes(uniforms, height, width, settings.area, settings.aspect)
+    size = (settings.size, settings.size)
+    return augment.crop_and_resize(image, boxes[0], size), augment.crop_and_resize(image, boxes[1], size)
 
-    def crop(image: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        height, width = tf.unstack(tf.shape(image)[:2])
-        boxes = augment.draw_boxes(uniforms, height, width, settings.area, settings.aspect)
-        return augment.crop_and_resize(image, boxes[0], size), augment.crop_and_resize(image, boxes[1], size)
 
-    return draw, crop
+def _crop_batch(settings: Augment, images: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns both crops of images of one size, uint8 [n, H, W, C] and float32 [n, 2, K] -> uint8 [n, S, S, C] each."""
+    height, width = images.shape[1:3]
+    floats = tf.cast(images, tf.float32) / 255.0
+
+    def view(numbers: tf.Tensor) -> tf.Tensor:
+        boxes = augment.draw_boxes(numbers, height, width, settings.area, settings.aspect)
+        crops = augment.random_resized_crop(floats, boxes, (settings.size, settings.size))
+        return tf.cast(tf.round(crops * 255.0), tf.uint8)
+
+    return view(uniforms[:, 0]), view(uniforms[:, 1])
 
 
 def make_callbacks(

@@ -14,7 +14,14 @@ from barlowtf import data, runs
 from barlowtf.config import Recipe
 from barlowtf.distribute import make_strategy
 from barlowtf.errors import DataError
-from barlowtf.experiment.parts import count_steps_per_epoch, make_batches, make_callbacks, make_model, use_xla
+from barlowtf.experiment.parts import (
+    count_steps_per_epoch,
+    make_batches,
+    make_callbacks,
+    make_model,
+    open_training_data,
+    use_xla,
+)
 from barlowtf.models import BarlowTwins
 from barlowtf.models.memory import estimate_memory
 from barlowtf.train import checkpoint, loop, record
@@ -47,7 +54,7 @@ def pretrain(
         BarlowTFError: Input, run folder, machine or numbers do not allow the run to start or to go on.
     """
     chosen = make_strategy(strategy, replicas)
-    source = data.open_source(recipe.data.source, "train")
+    source = open_training_data(recipe)
     steps_per_epoch = count_steps_per_epoch(recipe, source, chosen)
     run = runs.open_run(run_dir, recipe)
     with runs.locked(run):

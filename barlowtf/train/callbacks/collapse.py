@@ -64,7 +64,8 @@ class CollapseMonitor(keras.callbacks.Callback):
         logs["effective_rank"] = float(effective_rank(z_a))
         logs["dead_dimensions"] = int(dead_dimensions(z_a))
         logs["mean_off_diagonal"] = float(mean_off_diagonal(z_a, z_b))
-        logs["cross_correlation"] = np.asarray(downsample_correlation(cross_correlation(z_a, z_b), _PICTURE_CELLS))
+        picture = downsample_correlation(cross_correlation(z_a, z_b), _PICTURE_CELLS)
+        logs["cross_correlation"] = np.asarray(picture)[..., None]
 
     def _embed(self, images: np.ndarray) -> np.ndarray:
         features = extract_features(self.model.encoder, _chunks(images))
