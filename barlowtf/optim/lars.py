@@ -82,7 +82,7 @@ class LARS(keras.optimizers.Optimizer):
         self.coupled_weight_decay = weight_decay
         self.momentum = momentum
         self.eta = eta
-        if isinstance(bias_learning_rate, float):
+        if isinstance(bias_learning_rate, int | float):
             initial = keras.initializers.Constant(bias_learning_rate)
             self._bias_rate = self.add_variable((), initial, "float32", "only_first_replica", name="bias_learning_rate")
         else:

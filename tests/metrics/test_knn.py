@@ -61,6 +61,15 @@ def test_ties_go_to_the_earlier_feature_and_the_smaller_class(block):
     assert knn_predict(bank, [2, 1, 1], query, neighbors=2, class_count=3, block=block) == [1]
 
 
+@pytest.mark.parametrize("block", [30, 4096])
+def test_many_ties_keep_the_order_of_the_bank(block):
+    # 100 equal features, the first 40 of which vote: 21 for class 1. Sorting that is not stable would mix them.
+    labels = np.array([1] * 21 + [0] * 79)
+    bank, query = np.ones((100, 2), np.float32), np.ones((1, 2), np.float32)
+    assert knn_predict(bank, labels, query, neighbors=40, class_count=2, block=block) == [1]
+    assert knn_predict(bank, labels, query, neighbors=43, class_count=2, block=block) == [0]
+
+
 def test_length_does_not_matter_and_zeros_are_allowed():
     (bank, labels), (queries, _) = labeled_features(50, 7), labeled_features(20, 8)
     expected = knn_predict(bank, labels, queries, neighbors=5, class_count=5)
