@@ -74,6 +74,15 @@ def make_projector(features: int, widths: Sequence[int]) -> nn.Module:
     return nn.Sequential(*layers[:-2])
 
 
+def barlow_twins_loss(z_a: torch.Tensor, z_b: torch.Tensor, *, lambd: float) -> torch.Tensor:
+    """Returns Σ(1 - C_ii)² + lambd Σ_{i≠j} C_ij² of normalized embeddings [N, D], by the D×D matrix C."""
+    correlation = z_a.T @ z_b / len(z_a)
+    diagonal = torch.diagonal(correlation)
+    invariance = (diagonal - 1).pow(2).sum()
+    redundancy = correlation.pow(2).sum() - diagonal.pow(2).sum()
+    return invariance + lambd * redundancy
+
+
 class BarlowTwins(nn.Module):
     """Two views [N, 3, H, W] -> the loss, a scalar."""
 
@@ -86,14 +95,10 @@ class BarlowTwins(nn.Module):
         self.lambd = lambd
 
     def forward(self, view_a: torch.Tensor, view_b: torch.Tensor) -> torch.Tensor:
-        """Returns Σ(1 - C_ii)² + lambd Σ_{i≠j} C_ij²."""
+        """Returns the loss of the two views."""
         z_a = self.projector(self.encoder(view_a))
         z_b = self.projector(self.encoder(view_b))
-        correlation = self.normalization(z_a).T @ self.normalization(z_b) / len(z_a)
-        diagonal = torch.diagonal(correlation)
-        invariance = (diagonal - 1).pow(2).sum()
-        redundancy = correlation.pow(2).sum() - diagonal.pow(2).sum()
-        return invariance + self.lambd * redundancy
+        return barlow_twins_loss(self.normalization(z_a), self.normalization(z_b), lambd=self.lambd)
 
 
 class LARS(torch.optim.Optimizer):
