@@ -61,13 +61,18 @@ def test_ties_go_to_the_earlier_feature_and_the_smaller_class(block):
     assert knn_predict(bank, [2, 1, 1], query, neighbors=2, class_count=3, block=block) == [1]
 
 
-@pytest.mark.parametrize("block", [30, 4096])
+@pytest.mark.parametrize("block", [30, 64, 4096])
 def test_many_ties_keep_the_order_of_the_bank(block):
-    # 100 equal features, the first 40 of which vote: 21 for class 1. Sorting that is not stable would mix them.
-    labels = np.array([1] * 21 + [0] * 79)
-    bank, query = np.ones((100, 2), np.float32), np.ones((1, 2), np.float32)
-    assert knn_predict(bank, labels, query, neighbors=40, class_count=2, block=block) == [1]
-    assert knn_predict(bank, labels, query, neighbors=43, class_count=2, block=block) == [0]
+    # Three directions, so that hundreds of features tie. Which of the equal ones vote decides the class.
+    random = np.random.default_rng(11)
+    bank = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)[random.integers(0, 3, 600)]
+    labels = np.arange(600)
+    query = np.array([[2.0, 0.0]], np.float32)
+    for neighbors in (1, 50, 150):
+        # One class a feature: equal sums, and of these the smallest class is the earliest feature.
+        predicted = knn_predict(bank, labels[::-1], query, neighbors=neighbors, class_count=600, block=block)
+        # With the classes reversed it is the last of those that vote: the neighbors-th of its direction.
+        assert predicted == [599 - np.flatnonzero(bank[:, 0] == 1)[neighbors - 1]]
 
 
 def test_length_does_not_matter_and_zeros_are_allowed():
