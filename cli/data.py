@@ -5,6 +5,7 @@ import json
 import click
 
 from .options import JSON_OPTION
+from .tensorflow import start_tensorflow
 
 _SPEC = click.option(
     "--data", "source", metavar="SPEC", required=True, help="digits | a folder | tfds:NAME | tfrecord:GLOB."
@@ -29,6 +30,7 @@ def show(source: str, split: str, as_json: bool) -> None:
 
     Example: barlowtf data show --data cifar10/ --split test
     """
+    start_tensorflow()
     from barlowtf.experiment import describe_data
 
     facts = describe_data(source, split)
@@ -48,6 +50,7 @@ def pack(source: str, split: str, out: str, shards: int, as_json: bool) -> None:
 
     Example: barlowtf data pack --data cifar10/ --out packed/cifar10-train
     """
+    start_tensorflow()
     from barlowtf.data import open_source, write_tfrecords
     from barlowtf.errors import DataError
 

@@ -1,7 +1,6 @@
 """The `barlowtf` command: collects the commands and turns errors into one line."""
 
 import logging
-import os
 import sys
 from typing import Any
 
@@ -31,8 +30,6 @@ def main() -> None:
 
     Example: barlowtf pretrain --config digits
     """
-    # TensorFlow's own start-up messages would drown the ones meant for the user.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("barlowtf")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .options import JSON_OPTION, recipe_options, strategy_options
+from .tensorflow import start_tensorflow
 
 
 @click.command(short_help="Learn an encoder from images without labels.")
@@ -41,6 +42,7 @@ def pretrain(
         overrides = (*overrides, f"data.source={json.dumps(source)}")
     recipe = load_recipe(config, overrides)
 
+    start_tensorflow()
     from barlowtf import experiment
 
     if dry_run:

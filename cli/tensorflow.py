@@ -1,0 +1,35 @@
+"""Starts TensorFlow without its start-up messages, which would drown the ones meant for the user."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and looks for devices; what it writes on standard error meanwhile is dropped.
+
+    Python errors pass through. TF_CPP_MIN_LOG_LEVEL, when the user has set it, keeps the messages.
+    """
+    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # The messages are written by native code before it reads that variable, so only the descriptor stops them.
+    with _silenced(2):
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextmanager
+def _silenced(descriptor: int) -> Iterator[None]:
+    """Sends what is written to a file descriptor nowhere."""
+    kept = os.dup(descriptor)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, descriptor)
+        yield
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)
+        os.close(nowhere)
