@@ -197,7 +197,7 @@ def share_of_intervals(bench: Bench, config: Recipe, epoch_images: int, step_sec
         knn_seconds = seconds["KNNMonitor"] * images / measured
         seconds["KNNMonitor_of_the_config"] = knn_seconds
         shares["knn"] = knn_seconds / (every.knn_every_epochs * epoch_seconds)
-    return {"seconds": seconds, "shares": shares, "intervals": {**every.model_dump(), **save.model_dump()}}
+    return {"seconds": seconds, "shares": shares, "monitor": every.model_dump(), "checkpoint": save.model_dump()}
 
 
 def summarize(raw: dict[str, list[float]], intervals: dict[str, Any]) -> dict[str, Any]:
