@@ -1,6 +1,7 @@
 """Features of many images, as every monitor and protocol takes them."""
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -17,12 +18,24 @@ def extract_features(encoder: keras.Model, batches: Iterable[np.ndarray | tf.Ten
     Returns:
         float32 [M, d], M the number of images, in their order.
     """
-    # One trace for all batch sizes: a last, smaller batch would otherwise cost a second one.
-    specification = tf.TensorSpec(encoder.input_shape, tf.float32)
-
-    @tf.function(input_signature=[specification])
-    def features(images: tf.Tensor) -> tf.Tensor:
-        return tf.cast(encoder(images, training=False), tf.float32)
-
+    features = _compiled(encoder)
     rows = [features(tf.cast(images, tf.float32)).numpy() for images in batches]
     return np.concatenate(rows) if rows else np.zeros((0, encoder.output_shape[-1]), np.float32)
+
+
+# One trace an encoder: a monitor calls every few epochs, and a trace of a deep encoder takes seconds.
+_FUNCTIONS: weakref.WeakKeyDictionary[keras.Model, Callable] = weakref.WeakKeyDictionary()
+
+
+def _compiled(encoder: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the encoder in inference mode as one graph for all batch sizes."""
+    if encoder not in _FUNCTIONS:
+        # The graph must not keep alive the key that it is filed under.
+        reference = weakref.ref(encoder)
+
+        @tf.function(input_signature=[tf.TensorSpec(encoder.input_shape, tf.float32)])
+        def features(images: tf.Tensor) -> tf.Tensor:
+            return tf.cast(reference()(images, training=False), tf.float32)
+
+        _FUNCTIONS[encoder] = features
+    return _FUNCTIONS[encoder]

@@ -7,9 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.metrics import (
-    cross_correlation,
+    correlation_picture,
     dead_dimensions,
-    downsample_correlation,
     effective_rank,
     mean_off_diagonal,
 )
@@ -64,8 +63,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         logs["effective_rank"] = float(effective_rank(z_a))
         logs["dead_dimensions"] = int(dead_dimensions(z_a))
         logs["mean_off_diagonal"] = float(mean_off_diagonal(z_a, z_b))
-        picture = downsample_correlation(cross_correlation(z_a, z_b), _PICTURE_CELLS)
-        logs["cross_correlation"] = np.asarray(picture)[..., None]
+        logs["cross_correlation"] = np.asarray(correlation_picture(z_a, z_b, _PICTURE_CELLS))[..., None]
 
     def _embed(self, images: np.ndarray) -> np.ndarray:
         features = extract_features(self.model.encoder, _chunks(images))
