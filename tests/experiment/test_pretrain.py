@@ -1,0 +1,229 @@
+"""Pre-training on real images, end to end: the run folder, resume bit for bit, replicas, bad input."""
+
+import json
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from barlowtf import experiment, runs
+from barlowtf.config import load_recipe
+from barlowtf.errors import CheckpointError, ConfigError, DataError, TrainingError
+from barlowtf.train import checkpoint
+
+# Keras writes .keras files with an array method that NumPy 2 warns about.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+# Digits at 8 pixels through a very thin ResNet: seconds a run, every part of the real thing.
+SMALL = [
+    "augment.size=8",
+    "model.encoder=resnet18_w0p0625",
+    "model.projector=[16, 16]",
+    "train.batch_size=400",
+    "train.epochs=3",
+    "optimizer.warmup_epochs=1",
+    "monitor.every_steps=1",
+    "monitor.knn_every_epochs=2",
+    "monitor.collapse_every_epochs=1",
+    "checkpoint.every_steps=2",
+    "checkpoint.keep=9",
+]
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return load_recipe("digits", SMALL)
+
+
+@pytest.fixture(scope="module")
+def unbroken(recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "unbroken"
+    return runs.RunFolder(folder), experiment.pretrain(recipe, folder)
+
+
+def test_the_run_folder_holds_what_a_user_needs(unbroken, recipe):
+    run, info = unbroken
+    assert load_recipe(run.recipe) == recipe
+    assert info["status"] == "finished"
+    assert info == run.read_info()
+    assert info["steps"] == {"total": 9, "per_epoch": 3}
+    for key in ("versions", "devices", "git_commit", "wall_seconds", "peak_memory_bytes", "command"):
+        assert key in info
+    assert re.fullmatch("[0-9a-f]{64}", info["data"]["fingerprint"])
+    encoder = keras.models.load_model(run.encoder)
+    assert encoder(np.zeros((2, 8, 8, 1), np.float32)).shape == (2, 32)
+    assert any(run.tensorboard.iterdir())
+
+    records = runs.read_json_lines(run.metrics)
+    steps = [record for record in records if "loss" in record]
+    assert [record["step"] for record in steps] == list(range(1, 10))
+    for key in ("invariance", "redundancy", "loss_per_dimension", "learning_rate", "gradient_norm", "weight_norm"):
+        assert all(np.isfinite(record[key]) for record in steps)
+    assert [record["step"] for record in records if "knn_top1" in record] == [0, 6, 9]
+    assert [record["step"] for record in records if "effective_rank" in record] == [0, 3, 6, 9]
+    last = steps[-1]
+    assert last["loss"] == pytest.approx(last["invariance"] + recipe.loss.lambd * last["redundancy"], rel=1e-5)
+
+
+def test_pictures_reach_tensorboard(unbroken):
+    run, _ = unbroken
+    tags = set()
+    for path in run.tensorboard.iterdir():
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            tags |= {value.tag for value in event.summary.value}
+    assert {"view_pairs", "cross_correlation", "loss", "knn_top1", "effective_rank"} <= tags
+
+
+def weights(run):
+    """Returns every saved value of the newest checkpoint."""
+    reader = tf.train.load_checkpoint(str(checkpoint.list_checkpoints(run.checkpoints)[-1] / "state"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+class Stop(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5])
+def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(unbroken, recipe, tmp_path, monkeypatch, stop_after):
+    from barlowtf.train.callbacks import StepMetrics
+
+    original = StepMetrics.on_train_batch_end
+
+    def stop(self, batch, logs=None):
+        if int(logs["step"]) > stop_after:
+            raise Stop
+        original(self, batch, logs)
+
+    monkeypatch.setattr(StepMetrics, "on_train_batch_end", stop)
+    with pytest.raises(Stop):
+        experiment.pretrain(recipe, tmp_path / "run")
+    monkeypatch.undo()
+    run = runs.RunFolder(tmp_path / "run")
+    assert not run.finished
+    experiment.pretrain(recipe, run.path)
+
+    first, second = weights(unbroken[0]), weights(run)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    timeless = [
+        [{k: v for k, v in record.items() if k != "images_per_second"} for record in runs.read_json_lines(r.metrics)]
+        for r in (unbroken[0], run)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_a_finished_run_says_so_and_changes_nothing(unbroken, recipe, caplog):
+    run, info = unbroken
+    caplog.set_level("INFO", "barlowtf")
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.name != ".lock" and path.is_file()}
+    assert experiment.pretrain(recipe, run.path) == info
+    assert "finished" in caplog.text
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_another_recipe_is_refused(unbroken):
+    other = load_recipe("digits", [*SMALL, "train.seed=5"])
+    with pytest.raises(CheckpointError, match="train.seed: 0 -> 5"):
+        experiment.pretrain(other, unbroken[0].path)
+
+
+def test_a_run_that_diverges_stops_with_the_last_good_checkpoint(tmp_path):
+    wild = load_recipe("digits", [*SMALL, "optimizer.gradient_scale=1e38", "checkpoint.every_steps=1"])
+    with pytest.raises(TrainingError, match=r"Step 1 is not finite: the first such tensor is gradient of \w+"):
+        experiment.pretrain(wild, tmp_path / "run")
+    assert not (tmp_path / "run" / "encoder.keras").exists()
+    assert checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints") == []
+
+
+def test_two_replicas_run_the_recipe_of_one(unbroken, recipe, tmp_path, two_replicas, monkeypatch):
+    monkeypatch.setattr("barlowtf.experiment.pretrain.make_strategy", lambda *_: two_replicas)
+    info = experiment.pretrain(recipe, tmp_path / "run", strategy="mirrored", replicas=2)
+    assert info["replicas"] == 2
+    losses = [
+        [record["loss"] for record in runs.read_json_lines(folder / "metrics.jsonl") if "loss" in record]
+        for folder in (unbroken[0].path, tmp_path / "run")
+    ]
+    # Same order, same views, exact gradients; rounding grows over nine steps of AdamW.
+    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=1e-5)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=2e-2)
+
+
+def test_plan_counts_without_training(recipe):
+    plan = experiment.plan(recipe)
+    assert (plan["images"], plan["steps_per_epoch"], plan["total_steps"], plan["unseen_per_epoch"]) == (1437, 3, 9, 237)
+    assert plan["peak_learning_rate"] == pytest.approx(0.002 * 400 / 256)
+    assert all(value > 0 for value in plan["memory_bytes_per_replica"].values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        (["train.batch_size=1438"], DataError, "1438 and 1437"),
+        (["data.source=missing-folder"], DataError, "missing-folder"),
+        (["data.source=nothing:here"], DataError, "tfds:NAME"),
+    ],
+)
+def test_bad_input_leaves_no_run_folder(tmp_path, settings, error, words):
+    with pytest.raises(error, match=words):
+        experiment.pretrain(load_recipe("digits", [*SMALL, *settings]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_does_not_divide_over_replicas_is_refused(recipe, two_replicas, monkeypatch, tmp_path):
+    monkeypatch.setattr("barlowtf.experiment.pretrain.make_strategy", lambda *_: two_replicas)
+    odd = load_recipe("digits", [*SMALL, "train.batch_size=401"])
+    with pytest.raises(ConfigError, match="401 does not divide over 2"):
+        experiment.pretrain(odd, tmp_path / "run")
+
+
+def test_flat_color_photographs_with_a_damaged_one_train_without_labels(tmp_path, caplog):
+    r = np.random.default_rng(0)
+    for number in range(24):
+        pixels = r.integers(0, 256, (20 + number, 30, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number:02}.jpg")
+    (tmp_path / "07.jpg").write_bytes(b"not a photograph")
+    settings = [
+        f"data.source={json.dumps(str(tmp_path))}",
+        "data.channels=3",
+        "train.batch_size=8",
+        "data.max_unreadable=1",
+    ]
+    info = experiment.pretrain(load_recipe("digits", [*SMALL, *settings]), tmp_path / "run")
+    assert info["result"]["knn_top1"] is None
+    assert "07.jpg" in caplog.text
+    with pytest.raises(DataError, match=r"07\.jpg.*max_unreadable"):
+        experiment.pretrain(load_recipe("digits", [*SMALL, *settings, "data.max_unreadable=0"]), tmp_path / "run2")
+
+
+def test_a_killed_process_loses_only_the_steps_since_the_last_save(unbroken, recipe, tmp_path):
+    """`kill -9` from inside a real process after step 5, then the same command again in another process."""
+    code = (
+        "import os, signal, sys\n"
+        "from barlowtf import experiment\n"
+        "from barlowtf.config import load_recipe\n"
+        "from barlowtf.train.callbacks import StepMetrics\n"
+        "recipe = load_recipe(sys.argv[1])\n"
+        "original = StepMetrics.on_train_batch_end\n"
+        "def die(self, batch, logs=None):\n"
+        "    if int(logs['step']) == 5 and sys.argv[3] == 'die':\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    original(self, batch, logs)\n"
+        "StepMetrics.on_train_batch_end = die\n"
+        "experiment.pretrain(recipe, sys.argv[2])\n"
+    )
+    run = runs.RunFolder(tmp_path / "run")
+    command = [sys.executable, "-c", code, unbroken[0].recipe, run.path]
+    assert subprocess.run([*command, "die"], capture_output=True, check=False).returncode == -9
+    assert checkpoint.list_checkpoints(run.checkpoints)[-1].name == "step-00000004"
+    subprocess.run([*command, "live"], capture_output=True, check=True)
+    first, second = weights(unbroken[0]), weights(run)
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
