@@ -34,6 +34,7 @@ TARGET = 3.0
 _BATCH = 32
 _WARM_UP_BATCHES, _TIMED_BATCHES = 3, 8
 _ROUNDS = 5
+_EPOCHS = 1000  # More than is read.
 _DEFAULT_COUNT, _DEFAULT_SIZE, _DEFAULT_QUALITY = 64, (470, 390), 90
 
 
@@ -60,16 +61,16 @@ def measure_ours(folder: Path, *, device_part: bool) -> dict[str, float]:
 
     from barlowtf import augment
     from barlowtf.config import Recipe
-    from barlowtf.data import open_source, two_crop_batches
-    from barlowtf.experiment.parts import make_crops
+    from barlowtf.data import open_source
+    from barlowtf.experiment import parts
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    recipe = Recipe()
-    draw, crop = make_crops(recipe)
-    batches = two_crop_batches(
-        open_source(str(folder), "train"), draw=draw, crop=crop, batch_size=_BATCH, channels=3, seed=0, workers=1
-    )
+    settings = {"data": {"source": str(folder)}, "train": {"batch_size": _BATCH, "epochs": _EPOCHS}}
+    recipe = Recipe.model_validate(settings)
+    # Straight from the folder: a run would decode so few images of one size once and keep them.
+    source = open_source(recipe.data.source, "train")
+    batches = parts.make_batches(recipe, source, tf.distribute.get_strategy(), 0, _EPOCHS)
     finish = tf.function(augment.TwoViews(recipe.augment, 3)) if device_part else tf.identity
     iterator = iter(batches)
 

@@ -36,7 +36,7 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
-from barlowtf import data, runs
+from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.experiment import parts
 from barlowtf.train import callbacks, loop
@@ -85,7 +85,7 @@ class Bench:
         """Makes the parts as a run makes them, and compiles the step."""
         self.recipe, self.run = recipe, run
         self.strategy = tf.distribute.get_strategy()
-        self.source = data.open_source(recipe.data.source, "train")
+        self.source = parts.open_training_data(recipe)
         self.steps_per_epoch = parts.count_steps_per_epoch(recipe, self.source, self.strategy)
         self.total_steps = recipe.train.epochs * self.steps_per_epoch
         self.model = parts.make_model(recipe, self.steps_per_epoch)
