@@ -45,7 +45,8 @@ def synchronized_normalization(
     this replica's shares, as of every other weight.
 
     Args:
-        x: float [n, H, W, C], this replica's share of the global batch; n may differ between replicas.
+        x: float [n, H, W, C], this replica's share of the global batch; n may differ between replicas. Computed in
+            float64 where `x` is, in float32 otherwise.
         gamma: float32 [C].
         beta: float32 [C].
 
@@ -56,8 +57,9 @@ def synchronized_normalization(
     Source: arXiv:1502.03167, algorithm 1, over the global batch.
     """
     axes = list(range(x.shape.rank - 1))
-    x_wide = tf.cast(x, tf.float32)
-    count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float32)
+    wide = tf.float64 if x.dtype == tf.float64 else tf.float32
+    x_wide, gamma_wide, beta_wide = (tf.cast(tensor, wide) for tensor in (x, gamma, beta))
+    count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), wide)
     # An empty share, the last of an uneven batch, has count 0 and must not give 0 / 0.
     share_mean = tf.math.divide_no_nan(tf.reduce_sum(x_wide, axes), count)
     share_variance = tf.math.divide_no_nan(tf.reduce_sum(tf.math.squared_difference(x_wide, share_mean), axes), count)
@@ -69,25 +71,26 @@ def synchronized_normalization(
     scale = tf.math.rsqrt(variance + EPSILON)
 
     def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        upstream_wide = tf.cast(upstream, tf.float32)
-        normalized = (tf.cast(x, tf.float32) - mean) * scale
+        upstream_wide = tf.cast(upstream, wide)
+        normalized = (tf.cast(x, wide) - mean) * scale
         d_beta = tf.reduce_sum(upstream_wide, axes)
         d_gamma = tf.reduce_sum(upstream_wide * normalized, axes)
         global_beta, global_gamma = tf.unstack(all_reduce_sum(tf.stack([d_beta, d_gamma])) / total)
-        d_x = gamma * scale * (upstream_wide - global_beta - normalized * global_gamma)
-        return tf.cast(d_x, x.dtype), d_gamma, d_beta
+        d_x = gamma_wide * scale * (upstream_wide - global_beta - normalized * global_gamma)
+        return tf.cast(d_x, x.dtype), tf.cast(d_gamma, gamma.dtype), tf.cast(d_beta, beta.dtype)
 
-    y = (x_wide - mean) * (scale * gamma) + beta
+    y = (x_wide - mean) * (scale * gamma_wide) + beta_wide
     unbiased = variance * total / tf.maximum(total - 1.0, 1.0)
-    return (tf.cast(y, x.dtype), mean, unbiased), gradient
+    return (tf.cast(y, x.dtype), tf.cast(mean, tf.float32), tf.cast(unbiased, tf.float32)), gradient
 
 
 @keras.saving.register_keras_serializable(package="barlowtf")
 class BatchNormalization(keras.layers.Layer):
     """Batch normalization with PyTorch's constants: epsilon 1e-5, momentum 0.9 in Keras' terms (0.1 in PyTorch's).
 
-    Moments, gamma and beta are float32 whatever the policy. While training, the moments are those of the global batch:
-    on one replica by the fused kernel, on several by one gather. The running variance follows the unbiased variance of
+    Gamma, beta and the running statistics are float32 whatever the policy. While training, the moments are those of the
+    global batch: on one replica by the fused kernel, on several by one gather. A float64 policy, for which there is no
+    fused kernel, normalizes in float64 by separate operations. The running variance follows the unbiased variance of
     the batch, as in PyTorch; Keras' own layer takes the biased one. As in Keras, a layer with `trainable = False`
     normalizes by its running statistics.
 
@@ -132,21 +135,21 @@ class BatchNormalization(keras.layers.Layer):
         return y[:, 0, 0, :] if flat else y
 
     def _by_batch(self, x: tf.Tensor) -> tf.Tensor:
-        normalize = fused_normalization if replica_count() == 1 else synchronized_normalization
+        fused = replica_count() == 1 and x.dtype != tf.float64
+        normalize = fused_normalization if fused else synchronized_normalization
         y, mean, variance = normalize(x, tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta))
         self.moving_mean.assign(self.moving_mean * MOMENTUM + mean * (1.0 - MOMENTUM))
         self.moving_variance.assign(self.moving_variance * MOMENTUM + variance * (1.0 - MOMENTUM))
         return y
 
     def _by_running_statistics(self, x: tf.Tensor) -> tf.Tensor:
+        weights = (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        gamma, beta, mean, variance = (tf.convert_to_tensor(weight) for weight in weights)
+        if x.dtype == tf.float64:
+            gamma, beta, mean, variance = (tf.cast(value, tf.float64) for value in (gamma, beta, mean, variance))
+            return tf.nn.batch_normalization(x, mean, variance, beta, gamma, EPSILON)
         return tf.raw_ops.FusedBatchNormV3(
-            x=x,
-            scale=tf.convert_to_tensor(self.gamma),
-            offset=tf.convert_to_tensor(self.beta),
-            mean=tf.convert_to_tensor(self.moving_mean),
-            variance=tf.convert_to_tensor(self.moving_variance),
-            epsilon=EPSILON,
-            is_training=False,
+            x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False
         ).y
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -148,6 +148,41 @@ def test_layer_in_bfloat16_keeps_statistics_in_float32():
     )
 
 
+@pytest.mark.parametrize("normalize", ["batch", "running statistics"])
+def test_layer_in_float64_computes_in_float64_and_keeps_float32_weights(normalize):
+    layer = made((None, 3, 2, CHANNELS), dtype="float64")
+    x, upstream = images(4).astype(np.float64), images(4, seed=1).astype(np.float64)
+    if normalize == "batch":
+        expected = oracle(x, upstream)
+    else:
+        scale = GAMMA / np.sqrt(1 + 1e-5)
+        expected = {
+            "y": x * scale + BETA,  # mean 0 and variance 1, as they start
+            "d_x": upstream * scale,
+            "d_gamma": (upstream * x / np.sqrt(1 + 1e-5)).sum(axis=(0, 1, 2)),
+            "d_beta": upstream.sum(axis=(0, 1, 2)),
+        }
+    inputs = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        y = layer(inputs, training=normalize == "batch")
+        loss = tf.reduce_sum(upstream * y)
+    d_x, d_gamma, d_beta = tape.gradient(loss, [inputs, layer.gamma.value, layer.beta.value])
+    assert {weight.dtype for weight in layer.weights} == {"float32"}
+    for name, received in {"y": y, "d_x": d_x}.items():
+        assert received.dtype == tf.float64
+        # Sums of float64 over 24 values of size about 10: float32 anywhere on the way leaves 1e-7 and more.
+        np.testing.assert_allclose(
+            np.reshape(received, (-1, CHANNELS)), expected[name].reshape(-1, CHANNELS), rtol=1e-12, atol=1e-12
+        )
+    for name, received in {"d_gamma": d_gamma, "d_beta": d_beta}.items():
+        np.testing.assert_allclose(received, expected[name], rtol=1e-7)  # one rounding to float32
+    if normalize == "batch":
+        # Three roundings of float32: the moment, its share, the sum.
+        np.testing.assert_allclose(layer.moving_mean, 0.1 * expected["mean"], rtol=3e-7)
+        np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * expected["variance"], rtol=3e-7)
+
+
 def test_layer_on_two_replicas_trains_as_on_one(two_replicas):
     """In training mode, then in inference mode on the statistics that training left."""
     x = images(4)
