@@ -40,3 +40,7 @@ def main() -> None:
 
 main.add_command(pretrain)
 main.add_command(data)
+
+
+if __name__ == "__main__":
+    main(prog_name="barlowtf")

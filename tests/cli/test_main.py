@@ -1,0 +1,124 @@
+"""The command line as its user meets it: real processes for start-up and exit status, the runner for the rest."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import click
+import numpy as np
+import pytest
+from barlowtf_cli.main import main
+from click.testing import CliRunner
+from PIL import Image
+
+
+def commands(group=main, path=("barlowtf",)):
+    yield path, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_command_has_help_with_an_example(path, command):
+    result = CliRunner().invoke(main, [*path[1:], "-h"])
+    assert result.exit_code == 0
+    assert "Example" in result.output
+    for parameter in command.params:
+        assert not isinstance(parameter, click.Option) or parameter.help or parameter.name == "split"
+
+
+def test_help_answers_at_once_and_without_tensorflow():
+    code = (
+        "import sys\n"
+        "from barlowtf_cli.main import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit as leave:\n    sys.exit(leave.code or 9 * ('tensorflow' in sys.modules))\n"
+    )
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5  # the best of three: other work on the machine is not what is tested
+
+
+def run(*words, cwd=None):
+    command = [sys.executable, "-m", "barlowtf_cli.main", *words]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["pretrain", "--set", "train.epoch=3"], 1, "Did you mean 'train.epochs'?"),
+        (["pretrain", "--config", "digit"], 1, "Did you mean 'digits'?"),
+        (["pretrain", "--strategy", "mirored"], 2, "'one', 'mirrored'"),
+        (["pretrain", "--nothing"], 2, "--nothing"),
+        (["pretrain", "--data", "no/such/folder"], 1, "no/such/folder"),
+        (["pretrain", "--set", "train.batch_size=4096"], 1, "4096 and 1437"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path, words, status, message):
+    result = run(*words, cwd=tmp_path)
+    assert result.returncode == status
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in result.stderr
+    assert status == 2 or result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mirrored_without_gpus_says_what_to_do(tmp_path):
+    result = run("pretrain", "--strategy", "mirrored", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "found no GPU" in result.stderr
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
+    result = run("pretrain", "--dry-run", "--json", "--set", "train.epochs=30", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert shown["recipe"]["train"]["epochs"] == 30
+    assert shown["plan"]["total_steps"] == 30 * shown["plan"]["steps_per_epoch"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def folder(tmp_path):
+    r = np.random.default_rng(0)
+    for split, count in (("train", 12), ("test", 4)):
+        for name in ("cat", "dog"):
+            place = tmp_path / "images" / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(r.integers(0, 256, (12, 10, 3), np.uint8)).save(place / f"{number}.png")
+    return tmp_path / "images"
+
+
+def test_data_show_and_pack(folder, tmp_path):
+    result = CliRunner().invoke(main, ["data", "show", "--data", str(folder), "--split", "test", "--json"])
+    facts = json.loads(result.output)
+    assert (facts["images"], facts["class_names"], facts["images_per_class"]) == (8, ["cat", "dog"], [4, 4])
+
+    prefix = str(tmp_path / "packed" / "train")
+    result = CliRunner().invoke(main, ["data", "pack", "--data", str(folder), "--out", prefix, "--shards", "2"])
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(main, ["data", "show", "--data", f"tfrecord:{prefix}-*.tfrecord", "--json"])
+    facts = json.loads(result.output)
+    assert (facts["images"], facts["class_names"], facts["images_per_class"]) == (24, ["cat", "dog"], [12, 12])
+    again = CliRunner().invoke(main, ["data", "pack", "--data", str(folder), "--out", prefix, "--shards", "2"])
+    assert again.exit_code == 1
+    assert "Error:" in again.output
+
+
+def test_a_split_that_is_not_there(tmp_path):
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "one.png")
+    result = CliRunner().invoke(main, ["data", "show", "--data", str(tmp_path), "--split", "test"])
+    assert result.exit_code == 1
+    assert "has no test split" in result.output
