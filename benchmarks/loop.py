@@ -124,6 +124,9 @@ class Bench:
             steps_per_epoch=self.steps_per_epoch,
             callbacks=[watch, *watchers],
         )
+        for watcher in watchers:
+            if hasattr(watcher, "close"):
+                watcher.close()  # The progress bar gives the terminal back.
         self.position += steps
         return watch.seconds / steps, watch.callback_seconds / steps
 
