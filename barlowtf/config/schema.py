@@ -31,11 +31,11 @@ class Data(Section):
 class View(Section):
     """Probabilities of one view's random operations."""
 
-    flip: Probability = 0.5
-    jitter: Probability = 0.8
-    grayscale: Probability = 0.2
-    blur: Probability = Field(1.0, description="view a: 1.0, view b: 0.1 in the authors' code")
-    solarize: Probability = Field(0.0, description="view a: 0.0, view b: 0.2 in the authors' code")
+    flip: Probability = Field(0.5, description="probability of a mirror image")
+    jitter: Probability = Field(0.8, description="probability of the color jitter")
+    grayscale: Probability = Field(0.2, description="probability of losing the colors")
+    blur: Probability = Field(1.0, description="probability; view a 1.0, view b 0.1 in the authors' code")
+    solarize: Probability = Field(0.0, description="probability; view a 0.0, view b 0.2 in the authors' code")
 
 
 class Augment(Section):
@@ -45,8 +45,8 @@ class Augment(Section):
     area: tuple[Positive, Positive] = Field((0.08, 1.0), description="range of the crop's share of the image's area")
     aspect: tuple[Positive, Positive] = Field((0.75, 4 / 3), description="range of the crop's width / height")
     brightness: NonNegative = Field(0.4, description="factor is drawn from [max(0, 1 - b), 1 + b]")
-    contrast: NonNegative = 0.4
-    saturation: NonNegative = 0.2
+    contrast: NonNegative = Field(0.4, description="like brightness")
+    saturation: NonNegative = Field(0.2, description="like brightness")
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = Field(0.1, description="shift is drawn from [-h, h] turns")
     blur_sigma: tuple[Positive, Positive] = Field((0.1, 2.0), description="range of sigma, pixels of the view")
     solarize_threshold: Probability = Field(128 / 255, description="values at or above are inverted; images in [0, 1]")
@@ -73,7 +73,11 @@ class Augment(Section):
 class Model(Section):
     """Encoder and projector."""
 
-    encoder: str = Field("resnet50", pattern=r"^resnet(18|34|50|101|152|200)(_w[0-9]+(p[0-9]+)?)?$")
+    encoder: str = Field(
+        "resnet50",
+        pattern=r"^resnet(18|34|50|101|152|200)(_w[0-9]+(p[0-9]+)?)?$",
+        description="resnet18, 34, 50, 101, 152 or 200; _w2 doubles every channel count, _w0p5 halves it",
+    )
     stem: Literal["auto", "imagenet", "small"] = Field("auto", description="auto: small below 64 pixels")
     projector: tuple[Count, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
 
@@ -88,7 +92,7 @@ class Loss(Section):
 class Optimizer(Section):
     """Update rule. Rates are for a batch of 256 and grow with batch_size / 256."""
 
-    name: Literal["lars", "lamb", "adamw", "sgd"] = "lars"
+    name: Literal["lars", "lamb", "adamw", "sgd"] = Field("lars", description="lars, lamb, adamw or sgd")
     learning_rate: Positive = Field(0.2, description="weights, per 256 images of batch")
     bias_learning_rate: Positive | None = Field(
         0.0048, description="biases and normalization parameters (LARS only), per 256 images; none: learning_rate"
@@ -114,10 +118,12 @@ class Optimizer(Section):
 class Train(Section):
     """Length, batch, precision and reproducibility."""
 
-    epochs: Count = 1000
+    epochs: Count = Field(1000, description="passes over the data")
     batch_size: Annotated[int, Field(ge=2)] = Field(2048, description="global batch N, images per step")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of weights, order and augmentations")
+    precision: Literal["float32", "mixed_bfloat16"] = Field(
+        "float32", description="float32 or mixed_bfloat16; loss and statistics are float32 in both"
+    )
     deterministic: bool = Field(False, description="deterministic kernels; on a GPU slower and without XLA")
     xla: Literal["auto", "on", "off"] = Field("auto", description="compile the step; auto: on one GPU")
 
@@ -136,8 +142,8 @@ class Monitor(Section):
     every_steps: Count = Field(20, description="loss terms, rates, norms, images/s")
     collapse_every_epochs: Count | None = Field(1, description="effective rank, dead dimensions, picture of C")
     knn_every_epochs: Count | None = Field(5, description="kNN accuracy where labels exist; also before and at the end")
-    knn_neighbors: Count = 20
-    knn_temperature: Positive = 0.07
+    knn_neighbors: Count = Field(20, description="k")
+    knn_temperature: Positive = Field(0.07, description="a vote weighs exp(similarity / temperature)")
     knn_bank: Count = Field(20_000, description="at most so many labelled training images")
     knn_queries: Count = Field(5_000, description="at most so many labelled test images")
 
