@@ -107,7 +107,8 @@ class BarlowTwins(keras.Model):
 
 
 def _square_sum(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.square(tf.cast(tensor, tf.float32)))
+    # l2_loss, not a sum of squares: one pass over the memory, no squared copy.
+    return 2.0 * tf.nn.l2_loss(tf.cast(tensor, tf.float32))
 
 
 def _first_nonfinite(tensors: list[tf.Tensor], gradient_sums: tf.Tensor) -> tf.Tensor:

@@ -55,4 +55,4 @@ class StepMetrics(keras.callbacks.Callback):
 
 def _global_norm(variables: list[Any]) -> tf.Tensor:
     """Returns the norm of all variables as one vector, float32 [], without a copy of them."""
-    return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(tf.cast(variable, tf.float32))) for variable in variables]))
+    return tf.sqrt(tf.add_n([2.0 * tf.nn.l2_loss(tf.cast(variable, tf.float32)) for variable in variables]))
