@@ -1,0 +1,82 @@
+"""Every command of the README runs; its Python runs; its links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from barlowtf_cli.main import main
+from click.testing import CliRunner
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.splitlines()
+]
+BARLOWTF = [command for command in COMMANDS if command.startswith("barlowtf")]
+# ImageNet and its GPUs cannot be had here; the options of the line are those of the lines that run.
+OUT_OF_REACH = [command for command in BARLOWTF if "tfds:imagenet2012" in command]
+# The command as it stands, but a run of seconds instead of minutes.
+SHORT = "--set train.epochs=2 --set optimizer.warmup_epochs=1 --set model.encoder=resnet18_w0p0625 --set train.batch_size=64"
+SHORT += " --set model.projector=[16,16] --set monitor.knn_every_epochs=2"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with what the README's commands expect: cifar10/{train,test}/CLASS/*.png."""
+    folder = tmp_path_factory.mktemp("readme")
+    r = np.random.default_rng(0)
+    for split, count in (("train", 32), ("test", 4)):
+        for name in ("cat", "dog"):
+            (folder / "cifar10" / split / name).mkdir(parents=True)
+            for number in range(count):
+                image = Image.fromarray(r.integers(0, 256, (32, 32, 3), np.uint8))
+                image.save(folder / "cifar10" / split / name / f"{number}.png")
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("command", [command for command in BARLOWTF if command not in OUT_OF_REACH])
+def test_command_runs(place, monkeypatch, command):
+    monkeypatch.chdir(place)
+    words = shlex.split(command)[1:]
+    if words[0] == "pretrain" and "--dry-run" not in words:
+        words += shlex.split(SHORT)
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    if "--run-dir" in words:
+        assert (place / words[words.index("--run-dir") + 1] / "encoder.keras").exists()
+
+
+def test_other_commands_are_known():
+    makefile = (ROOT / "Makefile").read_text()
+    others = [command for command in COMMANDS if command and command not in BARLOWTF]
+    for command in others:
+        tool, argument = command.split()[:2]
+        if tool == "make":
+            assert re.search(rf"^{argument}:", makefile, flags=re.MULTILINE)
+        else:
+            assert tool == "tensorboard"
+    assert "make test" in others
+    assert len(OUT_OF_REACH) == 1
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    assert (tmp_path / "encoder.keras").exists()
+
+
+def test_files_that_documents_name_are_there():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        text = page.read_text()
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+        for name in re.findall(r"`((?:benchmarks|tests|docs|barlowtf)/[\w/.]+\.\w+)`", text):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"
