@@ -21,7 +21,8 @@ BARLOWTF = [command for command in COMMANDS if command.startswith("barlowtf")]
 # ImageNet and its GPUs cannot be had here; the options of the line are those of the lines that run.
 OUT_OF_REACH = [command for command in BARLOWTF if "tfds:imagenet2012" in command]
 # The command as it stands, but a run of seconds instead of minutes.
-SHORT = "--set train.epochs=2 --set optimizer.warmup_epochs=1 --set model.encoder=resnet18_w0p0625 --set train.batch_size=64"
+SHORT = "--set train.epochs=2 --set optimizer.warmup_epochs=1 --set train.batch_size=64"
+SHORT += " --set model.encoder=resnet18_w0p0625"
 SHORT += " --set model.projector=[16,16] --set monitor.knn_every_epochs=2"
 
 
