@@ -106,8 +106,8 @@ def six_steps(request, recorded, set_formula_weights, torch_shapes):
 # float32: the README of the recorded numbers expects about 1e-5, then 1e-3 three times, then 2e-2 twice. The first loss
 # and the third and fourth are given more here, because that expectation comes from PyTorch with images in NCHW, where
 # normalization adds up in float64. In NHWC, PyTorch rounds as we do: relative to float64, embeddings of the first step
-# are off by 5e-5 in PyTorch NCHW, 1.4e-4 in PyTorch NHWC and 1.4e-4 here. Exact losses do not depend on the order of the
-# 32 images; over four orders the largest errors were
+# are off by 5e-5 in PyTorch NCHW, 1.4e-4 in PyTorch NHWC and 1.4e-4 here. Exact losses do not depend on the order of
+# the 32 images; over four orders the largest errors were
 #   PyTorch NHWC  1.4e-5, 0.8e-4, 0.9e-3, 2.1e-3, 4.8e-3, 8.2e-3
 #   here          1.8e-5, 1.9e-4, 1.2e-3, 2.5e-3, 4.7e-3, 3.7e-3
 LOSSES = {
