@@ -5,7 +5,7 @@ import sys
 
 from benchmarks import machine
 
-BENCHMARKS = ("loss", "input", "loop", "step")
+BENCHMARKS = ("loss", "input", "loop", "determinism", "step")
 
 
 def main() -> None:
