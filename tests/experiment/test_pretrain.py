@@ -90,7 +90,7 @@ class Stop(Exception):
     """Stands for whatever ends a process."""
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 5])
+@pytest.mark.parametrize("stop_after", [1, 4])
 def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(unbroken, recipe, tmp_path, monkeypatch, stop_after):
     from barlowtf.train.callbacks import StepMetrics
 
