@@ -79,7 +79,8 @@ def _train(
 ) -> dict[str, Any]:
     total_steps = recipe.train.epochs * steps_per_epoch
     start_step = checkpoint.restore_state(run.checkpoints, checkpoint.training_state(model))
-    runs.forget_after(run.metrics, start_step)
+    # A run that starts at step 0 measures the random encoder anew.
+    runs.forget_after(run.metrics, start_step if start_step else -1)
     before = run.read_info()
     info = {
         "status": "running",
