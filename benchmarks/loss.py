@@ -140,7 +140,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(result) + "\n")
         return
     sizes = SIZES[:1] if options.quick else SIZES
-    rounds, repeats = (1, 5) if options.quick else (3, 5)
+    rounds, repeats = (1, 5) if options.quick else (2, 4)
     results = [compare(examples, dimensions, rounds=rounds, repeats=repeats) for examples, dimensions in sizes]
     for result in results:
         _print_table(result)
