@@ -53,7 +53,7 @@ def main() -> None:
         machine.pin(THREADS)
         sys.stdout.write(json.dumps(run(options.child[0] == "on", int(options.child[1]))) + "\n")
         return
-    rounds, steps = (1, 4) if options.quick else (5, 21)
+    rounds, steps = (1, 4) if options.quick else (3, 16)
     raw: dict[str, list[dict[str, object]]] = {"on": [], "off": []}
     for _ in range(rounds):
         for name, results in raw.items():

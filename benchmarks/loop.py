@@ -232,7 +232,7 @@ def main() -> None:
     machine.pin(THREADS)
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-    repeats, steps = (2, 2) if options.quick else (7, 6)
+    repeats, steps = (2, 2) if options.quick else (5, 5)
     with tempfile.TemporaryDirectory() as folder:
         recipe = make_recipe(options.config, options.data, options.precision)
         bench = Bench(recipe, runs.open_run(f"{folder}/run", recipe))
