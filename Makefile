@@ -4,16 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart test test-slow lint bench clean
+.PHONY: quickstart test lint bench clean
 
 quickstart: $(STAMP)  ## pre-train on the embedded digits
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
 
 test: $(STAMP)  ## the fast suite
 	$(BIN)/python -m pytest -q
-
-test-slow: $(STAMP)  ## soaks and long runs
-	$(BIN)/python -m pytest -q -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
