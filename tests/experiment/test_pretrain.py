@@ -91,7 +91,7 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("stop_after", [1, 4])
-def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(unbroken, recipe, tmp_path, monkeypatch, stop_after):
+def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(unbroken, recipe, tmp_path, monkeypatch, caplog, stop_after):
     from barlowtf.train.callbacks import StepMetrics
 
     original = StepMetrics.on_train_batch_end
@@ -107,7 +107,10 @@ def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(unbroken, recipe, tmp
     monkeypatch.undo()
     run = runs.RunFolder(tmp_path / "run")
     assert not run.finished
+    caplog.set_level("INFO", "barlowtf")
     experiment.pretrain(recipe, run.path)
+    # A run that began again at step 0 would end in the same weights. Saves fall on every second step.
+    assert ("after step 4 of 9" in caplog.text) == (stop_after == 4)
 
     first, second = weights(unbroken[0]), weights(run)
     assert first.keys() == second.keys()
@@ -206,10 +209,11 @@ def test_flat_color_photographs_with_a_damaged_one_train_without_labels(tmp_path
 def test_a_killed_process_loses_only_the_steps_since_the_last_save(unbroken, recipe, tmp_path):
     """`kill -9` from inside a real process after step 5, then the same command again in another process."""
     code = (
-        "import os, signal, sys\n"
+        "import logging, os, signal, sys\n"
         "from barlowtf import experiment\n"
         "from barlowtf.config import load_recipe\n"
         "from barlowtf.train.callbacks import StepMetrics\n"
+        "logging.basicConfig(level=logging.INFO)\n"
         "recipe = load_recipe(sys.argv[1])\n"
         "original = StepMetrics.on_train_batch_end\n"
         "def die(self, batch, logs=None):\n"
@@ -223,7 +227,8 @@ def test_a_killed_process_loses_only_the_steps_since_the_last_save(unbroken, rec
     command = [sys.executable, "-c", code, unbroken[0].recipe, run.path]
     assert subprocess.run([*command, "die"], capture_output=True, check=False).returncode == -9
     assert checkpoint.list_checkpoints(run.checkpoints)[-1].name == "step-00000004"
-    subprocess.run([*command, "live"], capture_output=True, check=True)
+    again = subprocess.run([*command, "live"], capture_output=True, check=True, text=True)
+    assert "after step 4 of 9" in again.stderr
     first, second = weights(unbroken[0]), weights(run)
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
