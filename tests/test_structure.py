@@ -13,7 +13,7 @@ ROOT = Path(barlowtf.__file__).parent
 # A module imports only from floors below its own; packages on one floor do not import each other.
 FLOORS = [
     {"errors"},
-    {"config", "runs"},
+    {"config", "runs", "launching"},
     {"distribute"},
     {"losses", "metrics", "optim"},
     {"models", "augment", "data"},
@@ -22,7 +22,7 @@ FLOORS = [
 ]
 # runs.py reads and writes the recipes of config/: both are files on disk, and neither knows TensorFlow.
 ALLOWED_BESIDE = {("runs", "config")}
-WITHOUT_TENSORFLOW = {"errors", "config", "runs"}
+WITHOUT_TENSORFLOW = {"errors", "config", "runs", "launching"}
 
 
 def _room(path):
@@ -64,7 +64,9 @@ def test_files_stay_readable(path):
     assert len(path.read_text().splitlines()) <= 320, "split by noun"
 
 
-@pytest.mark.parametrize("module", ["barlowtf", "barlowtf.errors", "barlowtf.runs", "barlowtf_cli.main"])
+@pytest.mark.parametrize(
+    "module", ["barlowtf", "barlowtf.errors", "barlowtf.runs", "barlowtf.launching", "barlowtf_cli.main"]
+)
 def test_light_modules_do_not_start_tensorflow(module):
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
     subprocess.run([sys.executable, "-c", code], check=True)

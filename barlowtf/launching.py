@@ -1,0 +1,183 @@
+"""Local processes that take the parts of several machines, so that a multi-worker run can be rehearsed on one.
+
+`run_workers` starts one process a worker, passes signals on and ends with one exit status. It knows neither TensorFlow
+nor the commands that it runs.
+"""
+
+import json
+import logging
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO, NamedTuple, TypeAlias
+
+_LOG = logging.getLogger("barlowtf")
+# SIGHUP too: the workers have sessions of their own, so the end of the terminal does not reach them otherwise.
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+
+
+class _Ended(NamedTuple):
+    """A worker and its exit status, 0 to 255."""
+
+    worker: int
+    status: int
+
+
+_Events: TypeAlias = "queue.SimpleQueue[_Ended | signal.Signals]"
+
+
+def free_ports(count: int) -> list[int]:
+    """As many different TCP ports on which nothing listens, for servers that start soon."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            # Free on every interface, not on the loopback alone: TensorFlow's server listens on all of them.
+            each.bind(("", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def cluster_configs(ports: Sequence[int]) -> list[str]:
+    """TF_CONFIG of every worker of a cluster on this machine, worker i at `ports[i]`."""
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    return [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}) for index in range(len(ports))]
+
+
+def run_workers(commands: Sequence[Sequence[str]], *, grace: float = 60.0, patience: float = 10.0) -> int:
+    """Exit status of local processes that are the workers of one cluster, each told so in its TF_CONFIG.
+
+    Standard output and error of worker 0, the chief, are those of this process. What another one writes appears on
+    standard error, each line after "worker 1: ". SIGINT, SIGTERM, SIGUSR1 and SIGHUP go to all workers, unless this
+    process was started with the signal ignored. Call it from the main thread.
+
+    Args:
+        commands: Program and arguments of each worker.
+        grace: How long the others may go on when one has ended with an error, in seconds; SIGTERM follows.
+        patience: From SIGTERM to SIGKILL, in seconds.
+
+    Returns:
+        0 when all ended with 0; else the chief's status if it is not 0; else that of the first that failed.
+        A worker that signal N has ended counts as 128 + N.
+
+    Raises:
+        OSError: A command cannot be started. The workers before it are killed.
+    """
+    configs = cluster_configs(free_ports(len(commands)))
+    events: _Events = queue.SimpleQueue()
+    workers: list[subprocess.Popen[str]] = []
+    with _signals_as_events(events):
+        try:
+            for index, (command, config) in enumerate(zip(commands, configs, strict=True)):
+                workers.append(_start(index, command, config))
+                threading.Thread(target=_watch, args=(index, workers[-1], events), daemon=True).start()
+            ended = _supervise(workers, events, grace, patience)
+        finally:
+            for worker in workers:
+                _kill(worker)
+    statuses = (status for status in ended.values() if status)
+    return ended[0] or next(statuses, 0)
+
+
+def _start(index: int, command: Sequence[str], config: str) -> subprocess.Popen[str]:
+    """The process of one worker, in a session of its own so that Ctrl-C arrives once, through us."""
+    chief = index == 0
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "TF_CONFIG": config},
+        stdin=subprocess.DEVNULL,
+        stdout=None if chief else subprocess.PIPE,
+        stderr=None if chief else subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def _watch(index: int, worker: subprocess.Popen[str], events: _Events) -> None:
+    """Passes on what a worker writes, then reports how it ended."""
+    relay = None
+    if worker.stdout is not None:
+        relay = threading.Thread(target=_relay, args=(index, worker.stdout), daemon=True)
+        relay.start()
+    status = worker.wait()
+    if relay is not None:
+        # Not for ever: a process that the worker has left behind may hold the pipe open.
+        relay.join(timeout=1.0)
+    events.put(_Ended(index, status if status >= 0 else 128 - status))
+
+
+def _relay(index: int, stream: IO[str]) -> None:
+    """Repeats lines on standard error behind the worker's name."""
+    with stream:
+        for line in stream:
+            text = line.removesuffix("\n")
+            # When nobody reads standard error any more, the worker must not block on a full pipe.
+            with suppress(OSError):
+                sys.stderr.write(f"worker {index}: {text}\n")
+
+
+@contextmanager
+def _signals_as_events(events: _Events) -> Iterator[None]:
+    """Turns the signals to forward into events, as long as it lasts."""
+    before = {number: signal.getsignal(number) for number in _FORWARDED}
+    # What was ignored when we started (nohup, a script's background job) stays ignored, here and in the workers.
+    caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in caught:
+        signal.signal(number, lambda received, _: events.put(signal.Signals(received)))
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, before[number] or signal.SIG_DFL)
+
+
+def _supervise(
+    workers: Sequence[subprocess.Popen[str]], events: _Events, grace: float, patience: float
+) -> dict[int, int]:
+    """Exit status of each worker, {index: status} in the order in which they ended."""
+    ended: dict[int, int] = {}
+    measures = iter(((signal.SIGTERM, patience), (signal.SIGKILL, None)))
+    failed = False
+    deadline: float | None = None
+    while len(ended) < len(workers):
+        running = {index: worker for index, worker in enumerate(workers) if index not in ended}
+        try:
+            event = events.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            number, wait = next(measures)
+            _LOG.warning("%s did not end: sending %s", _names(running), number.name)
+            for worker in running.values():
+                if number is signal.SIGKILL:
+                    _kill(worker)
+                else:
+                    worker.send_signal(number)
+            deadline = None if wait is None else time.monotonic() + wait
+            continue
+        if isinstance(event, signal.Signals):
+            for worker in running.values():
+                worker.send_signal(event)
+            continue
+        ended[event.worker] = event.status
+        if event.status and not failed and len(running) > 1:
+            _LOG.warning("worker %d ended with status %d; waiting for the others", event.worker, event.status)
+            deadline = time.monotonic() + grace
+        failed = failed or event.status != 0
+    return ended
+
+
+def _names(indices: Iterable[int]) -> str:
+    """The names as in the prefixes: worker 0, worker 2."""
+    return ", ".join(f"worker {index}" for index in indices)
+
+
+def _kill(worker: subprocess.Popen[str]) -> None:
+    """Kills a worker, and the processes that it has started, if it still runs."""
+    if worker.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
