@@ -120,12 +120,24 @@ class Train(Section):
 
     epochs: Count = Field(1000, description="passes over the data")
     batch_size: Annotated[int, Field(ge=2)] = Field(2048, description="global batch N, images per step")
+    micro_batch: Count | None = Field(
+        None, description="images that go through the encoder at a time; none: the whole batch"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of weights, order and augmentations")
     precision: Literal["float32", "mixed_bfloat16"] = Field(
         "float32", description="float32 or mixed_bfloat16; loss and statistics are float32 in both"
     )
     deterministic: bool = Field(False, description="deterministic kernels; on a GPU slower and without XLA")
     xla: Literal["auto", "on", "off"] = Field("auto", description="compile the step; auto: on one GPU")
+    steps_per_call: Count | None = Field(
+        None, description="steps in one call of the compiled graph, on one device or a TPU; none: 1, on a TPU 16"
+    )
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Self:
+        if self.micro_batch is not None and self.batch_size % self.micro_batch:
+            raise ValueError(f"micro_batch must divide batch_size = {self.batch_size}, received {self.micro_batch}")
+        return self
 
 
 class Checkpoint(Section):

@@ -1,12 +1,21 @@
 """Encoder, projector and loss as one trainable Keras model."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from barlowtf.distribute.collectives import replica_count
-from barlowtf.losses import barlow_twins_loss
+from barlowtf.losses import LossTerms, barlow_twins_loss
+from barlowtf.models import micro_batches
+
+
+class _Differentiated(NamedTuple):
+    """A batch's loss, its gradients by the trainable variables, and whether each input of the loss was finite."""
+
+    terms: LossTerms
+    gradients: list[tf.Tensor]
+    finite: list[tf.Tensor]  # bool []: images of view a and b, embeddings of view a and b
 
 
 @keras.saving.register_keras_serializable(package="barlowtf")
@@ -25,6 +34,7 @@ class BarlowTwins(keras.Model):
         form: str = "auto",
         augment: keras.layers.Layer | None = None,
         gradient_scale: float = 1.0,
+        micro_batch: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Joins the parts.
@@ -38,8 +48,17 @@ class BarlowTwins(keras.Model):
                 seeds), which the layer turns into the two views.
             gradient_scale: Factor on every gradient, > 0. 1/W repeats the authors' averaging over W devices, which
                 reaches biases and normalization parameters but not the LARS-scaled weights.
+            micro_batch: None: the whole batch goes through the encoder at once. m >= 1: so many images at a time, on
+                one replica, in the memory of m; takes about a third more time. Loss, projector and every gradient are
+                those of the whole batch. Batch statistics in the *encoder* are those of m images, and its running
+                statistics move once a micro-batch; where they are frozen the step equals that of the whole batch.
             **kwargs: Of `keras.Model`.
+
+        Raises:
+            ValueError: `micro_batch` is below 1.
         """
+        if micro_batch is not None and micro_batch < 1:
+            raise ValueError(f"Received micro_batch = {micro_batch}. Expected None or at least 1.")
         super().__init__(**kwargs)
         self.encoder = encoder
         self.projector = projector
@@ -47,6 +66,7 @@ class BarlowTwins(keras.Model):
         self.lambd = lambd
         self.form = form
         self.gradient_scale = gradient_scale
+        self.micro_batch = micro_batch
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
@@ -62,15 +82,12 @@ class BarlowTwins(keras.Model):
         Returns:
             float32 scalars: loss, invariance and redundancy of the global batch; gradient_norm; first_nonfinite, the
             index into `checked_names` of the first tensor that is not finite, -1 when all are.
+
+        Raises:
+            ValueError: With `micro_batch`: there is more than one replica, or n is not a multiple of it.
         """
-        view_a, view_b = data if self.augment is None else self.augment(data)
-        with tf.GradientTape() as tape:
-            # One view after the other: the batch statistics of the two stay apart.
-            z_a, z_b = self(view_a, training=True), self(view_b, training=True)
-            terms = barlow_twins_loss(z_a, z_b, lambd=self.lambd, form=self.form)
-            # Keras sums gradients over replicas, and each replica holds the loss of the global batch.
-            share = terms.total * (self.gradient_scale / replica_count())
-        gradients = tape.gradient(share, self.trainable_variables)
+        differentiate = self._differentiate if self.micro_batch is None else self._differentiate_in_parts
+        terms, gradients, finite = differentiate(data)
         self.optimizer.apply(gradients, self.trainable_variables)
         sums = tf.stack([_square_sum(g) for g in gradients])
         return {
@@ -78,8 +95,52 @@ class BarlowTwins(keras.Model):
             "invariance": terms.invariance,
             "redundancy": terms.redundancy,
             "gradient_norm": tf.sqrt(tf.reduce_sum(sums)),
-            "first_nonfinite": _first_nonfinite([view_a, view_b, z_a, z_b, terms.total], sums),
+            "first_nonfinite": _first_nonfinite([*finite, tf.math.is_finite(terms.total)], sums),
         }
+
+    def _differentiate(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
+        view_a, view_b = self._make_views(data)
+        with tf.GradientTape() as tape:
+            # One view after the other: the batch statistics of the two stay apart.
+            z_a, z_b = self(view_a, training=True), self(view_b, training=True)
+            terms, share = self._terms_and_share(z_a, z_b)
+        gradients = tape.gradient(share, self.trainable_variables)
+        return _Differentiated(terms, gradients, [_all_finite(tensor) for tensor in (view_a, view_b, z_a, z_b)])
+
+    def _differentiate_in_parts(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
+        """Returns the same by the passes of `micro_batches`."""
+        if replica_count() > 1:
+            raise ValueError(
+                f"Received micro_batch = {self.micro_batch} on {replica_count()} replicas. "
+                "micro_batch is for one replica: leave it out, or train on one."
+            )
+        parts = micro_batches.cut(data, self.micro_batch)
+        y_a, y_b, finite_a, finite_b = micro_batches.represent(self.encoder, self._make_views, parts)
+        with tf.GradientTape() as tape:
+            tape.watch([y_a, y_b])
+            z_a, z_b = self.projector(y_a, training=True), self.projector(y_b, training=True)
+            terms, share = self._terms_and_share(z_a, z_b)
+        of_projector, d_y = tape.gradient(share, (self.projector.trainable_variables, (y_a, y_b)))
+        d_y = micro_batches.cut(d_y, self.micro_batch)
+        of_encoder = micro_batches.encoder_gradients(self.encoder, self._make_views, parts, d_y)
+        finite = [finite_a, finite_b, _all_finite(z_a), _all_finite(z_b)]
+        # Encoder before projector, as in `trainable_variables`.
+        return _Differentiated(terms, [*of_encoder, *of_projector], finite)
+
+    def _make_views(self, data: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        view_a, view_b = data if self.augment is None else self.augment(data)
+        return view_a, view_b
+
+    def _terms_and_share(self, z_a: tf.Tensor, z_b: tf.Tensor) -> tuple[LossTerms, tf.Tensor]:
+        """Returns the terms of the global batch, and the scalar to differentiate on this replica."""
+        terms = barlow_twins_loss(z_a, z_b, lambd=self.lambd, form=self.form)
+        # Keras sums gradients over replicas, and each replica holds the loss of the global batch.
+        return terms, terms.total * (self.gradient_scale / replica_count())
+
+    @property
+    def log_names(self) -> tuple[str, ...]:
+        """Names of what a step returns."""
+        return ("loss", "invariance", "redundancy", "gradient_norm", "first_nonfinite")
 
     @property
     def checked_names(self) -> list[str]:
@@ -93,7 +154,7 @@ class BarlowTwins(keras.Model):
             name: keras.saving.serialize_keras_object(getattr(self, name))
             for name in ("encoder", "projector", "augment")
         }
-        settings = {"lambd": self.lambd, "form": self.form, "gradient_scale": self.gradient_scale}
+        settings = {name: getattr(self, name) for name in ("lambd", "form", "gradient_scale", "micro_batch")}
         return {"name": self.name, **parts, **settings}
 
     @classmethod
@@ -111,9 +172,17 @@ def _square_sum(tensor: tf.Tensor) -> tf.Tensor:
     return 2.0 * tf.nn.l2_loss(tf.cast(tensor, tf.float32))
 
 
-def _first_nonfinite(tensors: list[tf.Tensor], gradient_sums: tf.Tensor) -> tf.Tensor:
-    """Returns the index of the first entry that is not finite, -1.0 when all are, float32 []."""
-    forward = tf.stack([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
-    bad = tf.logical_not(tf.concat([forward, tf.math.is_finite(gradient_sums)], axis=0))
+def _all_finite(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(tf.math.is_finite(tensor))
+
+
+def _first_nonfinite(forward: list[tf.Tensor], gradient_sums: tf.Tensor) -> tf.Tensor:
+    """Returns the index of the first entry that is not finite, -1.0 when all are, float32 [].
+
+    Args:
+        forward: Whether what the forward pass makes is finite, bool [] each.
+        gradient_sums: Sum of squares of every gradient, float32 [V].
+    """
+    bad = tf.logical_not(tf.concat([tf.stack(forward), tf.math.is_finite(gradient_sums)], axis=0))
     first = tf.cast(tf.argmax(tf.cast(bad, tf.int32)), tf.float32)
     return tf.where(tf.reduce_any(bad), first, -1.0)

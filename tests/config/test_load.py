@@ -61,6 +61,8 @@ def test_overrides_are_typed_like_toml(file):
         ("train.epochs=-1", ["train.epochs", "greater than or equal to 1", "-1"]),
         ("train.epochs=ten", ["train.epochs", "integer", "'ten'"]),
         ("train.seed=1.5", ["train.seed", "integer", "1.5"]),
+        ("train.micro_batch=1000", ["micro_batch must divide batch_size = 2048", "1000"]),
+        ("train.micro_batch=0", ["train.micro_batch", "greater than or equal to 1"]),
         ("train.deterministic=1", ["train.deterministic", "boolean"]),
         ("augment.area=[0.9, 0.1]", ["area", "[0.9, 0.1]"]),
         ("augment.area=[0.5, 1.5]", ["area", "at most 1"]),
