@@ -9,9 +9,11 @@
       ConversionError    weights of another library
       ExportError        a served model or file
       TrainingError      a run that cannot go on: a value that is not finite, a worker that died
+      Interrupted        a run that a signal stopped
 
 Each message says what is wrong, what was received, what was expected and what to do. The command line prints it as one
-line and exits with status 1. A wrong argument of a library function is a `ValueError`, as everywhere in Python.
+line and exits with status 1, or with 128 + the signal's number where a signal stopped it. A wrong argument of a library
+function is a `ValueError`, as everywhere in Python.
 """
 
 
@@ -41,3 +43,12 @@ class ExportError(BarlowTFError):
 
 class TrainingError(BarlowTFError):
     """A training run that cannot go on."""
+
+
+class Interrupted(BarlowTFError):
+    """A run that a signal stopped; the command line exits with 128 + the signal's number."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        """Keeps the number of the signal."""
+        super().__init__(message)
+        self.signal_number = signal_number

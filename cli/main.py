@@ -1,12 +1,14 @@
 """The `barlowtf` command: collects the commands and turns errors into one line."""
 
 import logging
+import signal
 import sys
 from typing import Any
 
 import click
 
 from .data import data
+from .launch import launch
 from .pretrain import pretrain
 
 
@@ -15,10 +17,16 @@ class OneLineErrors(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Runs the command."""
-        from barlowtf.errors import BarlowTFError
+        from barlowtf.errors import BarlowTFError, Interrupted
 
         try:
             return super().invoke(context)
+        except KeyboardInterrupt:
+            context.exit(128 + signal.SIGINT)
+        except Interrupted as error:
+            if str(error):
+                click.echo(str(error), err=True)
+            context.exit(128 + error.signal_number)
         except BarlowTFError as error:
             raise click.ClickException(" ".join(str(error).split())) from error
 
@@ -40,6 +48,7 @@ def main() -> None:
 
 main.add_command(pretrain)
 main.add_command(data)
+main.add_command(launch)
 
 
 if __name__ == "__main__":

@@ -48,10 +48,10 @@ def strategy_options(function: Function) -> Function:
         ),
         click.option(
             "--strategy",
-            type=click.Choice(["one", "mirrored"]),
+            type=click.Choice(["one", "mirrored", "multiworker", "tpu"]),
             default="one",
             show_default=True,
-            help="one device, or all GPUs of this machine.",
+            help="One device; all GPUs of this machine; all workers of TF_CONFIG or a SLURM step; a TPU.",
         ),
     ):
         function = option(function)

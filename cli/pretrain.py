@@ -35,6 +35,10 @@ def pretrain(
       barlowtf pretrain --config digits
       barlowtf pretrain --config cifar10 --data cifar10/ --run-dir runs/first
       barlowtf pretrain --config imagenet-b256 --strategy mirrored --set optimizer.learning_rate=0.3 --dry-run
+      barlowtf launch --workers 2 -- pretrain --config digits --run-dir runs/rehearsal
+
+    \b
+    Ctrl-C and SIGTERM finish the step, save and exit with 130 and 143; in a SLURM job SIGUSR1 requeues as well.
     """
     from barlowtf.config import dump_recipe, load_recipe
 
@@ -52,7 +56,8 @@ def pretrain(
         return
     folder = run_dir or Path("runs") / Path(config).stem
     info = experiment.pretrain(recipe, folder, strategy=strategy, replicas=replicas)
-    click.echo(json.dumps({"run": str(folder), **info}, indent=2) if as_json else _describe_result(folder, info))
+    if info is not None:  # None on a worker that is not the chief
+        click.echo(json.dumps({"run": str(folder), **info}, indent=2) if as_json else _describe_result(folder, info))
 
 
 def _describe_plan(plan: dict[str, Any]) -> str:

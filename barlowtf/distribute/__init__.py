@@ -1,6 +1,18 @@
-"""Strategies, and collectives that can be differentiated."""
+"""Strategies, the processes of a cluster, and collectives that can be differentiated."""
 
+from barlowtf.distribute.cluster import Cluster, blame, cluster_of, is_chief
 from barlowtf.distribute.collectives import all_gather, all_reduce_sum, replica_count, replica_index
-from barlowtf.distribute.strategy import make_strategy
+from barlowtf.distribute.strategy import STRATEGIES, make_strategy
 
-__all__ = ["all_gather", "all_reduce_sum", "make_strategy", "replica_count", "replica_index"]
+__all__ = [
+    "STRATEGIES",
+    "Cluster",
+    "all_gather",
+    "all_reduce_sum",
+    "blame",
+    "cluster_of",
+    "is_chief",
+    "make_strategy",
+    "replica_count",
+    "replica_index",
+]

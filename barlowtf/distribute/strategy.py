@@ -1,8 +1,13 @@
 """Which devices a run uses: a `tf.distribute.Strategy` from its name."""
 
+import os
+
 import tensorflow as tf
 
+from barlowtf.distribute.cluster import resolve_cluster, wait_for_workers
 from barlowtf.errors import ConfigError
+
+STRATEGIES = ("one", "mirrored", "multiworker", "tpu")
 
 
 def make_strategy(name: str, replicas: int | None = None) -> tf.distribute.Strategy:
@@ -11,13 +16,16 @@ def make_strategy(name: str, replicas: int | None = None) -> tf.distribute.Strat
     Args:
         name: "one": a single device, the first GPU where there is one, else the CPU. "mirrored": one replica on each
             GPU of this machine, or on `replicas` of them; with `replicas` and no GPU, on that many logical CPU devices.
+            "multiworker": one replica on each GPU of each process that TF_CONFIG or SLURM names, or on its CPU; waits
+            for all of them. "tpu": one replica on each core of the TPU that TPU_NAME names ("local" on a TPU VM).
         replicas: Number of replicas, >= 1. None: all that the machine has.
 
     Returns:
         The strategy. Build model and optimizer inside its `scope()`.
 
     Raises:
-        ConfigError: The name is unknown or of a later version, or the machine cannot give so many replicas.
+        ConfigError: The name is unknown, or machine or cluster cannot give it.
+        TrainingError: A worker of the cluster did not come.
     """
     if replicas is not None and replicas < 1:
         raise ConfigError(f"Received {replicas} replicas. Expected at least 1.")
@@ -25,9 +33,15 @@ def make_strategy(name: str, replicas: int | None = None) -> tf.distribute.Strat
         return _one(replicas)
     if name == "mirrored":
         return _mirrored(replicas)
-    if name in ("multiworker", "tpu"):
-        raise ConfigError(f'Strategy "{name}" is not in this version. Use "one" or "mirrored".')
-    raise ConfigError(f'Received strategy "{name}". Expected "one" or "mirrored".')
+    if name in ("multiworker", "tpu") and replicas is not None:
+        raise ConfigError(
+            f'Strategy "{name}" takes every device it finds, received {replicas} replicas. Leave the number out.'
+        )
+    if name == "multiworker":
+        return _multiworker()
+    if name == "tpu":
+        return _tpu()
+    raise ConfigError(f'Received strategy "{name}". Expected one of {", ".join(STRATEGIES)}.')
 
 
 def _one(replicas: int | None) -> tf.distribute.Strategy:
@@ -53,6 +67,30 @@ def _mirrored(replicas: int | None) -> tf.distribute.Strategy:
     if wanted > found:
         raise ConfigError(f'Strategy "mirrored" was asked for {wanted} replicas and found {found} GPUs. Ask for fewer.')
     return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(wanted)])
+
+
+def _multiworker() -> tf.distribute.Strategy:
+    resolver = resolve_cluster()
+    wait_for_workers(resolver)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except RuntimeError as error:
+        raise ConfigError(
+            f'Strategy "multiworker" cannot start: {str(error).splitlines()[0]} Make it before any tensor.'
+        ) from error
+
+
+def _tpu() -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=os.environ.get("TPU_NAME", "local"))
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise ConfigError(
+            f'Strategy "tpu" found no TPU: {(str(error).splitlines() or [repr(error)])[0]} '
+            'Run it on a TPU VM, or set TPU_NAME; elsewhere use "one" or "mirrored".'
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
 
 
 def _split_cpu(replicas: int) -> None:

@@ -1,6 +1,7 @@
 """The parts of a run, each made from its section of the recipe."""
 
 import functools
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from rich.console import Console
 from barlowtf import augment, data
 from barlowtf.config import Recipe
 from barlowtf.config.schema import Augment
+from barlowtf.distribute import is_chief
 from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
 from barlowtf.optim import make_optimizer
@@ -33,6 +35,11 @@ def count_steps_per_epoch(recipe: Recipe, source: data.Source, strategy: tf.dist
         raise ConfigError(
             f"train.batch_size = {batch_size} does not divide over {replicas} replicas. Choose a multiple."
         )
+    if replicas > 1 and recipe.train.micro_batch is not None:
+        raise ConfigError(
+            f"train.micro_batch = {recipe.train.micro_batch} is for one device, received {replicas} replicas. "
+            "Set it to none, or use --strategy one."
+        )
     return data.steps_per_epoch(source.size, batch_size)
 
 
@@ -50,6 +57,7 @@ def make_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
         form=recipe.loss.form,
         augment=augment.TwoViews(recipe.augment, recipe.data.channels),
         gradient_scale=recipe.optimizer.gradient_scale,
+        micro_batch=recipe.train.micro_batch,
     )
     model.compile(
         optimizer=make_optimizer(
@@ -117,9 +125,19 @@ def _crop_batch(settings: Augment, images: tf.Tensor, uniforms: tf.Tensor) -> tu
 
 
 def make_callbacks(
-    recipe: Recipe, run: RunFolder, source: data.Source, strategy: tf.distribute.Strategy, console: Console
+    recipe: Recipe,
+    run: RunFolder,
+    source: data.Source,
+    strategy: tf.distribute.Strategy,
+    console: Console,
+    stop: callbacks.StopOnRequest,
 ) -> list[keras.callbacks.Callback]:
-    """Returns what watches the run, in the order in which it must act: stop, measure, write, show, save."""
+    """Returns what watches the run, in the order in which it must act: stop, measure, write, show, save.
+
+    Of several workers only the chief measures, writes, shows and saves.
+    """
+    if not is_chief(strategy):
+        return [callbacks.StopOnNonFinite(), stop]
     steps_per_epoch = count_steps_per_epoch(recipe, source, strategy)
     every = recipe.monitor
     step_metrics = callbacks.StepMetrics(
@@ -136,8 +154,9 @@ def make_callbacks(
     )
     return [
         callbacks.StopOnNonFinite(),
+        stop,
         step_metrics,
-        *make_monitors(recipe, source),
+        *make_monitors(recipe, source, stop.requested),
         callbacks.JsonLines(run.metrics),
         callbacks.TensorBoardWriter(run.tensorboard),
         callbacks.Progress(total_steps=recipe.train.epochs * steps_per_epoch, console=console),
@@ -145,7 +164,9 @@ def make_callbacks(
     ]
 
 
-def make_monitors(recipe: Recipe, source: data.Source) -> list[keras.callbacks.Callback]:
+def make_monitors(
+    recipe: Recipe, source: data.Source, stop_requested: Callable[[], bool]
+) -> list[keras.callbacks.Callback]:
     """Returns the monitors that look at images: collapse, and kNN where there are labels."""
     every, monitors = recipe.monitor, []
     if every.collapse_every_epochs is not None:
@@ -155,7 +176,7 @@ def make_monitors(recipe: Recipe, source: data.Source) -> list[keras.callbacks.C
             callbacks.CollapseMonitor(view_a, view_b, every_epochs=every.collapse_every_epochs, mean=mean, std=std)
         )
     if every.knn_every_epochs is not None and source.has_labels:
-        monitors.append(_make_knn(recipe, source))
+        monitors.append(_make_knn(recipe, source, stop_requested))
     return monitors
 
 
@@ -168,7 +189,7 @@ def first_views(recipe: Recipe, source: data.Source, count: int) -> tuple[np.nda
     return view_a.numpy(), view_b.numpy()
 
 
-def _make_knn(recipe: Recipe, source: data.Source) -> callbacks.KNNMonitor:
+def _make_knn(recipe: Recipe, source: data.Source, stop_requested: Callable[[], bool]) -> callbacks.KNNMonitor:
     """Returns the kNN monitor: labelled training images as bank, test images, where there are any, as queries."""
     every, seed = recipe.monitor, recipe.train.seed
     test = data.open_source(recipe.data.source, "test")
@@ -188,6 +209,7 @@ def _make_knn(recipe: Recipe, source: data.Source) -> callbacks.KNNMonitor:
         neighbors=min(every.knn_neighbors, len(bank_ids)),
         temperature=every.knn_temperature,
         class_count=int(max(bank_labels.max(), query_labels.max())) + 1,
+        stop_requested=stop_requested,
     )
 
 
@@ -198,14 +220,3 @@ def _normalized_views(recipe: Recipe, source: data.Source, ids: np.ndarray) -> t
     )
     mean, std = recipe.augment.mean, recipe.augment.std
     return views.map(lambda images: augment.normalize(tf.cast(images, tf.float32) / 255.0, mean, std))
-
-
-def use_xla(recipe: Recipe, strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether the step is compiled by XLA.
-
-    On one GPU XLA pays; on a CPU it is slower; it forbids deterministic kernels and does not nest in mirrored runs.
-    """
-    if recipe.train.xla != "auto":
-        return recipe.train.xla == "on"
-    one_gpu = bool(tf.config.list_physical_devices("GPU")) and strategy.num_replicas_in_sync == 1
-    return one_gpu and not recipe.train.deterministic

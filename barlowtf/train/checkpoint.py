@@ -25,11 +25,14 @@ _UNFINISHED = ".saving-"
 
 
 def training_state(model: keras.Model) -> tf.train.Checkpoint:
-    """Returns what is saved of a compiled model: weights, running statistics, optimizer slots and step count."""
-    return tf.train.Checkpoint(
-        weights={str(index): variable.value for index, variable in enumerate(model.variables)},
-        optimizer={str(index): variable.value for index, variable in enumerate(model.optimizer.variables)},
-    )
+    """Returns what is restored of a compiled model, see `state_variables`."""
+    return tf.train.Checkpoint(values=state_variables(model))
+
+
+def state_variables(model: keras.Model) -> dict[str, tf.Variable]:
+    """Returns weights, running statistics, optimizer slots and step count of a compiled model by their keys."""
+    parts = {"weight": model.variables, "optimizer": model.optimizer.variables}
+    return {f"{kind}-{index}": variable.value for kind, part in parts.items() for index, variable in enumerate(part)}
 
 
 def save_state(folder: Path, state: tf.train.Checkpoint, step: int, *, keep: int) -> Path:

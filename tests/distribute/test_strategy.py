@@ -24,12 +24,15 @@ def test_mirrored_splits_the_cpu(two_replicas):
         (("one", 2), 'Strategy "one" has 1 replica, received 2'),
         (("mirrored", None), 'Strategy "mirrored" found no GPU'),
         (("mirrored", 0), "Received 0 replicas. Expected at least 1."),
-        (("multiworker", None), 'Strategy "multiworker" is not in this version'),
-        (("tpu", None), 'Strategy "tpu" is not in this version'),
-        (("mirored", None), 'Received strategy "mirored". Expected "one" or "mirrored".'),
+        (("multiworker", None), 'Strategy "multiworker" found neither TF_CONFIG nor a SLURM step'),
+        (("multiworker", 2), 'Strategy "multiworker" takes every device it finds, received 2 replicas'),
+        (("tpu", None), 'Strategy "tpu" found no TPU'),
+        (("mirored", None), 'Received strategy "mirored". Expected one of one, mirrored, multiworker, tpu.'),
     ],
 )
-def test_what_cannot_be_given(arguments, message):
+def test_what_cannot_be_given(arguments, message, monkeypatch):
+    for name in ("TF_CONFIG", "SLURM_PROCID", "TPU_NAME"):
+        monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError) as caught:
         make_strategy(*arguments)
     assert message in str(caught.value)

@@ -226,9 +226,11 @@ def test_a_killed_process_loses_only_the_steps_since_the_last_save(unbroken, rec
     run = runs.RunFolder(tmp_path / "run")
     command = [sys.executable, "-c", code, unbroken[0].recipe, run.path]
     assert subprocess.run([*command, "die"], capture_output=True, check=False).returncode == -9
-    assert checkpoint.list_checkpoints(run.checkpoints)[-1].name == "step-00000004"
+    # The save of step 4 may have been under way.
+    saved = checkpoint.list_checkpoints(run.checkpoints)[-1].name
+    assert saved in ("step-00000002", "step-00000004")
     again = subprocess.run([*command, "live"], capture_output=True, check=True, text=True)
-    assert "after step 4 of 9" in again.stderr
+    assert f"after step {int(saved[-1])} of 9" in again.stderr
     first, second = weights(unbroken[0]), weights(run)
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)

@@ -98,6 +98,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_is_not_saved(tmp_path):
     saver = callbacks.SaveCheckpoints(tmp_path, every_steps=1, every_minutes=None, keep=9)
     with pytest.raises(TrainingError, match="Step 3 is not finite: .* is loss"):
         run([1.0, 2.0, np.nan, 3.0], [callbacks.StopOnNonFinite(), saver])
+    saver.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-00000002"]
 
 

@@ -6,6 +6,7 @@ logs that hold "record".
 
 from barlowtf.train.callbacks.checkpoint import SaveCheckpoints
 from barlowtf.train.callbacks.collapse import CollapseMonitor
+from barlowtf.train.callbacks.interruption import StopOnRequest
 from barlowtf.train.callbacks.json_lines import JsonLines
 from barlowtf.train.callbacks.knn import KNNMonitor
 from barlowtf.train.callbacks.nonfinite import StopOnNonFinite
@@ -21,5 +22,6 @@ __all__ = [
     "SaveCheckpoints",
     "StepMetrics",
     "StopOnNonFinite",
+    "StopOnRequest",
     "TensorBoardWriter",
 ]

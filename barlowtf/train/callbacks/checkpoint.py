@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from barlowtf.train.checkpoint import save_state, training_state
+from barlowtf.train.callbacks.due import is_due
+from barlowtf.train.saver import BackgroundSaver
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -23,25 +24,29 @@ class SaveCheckpoints(keras.callbacks.Callback):
         """
         super().__init__()
         self.folder, self.every_steps, self.keep = folder, every_steps, keep
+        self.saver: BackgroundSaver | None = None
         self.every_seconds = None if every_minutes is None else 60.0 * every_minutes
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""
-        self._state = training_state(self.model)
+        self.saver = BackgroundSaver(self.folder, self.model, keep=self.keep)
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Saves where a save is due."""
-        step = int(logs["step"])
-        by_steps = self.every_steps is not None and step % self.every_steps == 0
+        """Saves where a save is due; raises CheckpointError where the one before has failed."""
+        self.saver.raise_failure()
+        by_steps = self.every_steps is not None and is_due(logs, self.every_steps)
         by_time = self.every_seconds is not None and time.monotonic() - self._saved_at >= self.every_seconds
         if by_steps or by_time:
-            self._save(step)
+            self.saver.start(int(logs["step"]))
+            self._saved_at = time.monotonic()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Saves the last step."""
-        self._save(int(logs["step"]))
+        """Saves the last step, and waits until it is on the disk."""
+        self.saver.start(int(logs["step"]))
+        self.saver.finish()
 
-    def _save(self, step: int) -> None:
-        save_state(self.folder, self._state, step, keep=self.keep)
-        self._saved_at = time.monotonic()
+    def close(self) -> None:
+        """Waits for a save that is under way when the run ends by an error."""
+        if self.saver is not None:
+            self.saver.close()

@@ -53,8 +53,8 @@ class CollapseMonitor(keras.callbacks.Callback):
             self._measure(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measures after the epochs that are due."""
-        if (epoch + 1) % self.every_epochs == 0:
+        """Measures after the epochs that are due; not where the run is stopping: it measures when it is resumed."""
+        if (epoch + 1) % self.every_epochs == 0 and not self.model.stop_training:
             self._measure(logs)
 
     def _measure(self, logs: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Measures the encoder by k nearest neighbors while it trains."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -8,6 +8,10 @@ import numpy as np
 
 from barlowtf.metrics import knn_accuracy
 from barlowtf.models.features import extract_features
+
+
+class _StopRequestedError(Exception):
+    """Leaves a measurement that nobody waits for any more."""
 
 
 class KNNMonitor(keras.callbacks.Callback):
@@ -23,6 +27,7 @@ class KNNMonitor(keras.callbacks.Callback):
         neighbors: int,
         temperature: float,
         class_count: int,
+        stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         """Sets what is compared and when.
 
@@ -34,10 +39,12 @@ class KNNMonitor(keras.callbacks.Callback):
             neighbors: k.
             temperature: Of the votes' weights exp(similarity / temperature).
             class_count: Number of classes.
+            stop_requested: Asked between batches; True breaks the measurement off, so that a run that must stop does
+                not wait for it.
         """
         super().__init__()
         self.bank, self.queries = bank, queries
-        self.every_epochs, self.total_epochs = every_epochs, total_epochs
+        self.every_epochs, self.total_epochs, self.stop_requested = every_epochs, total_epochs, stop_requested
         self.settings = {"neighbors": neighbors, "temperature": temperature, "class_count": class_count}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -46,11 +53,24 @@ class KNNMonitor(keras.callbacks.Callback):
             self._measure(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measures after the epochs that are due."""
-        if (epoch + 1) % self.every_epochs == 0 or epoch + 1 == self.total_epochs:
+        """Measures after the epochs that are due; not where the run is stopping: it measures when it is resumed."""
+        due = (epoch + 1) % self.every_epochs == 0 or epoch + 1 == self.total_epochs
+        if due and not self.model.stop_training:
             self._measure(logs)
 
     def _measure(self, logs: dict[str, Any]) -> None:
-        features = [extract_features(self.model.encoder, batches) for batches, _ in (self.bank, self.queries)]
+        try:
+            features = [
+                extract_features(self.model.encoder, self._until_requested(batches))
+                for batches, _ in (self.bank, self.queries)
+            ]
+        except _StopRequestedError:
+            return
         logs["record"] = True
         logs["knn_top1"] = knn_accuracy(features[0], self.bank[1], features[1], self.queries[1], **self.settings)
+
+    def _until_requested(self, batches: Iterable[Any]) -> Iterator[Any]:
+        for batch in batches:
+            if self.stop_requested():
+                raise _StopRequestedError
+            yield batch

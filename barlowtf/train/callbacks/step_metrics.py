@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from barlowtf.train.callbacks.due import is_due
+
 
 class StepMetrics(keras.callbacks.Callback):
     """Every so many steps, completes the logs of the step and marks them with "record"."""
@@ -36,9 +38,9 @@ class StepMetrics(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Completes the logs of a step that is due."""
         self._seconds += time.perf_counter() - self._started
-        self._steps += 1
+        self._steps += int(logs["steps"])
         step = int(logs["step"])
-        if step % self.every_steps and not self._tracing:
+        if not is_due(logs, self.every_steps) and not self._tracing:
             return
         logs["record"] = True
         logs["epoch"] = step / self.steps_per_epoch

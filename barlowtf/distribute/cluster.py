@@ -1,0 +1,177 @@
+"""Which processes train together: read from TF_CONFIG or SLURM, checked, waited for and named."""
+
+import json
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from barlowtf.errors import ConfigError, TrainingError
+
+_LOG = logging.getLogger("barlowtf")
+# Under SLURM every task listens on a port that follows from the job's number, so that two jobs on a node do not meet.
+_SLURM_FIRST_PORT, _SLURM_PORTS = 20_000, 20_000
+_WAIT_SECONDS = 600.0
+_LINE_SECONDS = 15.0
+
+
+class Cluster(NamedTuple):
+    """The processes of a multi-worker run and the place of this one among them."""
+
+    addresses: tuple[str, ...]  # "host:port" of each process, the chief first
+    index: int  # of this process, in [0, len(addresses))
+
+    def name(self, index: int) -> str:
+        """Returns a process as a reader knows it: "worker 1 (host:port)"; worker 0 is the chief."""
+        return f"worker {index} ({self.addresses[index]})"
+
+
+def cluster_of(strategy: tf.distribute.Strategy) -> Cluster | None:
+    """Returns the processes of a strategy; None where one process holds all replicas."""
+    resolver = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or not resolver.cluster_spec():
+        return None
+    return _cluster(resolver)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Returns whether this process writes checkpoints, logs and the console."""
+    cluster = cluster_of(strategy)
+    return cluster is None or cluster.index == 0
+
+
+def resolve_cluster(
+    environment: Mapping[str, str] = os.environ,
+) -> tf.distribute.cluster_resolver.ClusterResolver:
+    """Returns the cluster that the environment describes: TF_CONFIG first, else SLURM.
+
+    Raises:
+        ConfigError: Neither is there, or what is there cannot be used.
+    """
+    if environment.get("TF_CONFIG"):
+        _check_tf_config(environment["TF_CONFIG"])
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    elif "SLURM_PROCID" in environment:
+        resolver = _slurm(environment)
+    else:
+        raise ConfigError(
+            'Strategy "multiworker" found neither TF_CONFIG nor a SLURM step. Start it with srun, or set TF_CONFIG on '
+            "each machine, or rehearse on this one: barlowtf launch --workers 2 -- pretrain ..."
+        )
+    return resolver
+
+
+def wait_for_workers(resolver: tf.distribute.cluster_resolver.ClusterResolver, seconds: float = _WAIT_SECONDS) -> None:
+    """Returns when every process of the cluster can be reached.
+
+    TensorFlow waits too, but in native code that answers no signal and names nobody.
+
+    Args:
+        resolver: Of the cluster.
+        seconds: How long to wait at most.
+
+    Raises:
+        ConfigError: The address of this process is taken or not its own.
+        TrainingError: Some process did not come in time; the message names it.
+    """
+    cluster = _cluster(resolver)
+    missing = {index for index in range(len(cluster.addresses)) if index != cluster.index}
+    started = said = time.monotonic()
+    with _listening(cluster):
+        while missing:
+            missing = {index for index in missing if not _answers(cluster.addresses[index])}
+            now = time.monotonic()
+            names = ", ".join(cluster.name(index) for index in sorted(missing))
+            if missing and now - started > seconds:
+                raise TrainingError(
+                    f"{cluster.name(cluster.index)} waited {seconds:.0f} s for {names}. Start every worker with the "
+                    "same list of addresses, and see that the ports are open between the machines."
+                )
+            if missing and now - said > _LINE_SECONDS:
+                said = now
+                _LOG.warning("%s waits for %s.", cluster.name(cluster.index), names)
+            time.sleep(0.1 if missing else 0.0)
+
+
+def blame(error: BaseException, cluster: Cluster) -> list[int]:
+    """Returns the processes that TensorFlow's error of a collective names as lost; may be empty."""
+    found = {int(number) for number in re.findall(r"/job:(?:worker|chief)/(?:replica:\d+/)?task:(\d+)", str(error))}
+    return sorted(found & (set(range(len(cluster.addresses))) - {cluster.index}))
+
+
+def _cluster(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> Cluster:
+    jobs = resolver.cluster_spec().as_dict()
+    chiefs = list(jobs.get("chief", []))
+    index = resolver.task_id if resolver.task_type != "worker" else len(chiefs) + resolver.task_id
+    return Cluster((*chiefs, *jobs.get("worker", [])), index)
+
+
+def _check_tf_config(text: str) -> None:
+    form = '{"cluster": {"worker": ["host0:port", "host1:port"]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        config = json.loads(text)
+        workers = config["cluster"]["worker"]
+        kind, index = config["task"]["type"], config["task"]["index"]
+        addresses = config["cluster"][kind]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"Cannot read TF_CONFIG ({error!r}). Received {text}. Expected {form}.") from error
+    wrong = [address for address in [*workers, *addresses] if not re.fullmatch(r".+:\d+", str(address))]
+    if wrong:
+        raise ConfigError(f"TF_CONFIG holds the address {wrong[0]!r}. Expected host:port.")
+    if kind not in ("worker", "chief") or set(config["cluster"]) - {"worker", "chief"}:
+        raise ConfigError(f"TF_CONFIG holds jobs {sorted(config['cluster'])} and task type {kind!r}. Expected {form}.")
+    if not isinstance(index, int) or not 0 <= index < len(addresses):
+        raise ConfigError(f"TF_CONFIG holds task index {index!r}. Expected 0 to {len(addresses) - 1}.")
+
+
+def _slurm(environment: Mapping[str, str]) -> tf.distribute.cluster_resolver.ClusterResolver:
+    port = _SLURM_FIRST_PORT + int(environment.get("SLURM_JOB_ID", "0")) % _SLURM_PORTS
+    try:
+        # SLURM has given each task its GPUs already; the resolver is told of as many as there are tasks, and sets none.
+        tasks = max(int(number) for number in re.findall(r"\d+", environment["SLURM_STEP_TASKS_PER_NODE"]))
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+        )
+        address = _cluster(resolver).addresses[_cluster(resolver).index]
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ConfigError(f"Cannot read the SLURM step: {error}. Start each worker with srun.") from error
+    node = environment.get("SLURMD_NODENAME", "")
+    if node and address.rpartition(":")[0] != node:
+        # The resolver sorts nodes by name, n10 before n2; SLURM numbers its tasks in the order of the node list.
+        raise ConfigError(
+            f"SLURM task {environment['SLURM_PROCID']} runs on {node}; TensorFlow's resolver takes it for {address}: "
+            "it sorts the names of nodes as text. Ask for nodes whose names sort in their order, or set TF_CONFIG."
+        )
+    return resolver
+
+
+@contextmanager
+def _listening(cluster: Cluster) -> Iterator[None]:
+    """Holds this process' own port open, so that the others see that it is there."""
+    port = int(cluster.addresses[cluster.index].rpartition(":")[2])
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("", port))
+        except OSError as error:
+            raise ConfigError(
+                f"{cluster.name(cluster.index)} cannot listen on port {port}: {error.strerror}. "
+                "Choose another port, or end the process that holds it."
+            ) from error
+        listener.listen(128)
+        yield
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1.0):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,28 @@
+"""Hands an interrupted job back to SLURM's queue."""
+
+import logging
+import os
+import subprocess
+from collections.abc import Mapping
+
+_LOG = logging.getLogger("barlowtf")
+
+
+def requeue(environment: Mapping[str, str] = os.environ) -> bool:
+    """Asks SLURM to run this job again; returns whether it will.
+
+    Args:
+        environment: Holds SLURM_JOB_ID inside a job.
+    """
+    job = environment.get("SLURM_JOB_ID")
+    if job is None:
+        _LOG.warning("SIGUSR1 outside a SLURM job: saved, not requeued.")
+        return False
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", None) or error
+        _LOG.warning("SLURM did not take job %s back: %s. Submit it again to resume.", job, str(reason).strip())
+        return False
+    _LOG.info("SLURM job %s is in the queue again and will resume.", job)
+    return True

@@ -1,0 +1,101 @@
+"""What the workers of a run tell each other outside the training step: that they agree, and why one ended."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import tensorflow as tf
+
+from barlowtf.distribute import Cluster, all_gather, blame, cluster_of
+from barlowtf.errors import BarlowTFError, ConfigError, Interrupted, TrainingError
+from barlowtf.runs import write_atomic
+
+_LOG = logging.getLogger("barlowtf")
+# How long a worker waits for the note of one that ended: the note is written before the process ends, but a network
+# file system may show it late.
+_NOTE_SECONDS = 3.0
+
+
+def require_agreement(strategy: tf.distribute.Strategy, facts: Mapping[str, str | int]) -> None:
+    """Raises ConfigError where the workers of a strategy do not hold the same facts; all raise it, and name it.
+
+    Args:
+        strategy: Of this run; nothing is to be compared where one process holds all replicas.
+        facts: What must be equal, by name, the same names on all workers.
+    """
+    cluster = cluster_of(strategy)
+    if cluster is None:
+        return
+    digests = [int.from_bytes(hashlib.sha256(str(fact).encode()).digest()[:6]) for fact in facts.values()]
+
+    @tf.function
+    def gather() -> tf.Tensor:
+        gathered = strategy.run(lambda: all_gather(tf.constant([digests], tf.int64)))
+        return strategy.experimental_local_results(gathered)[0]
+
+    rows = gather().numpy()  # [replicas, facts]
+    differing = [name for name, column in zip(facts, rows.T, strict=True) if len(set(column.tolist())) > 1]
+    if differing:
+        own = ", ".join(f"{name} = {facts[name]}" for name in differing)
+        raise ConfigError(
+            f"The workers differ in {' and '.join(differing)}; {cluster.name(cluster.index)} has {own}. "
+            "Start all of them with the same command, the same data and a run folder that all of them see."
+        )
+
+
+@contextmanager
+def telling_failures(folder: Path, cluster: Cluster | None) -> Iterator[None]:
+    """Passes a worker's error on to the others, and turns a lost worker into a TrainingError that names it.
+
+    Args:
+        folder: The run folder, which all workers see.
+        cluster: None: one process, and errors pass as they are.
+
+    Raises:
+        TrainingError: A collective failed because another worker is gone.
+    """
+    if cluster is None:
+        yield
+        return
+    note = _note(folder, cluster.index)
+    note.unlink(missing_ok=True)
+    try:
+        yield
+    except Interrupted:
+        raise
+    except tf.errors.OpError as error:
+        lost = blame(error, cluster)
+        if not lost:
+            _leave(note, repr(error))
+            raise
+        told = "; ".join(f"{cluster.name(index)} {_read(_note(folder, index))}" for index in lost)
+        raise TrainingError(f"{told}. Checkpoints are kept; start all workers again to resume.") from error
+    except BaseException as error:
+        _leave(note, str(error) or repr(error))
+        if isinstance(error, BarlowTFError):
+            raise type(error)(f"{cluster.name(cluster.index)}: {error}") from error
+        raise
+
+
+def _note(folder: Path, index: int) -> Path:
+    return folder / f".worker-{index}.error"
+
+
+def _leave(note: Path, text: str) -> None:
+    try:
+        write_atomic(note, text)
+    except OSError as error:
+        _LOG.warning("Cannot tell the other workers: %s", error)
+
+
+def _read(note: Path) -> str:
+    """Returns how a worker ended, in words that follow its name."""
+    until = time.monotonic() + _NOTE_SECONDS
+    while time.monotonic() < until:
+        if note.exists():
+            return f"stopped: {note.read_text(encoding='utf-8').rstrip('.')}"
+        time.sleep(0.2)
+    return "is lost: it died, hangs or cannot be reached"

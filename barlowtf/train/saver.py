@@ -1,0 +1,85 @@
+"""Saves while the next steps run: a copy of the state is taken at once and written by a thread."""
+
+import logging
+import threading
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from barlowtf.errors import CheckpointError
+from barlowtf.train.checkpoint import save_state, state_variables
+
+_LOG = logging.getLogger("barlowtf")
+
+
+class BackgroundSaver:
+    """Writes the checkpoints of one model, one at a time.
+
+    TensorFlow's own asynchronous checkpoint does the same, but tells of a write that failed only when the next one is
+    asked for; a full disk must not wait that long.
+
+    The copy lies in the host's memory: weights and optimizer state once more.
+    """
+
+    def __init__(self, folder: Path, model: keras.Model, *, keep: int) -> None:
+        """Sets what is saved where.
+
+        Args:
+            folder: The run's `checkpoints` folder.
+            model: Compiled, its optimizer built.
+            keep: How many of the last checkpoints stay, >= 1.
+        """
+        self.folder, self.keep = folder, keep
+        self._variables = state_variables(model)
+        self._thread: threading.Thread | None = None
+        self._failure: CheckpointError | None = None
+        with tf.device("CPU:0"):
+            self._copies = {key: tf.Variable(tf.zeros_like(value)) for key, value in self._variables.items()}
+        self._state = tf.train.Checkpoint(**{"values": self._copies})
+
+    def start(self, step: int) -> None:
+        """Copies the state of a step and begins to write it; waits first for the save before.
+
+        Raises:
+            CheckpointError: The save before has failed.
+        """
+        self.finish()
+        self._copy()
+        self._thread = threading.Thread(target=self._write, args=(step,), name="checkpoint")
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Waits until the last save is on the disk.
+
+        Raises:
+            CheckpointError: It has failed.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raises the CheckpointError of a save that has failed; does not wait for one that is under way."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def close(self) -> None:
+        """Waits like `finish`, and logs what `finish` would raise: another error is on its way."""
+        try:
+            self.finish()
+        except CheckpointError as error:
+            _LOG.error("%s", error)
+
+    @tf.function
+    def _copy(self) -> None:
+        for key, variable in self._variables.items():
+            self._copies[key].assign(variable)
+
+    def _write(self, step: int) -> None:
+        try:
+            save_state(self.folder, self._state, step, keep=self.keep)
+        except CheckpointError as error:
+            self._failure = error

@@ -1,0 +1,210 @@
+"""Two real worker processes over gRPC: another number of replicas, signals, a worker that dies, workers that differ."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from barlowtf import experiment, runs
+from barlowtf.config import load_recipe
+from barlowtf.distribute import Cluster
+from barlowtf.errors import ConfigError, TrainingError
+from barlowtf.experiment.requeue import requeue
+from barlowtf.experiment.workers import telling_failures
+from barlowtf.train import checkpoint
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SETTINGS = [
+    "augment.size=8",
+    "model.encoder=resnet18_w0p0625",
+    "model.projector=[16, 16]",
+    "optimizer.name=lars",
+    "optimizer.learning_rate=0.2",
+    "optimizer.bias_learning_rate=0.0048",
+    "optimizer.warmup_epochs=1",
+    "train.batch_size=400",
+    "train.epochs=2",
+    "monitor.every_steps=1",
+    "monitor.knn_every_epochs=none",
+    "checkpoint.every_steps=3",
+    "checkpoint.keep=9",
+]
+ENDLESS = ["train.epochs=10000", "checkpoint.every_steps=5"]
+
+
+def launch(run, *settings):
+    words = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
+    command = [sys.executable, "-m", "barlowtf_cli.main", "launch", "--workers", "2", "--"]
+    command += ["pretrain", "--config", "digits", "--run-dir", str(run.path), *words]
+    # Without the setting of the tests, which keeps TensorFlow's own messages.
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def workers_of(launcher):
+    """Returns the process numbers of worker 0 and worker 1."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text()
+    return sorted(int(number) for number in children.split())
+
+
+def wait_for_save(run, beyond=0, seconds=120):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        saved = checkpoint.list_checkpoints(run.checkpoints)
+        if saved and int(saved[-1].name[-8:]) > beyond:
+            return int(saved[-1].name[-8:])
+        time.sleep(0.05)
+    raise AssertionError("no checkpoint came")
+
+
+def state(run):
+    reader = tf.train.load_checkpoint(str(checkpoint.list_checkpoints(run.checkpoints)[-1] / "state"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if name[0] != "_"}
+
+
+def largest_difference(first, second):
+    def relative(a, b):
+        return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-12))
+
+    assert first.keys() == second.keys()
+    return max((relative(np.float64(first[name]), np.float64(second[name])), name) for name in first)
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return load_recipe("digits", SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def one_replica(recipe, tmp_path_factory):
+    run = runs.RunFolder(tmp_path_factory.mktemp("one") / "run")
+    experiment.pretrain(recipe, run.path)
+    return run
+
+
+@pytest.fixture
+def half_way(one_replica, tmp_path):
+    """The run of one replica as it was after three of its six steps."""
+    run = runs.RunFolder(tmp_path / "run")
+    shutil.copytree(one_replica.path, run.path)
+    shutil.rmtree(run.checkpoints / "step-00000006")
+    run.encoder.unlink()
+    return run
+
+
+def test_a_run_goes_on_over_two_replicas(one_replica, half_way, recipe, two_replicas, monkeypatch, caplog):
+    caplog.set_level("INFO", "barlowtf")
+    monkeypatch.setattr("barlowtf.experiment.pretraining.make_strategy", lambda *_: two_replicas)
+    experiment.pretrain(recipe, half_way.path, strategy="mirrored", replicas=2)
+    assert "after step 3 of 6" in caplog.text
+    assert "237 of 1437 images are left out of each epoch" in caplog.text
+    assert largest_difference(state(half_way), state(one_replica)) < (1e-4, "")
+
+
+def test_a_run_goes_on_over_two_workers_and_only_the_chief_writes(one_replica, half_way):
+    launcher = launch(half_way)
+    output, errors = launcher.communicate(timeout=200)
+    assert launcher.returncode == 0, errors
+    assert "after step 3 of 6" in errors
+    assert "worker 1" not in errors
+    assert output.count("run         ") == 1
+    assert largest_difference(state(half_way), state(one_replica)) < (1e-4, "")
+    assert half_way.finished
+    steps = [record["step"] for record in runs.read_json_lines(half_way.metrics) if "loss" in record]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert half_way.read_info()["replicas"] == 2
+
+
+def test_a_signal_to_one_worker_stops_both_and_a_dead_one_is_named(tmp_path):
+    run = runs.RunFolder(tmp_path / "run")
+    launcher = launch(run, *ENDLESS)
+    wait_for_save(run)
+    os.kill(workers_of(launcher)[1], signal.SIGTERM)
+    _, errors = launcher.communicate(timeout=120)
+    assert launcher.returncode == 128 + signal.SIGTERM, errors
+    assert "Stopped by SIGTERM after step" in errors
+    step = int(errors.partition("Stopped by SIGTERM after step ")[2].split()[0])
+    assert checkpoint.list_checkpoints(run.checkpoints)[-1].name == f"step-{step:08d}"
+    assert run.read_info()["status"] == "interrupted"
+
+    launcher = launch(run, *ENDLESS)
+    saved = wait_for_save(run, beyond=step)
+    os.kill(workers_of(launcher)[1], signal.SIGKILL)
+    killed = time.monotonic()
+    _, errors = launcher.communicate(timeout=120)
+    assert time.monotonic() - killed < 60
+    assert launcher.returncode == 1, errors
+    assert f"after step {step} of" in errors
+    assert "Error: worker 1 (localhost:" in errors
+    assert "is lost" in errors
+    assert "Traceback" not in errors
+    assert checkpoint.find_fault(run.checkpoints / f"step-{saved:08d}") is None
+
+
+def test_workers_that_differ_are_refused(tmp_path):
+    """Each worker is started by hand here, with a seed of its own."""
+    from barlowtf.launching import cluster_configs, free_ports
+
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "barlowtf_cli.main", "pretrain", "--strategy", "multiworker", "--run-dir"]
+            + [str(tmp_path / "run"), "--set", f"train.seed={index}"],
+            env={**os.environ, "TF_CONFIG": config},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index, config in enumerate(cluster_configs(free_ports(2)))
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1], errors
+    for text in errors:
+        assert "Error: worker" in text
+        assert "The workers differ in recipe" in text
+    assert not (tmp_path / "run").exists()
+
+
+CLUSTER = Cluster(("a:1", "b:2"), 1)
+
+
+def test_an_error_of_a_worker_reaches_the_others(tmp_path):
+    with pytest.raises(ConfigError, match=r"worker 1 \(b:2\): no such thing"), telling_failures(tmp_path, CLUSTER):
+        raise ConfigError("no such thing.")
+    lost = tf.errors.UnavailableError(None, None, "aborted by /job:worker/replica:0/task:1")
+    with pytest.raises(TrainingError, match=r"worker 1 \(b:2\) stopped: no such thing\. Checkpoints are kept"):
+        with telling_failures(tmp_path, CLUSTER._replace(index=0)):
+            raise lost
+    # The next start forgets it.
+    with telling_failures(tmp_path, CLUSTER):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_of_the_step_itself_pass(tmp_path):
+    error = tf.errors.InvalidArgumentError(None, None, "shapes")
+    for cluster in (None, CLUSTER):
+        with pytest.raises(tf.errors.InvalidArgumentError), telling_failures(tmp_path / "none", cluster):
+            raise error
+
+
+def test_slurm_is_asked_to_run_the_job_again(tmp_path, monkeypatch, caplog):
+    """A stand-in for SLURM's scontrol, which writes down how it was called."""
+    tool = tmp_path / "scontrol"
+    tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\nexit "${{STATUS:-0}}"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert requeue({"SLURM_JOB_ID": "77"})
+    assert (tmp_path / "called").read_text() == "requeue 77\n"
+    monkeypatch.setenv("STATUS", "1")
+    assert not requeue({"SLURM_JOB_ID": "77"})
+    assert not requeue({})
+    assert "outside a SLURM job" in caplog.text
+    assert json.dumps(caplog.text).count("Submit it again") == 1
