@@ -94,7 +94,8 @@ class Bench:
         self.resident = next(self.batches)
         self.position = 1
         console = Console(file=io.StringIO(), force_terminal=True, width=100)
-        made = parts.make_callbacks(recipe, run, self.source, self.strategy, console)
+        stop = callbacks.StopOnRequest(lambda: False)
+        made = parts.make_callbacks(recipe, run, self.source, self.strategy, console, stop)
         monitors = (callbacks.CollapseMonitor, callbacks.KNNMonitor)
         self.monitors = [callback for callback in made if isinstance(callback, monitors)]
         self.watchers = [callback for callback in made if not isinstance(callback, monitors)]

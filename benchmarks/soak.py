@@ -127,8 +127,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = soak(Path(folder), kills=arguments.kills, seed=arguments.seed)
-    machine.write_result("soak", {**machine.describe_machine(), "settings": SETTINGS, **result})
-    print({key: value for key, value in result.items() if key != "log"})
+    machine.write_result("soak", {"settings": SETTINGS, **result})
+    sys.stderr.write(f"{ {key: value for key, value in result.items() if key != 'log'} }\n")
     if any(result["values_that_differ"]):
         raise SystemExit("a run that was killed ended in other weights")
 

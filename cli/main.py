@@ -1,6 +1,7 @@
 """The `barlowtf` command: collects the commands and turns errors into one line."""
 
 import logging
+import os
 import signal
 import sys
 from typing import Any
@@ -26,7 +27,10 @@ class OneLineErrors(click.Group):
         except Interrupted as error:
             if str(error):
                 click.echo(str(error), err=True)
-            context.exit(128 + error.signal_number)
+            # All is on the disk, and who sent the signal counts seconds: no waiting for the batches under way.
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(128 + error.signal_number)
         except BarlowTFError as error:
             raise click.ClickException(" ".join(str(error).split())) from error
 

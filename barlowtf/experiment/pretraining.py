@@ -118,12 +118,13 @@ class _Run:
         stop_request = tf.Variable(0.0, trainable=False) if cluster_of(self.strategy) else None
         stop = callbacks.StopOnRequest(self.interruption.requested, stop_request)
         watchers = make_callbacks(recipe, run, self.source, self.strategy, console or Console(stderr=True), stop)
+        batches = self._batches(start_step, total_steps)
         try:
             with self.interruption.finishing_steps(), explained(run, recipe):
                 finished_step = loop.train(
                     self.model,
                     make_step(recipe, self.model, self.strategy, stop_request),
-                    self._batches(start_step, total_steps),
+                    batches,
                     start_step=start_step,
                     total_steps=total_steps,
                     steps_per_epoch=self.steps_per_epoch,

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -204,33 +202,3 @@ def test_flat_color_photographs_with_a_damaged_one_train_without_labels(tmp_path
     assert "07.jpg" in caplog.text
     with pytest.raises(DataError, match=r"07\.jpg.*max_unreadable"):
         experiment.pretrain(load_recipe("digits", [*SMALL, *settings, "data.max_unreadable=0"]), tmp_path / "run2")
-
-
-def test_a_killed_process_loses_only_the_steps_since_the_last_save(unbroken, recipe, tmp_path):
-    """`kill -9` from inside a real process after step 5, then the same command again in another process."""
-    code = (
-        "import logging, os, signal, sys\n"
-        "from barlowtf import experiment\n"
-        "from barlowtf.config import load_recipe\n"
-        "from barlowtf.train.callbacks import StepMetrics\n"
-        "logging.basicConfig(level=logging.INFO)\n"
-        "recipe = load_recipe(sys.argv[1])\n"
-        "original = StepMetrics.on_train_batch_end\n"
-        "def die(self, batch, logs=None):\n"
-        "    if int(logs['step']) == 5 and sys.argv[3] == 'die':\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    original(self, batch, logs)\n"
-        "StepMetrics.on_train_batch_end = die\n"
-        "experiment.pretrain(recipe, sys.argv[2])\n"
-    )
-    run = runs.RunFolder(tmp_path / "run")
-    command = [sys.executable, "-c", code, unbroken[0].recipe, run.path]
-    assert subprocess.run([*command, "die"], capture_output=True, check=False).returncode == -9
-    # The save of step 4 may have been under way.
-    saved = checkpoint.list_checkpoints(run.checkpoints)[-1].name
-    assert saved in ("step-00000002", "step-00000004")
-    again = subprocess.run([*command, "live"], capture_output=True, check=True, text=True)
-    assert f"after step {int(saved[-1])} of 9" in again.stderr
-    first, second = weights(unbroken[0]), weights(run)
-    for name in first:
-        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
