@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart test lint bench clean
+.PHONY: quickstart test lint bench soak clean
 
 quickstart: $(STAMP)  ## pre-train on the embedded digits
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
@@ -20,6 +20,9 @@ lint: $(STAMP)
 bench: $(STAMP)  ## every benchmark; writes benchmarks/results/*.json
 	$(BIN)/python -m pip install -q -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+soak: $(STAMP)  ## kill -9 at 24 random moments; writes benchmarks/results/soak.json
+	$(BIN)/python -m benchmarks.soak --kills 24
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

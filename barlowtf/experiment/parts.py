@@ -11,7 +11,7 @@ from rich.console import Console
 from barlowtf import augment, data
 from barlowtf.config import Recipe
 from barlowtf.config.schema import Augment
-from barlowtf.distribute import is_chief
+from barlowtf.distribute import cluster_of, is_chief
 from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
 from barlowtf.optim import make_optimizer
@@ -156,7 +156,8 @@ def make_callbacks(
         callbacks.StopOnNonFinite(),
         stop,
         step_metrics,
-        *make_monitors(recipe, source, stop.requested),
+        # Several workers stop after a step that they take together, so their chief cannot leave a measurement.
+        *make_monitors(recipe, source, stop.requested if cluster_of(strategy) is None else lambda: False),
         callbacks.JsonLines(run.metrics),
         callbacks.TensorBoardWriter(run.tensorboard),
         callbacks.Progress(total_steps=recipe.train.epochs * steps_per_epoch, console=console),

@@ -26,7 +26,7 @@ from barlowtf.experiment.parts import (
     make_model,
     open_training_data,
 )
-from barlowtf.experiment.requeue import requeue
+from barlowtf.experiment.requeue import requeued
 from barlowtf.experiment.stepping import count_steps_per_call, group_batches, make_step
 from barlowtf.experiment.workers import require_agreement, telling_failures
 from barlowtf.models import BarlowTwins
@@ -65,7 +65,7 @@ def pretrain(
     chosen = make_strategy(strategy, replicas)
     cluster = cluster_of(chosen)
     # From here on: making the strategy of several workers takes SIGTERM away from Python.
-    with Interruption().listening() as interruption, telling_failures(Path(run_dir), cluster):
+    with Interruption().listening() as interruption, telling_failures(Path(run_dir), cluster), requeued(chosen):
         source = open_training_data(recipe)
         steps_per_epoch = count_steps_per_epoch(recipe, source, chosen)
         count_steps_per_call(recipe, chosen)
@@ -193,8 +193,6 @@ class _Run:
         number = self.interruption.received or signal.SIGTERM
         # The chief must not leave before the others have heard that the last step is over.
         require_agreement(self.strategy, {"the step of the interruption": step})
-        if number == signal.SIGUSR1 and is_chief(self.strategy):
-            requeue()
         text = f"Stopped by {number.name} after step {step} of {total_steps}, saved. The same command resumes."
         raise Interrupted(text if is_chief(self.strategy) else "", number)
 

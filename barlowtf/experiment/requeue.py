@@ -2,10 +2,28 @@
 
 import logging
 import os
+import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from barlowtf.distribute import is_chief
+from barlowtf.errors import Interrupted
 
 _LOG = logging.getLogger("barlowtf")
+
+
+@contextmanager
+def requeued(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Has the chief requeue the job where SIGUSR1 interrupts what runs inside; the interruption goes on."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        if interrupted.signal_number == signal.SIGUSR1 and is_chief(strategy):
+            requeue()
+        raise
 
 
 def requeue(environment: Mapping[str, str] = os.environ) -> bool:
@@ -16,7 +34,7 @@ def requeue(environment: Mapping[str, str] = os.environ) -> bool:
     """
     job = environment.get("SLURM_JOB_ID")
     if job is None:
-        _LOG.warning("SIGUSR1 outside a SLURM job: saved, not requeued.")
+        _LOG.warning("SIGUSR1 outside a SLURM job: not requeued.")
         return False
     try:
         subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)

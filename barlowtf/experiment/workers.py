@@ -85,6 +85,8 @@ def _note(folder: Path, index: int) -> Path:
 
 
 def _leave(note: Path, text: str) -> None:
+    if not note.parent.is_dir():  # Too early: no run folder, and every worker says itself what is wrong.
+        return
     try:
         write_atomic(note, text)
     except OSError as error:

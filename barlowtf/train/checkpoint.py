@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -142,7 +143,8 @@ def _flush(path: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Returns the first line of an error's own words."""
+    """Returns the first line of an error's own words, without TensorFlow's names of nodes."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]", "", line)

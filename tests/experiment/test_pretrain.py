@@ -1,7 +1,9 @@
 """Pre-training on real images, end to end: the run folder, resume bit for bit, replicas, bad input."""
 
 import json
+import os
 import re
+import signal
 
 import keras
 import numpy as np
@@ -11,8 +13,8 @@ from PIL import Image
 
 from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
-from barlowtf.errors import CheckpointError, ConfigError, DataError, TrainingError
-from barlowtf.train import checkpoint
+from barlowtf.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
+from barlowtf.train import callbacks, checkpoint
 
 # Keras writes .keras files with an array method that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -114,11 +116,42 @@ def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(unbroken, recipe, tmp
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    timeless = [
-        [{k: v for k, v in record.items() if k != "images_per_second"} for record in runs.read_json_lines(r.metrics)]
-        for r in (unbroken[0], run)
-    ]
-    assert timeless[0] == timeless[1]
+    assert timeless(unbroken[0]) == timeless(run)
+
+
+def timeless(run):
+    """Returns the metrics without the speeds."""
+    records = runs.read_json_lines(run.metrics)
+    return [{key: value for key, value in record.items() if key != "images_per_second"} for record in records]
+
+
+@pytest.mark.parametrize("place", [(callbacks.StepMetrics, "on_train_batch_end"), (callbacks.KNNMonitor, "_measure")])
+def test_a_run_interrupted_at_the_end_of_an_epoch_measures_it_when_resumed(
+    unbroken, recipe, tmp_path, monkeypatch, place
+):
+    """Step 6 ends an epoch with kNN: the signal does not wait for it, and no measurement is missing in the end."""
+    kind, method = place
+    original = getattr(kind, method)
+
+    def interrupt(self, *arguments, **options):
+        if int(options.get("logs", arguments[-1])["step"]) == 6:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        original(self, *arguments, **options)
+
+    run = runs.RunFolder(tmp_path / "run")
+    requeues = []
+    monkeypatch.setattr("barlowtf.experiment.requeue.requeue", lambda: requeues.append(1))
+    monkeypatch.setattr(kind, method, interrupt)
+    with pytest.raises(Interrupted, match="Stopped by SIGUSR1 after step 6 of 9, saved") as caught:
+        experiment.pretrain(recipe, run.path)
+    monkeypatch.undo()
+    assert caught.value.signal_number == signal.SIGUSR1
+    assert requeues == [1]
+    assert run.read_info()["status"] == "interrupted"
+    experiment.pretrain(recipe, run.path)
+    assert timeless(run) == timeless(unbroken[0])
+    for name, value in weights(run).items():
+        np.testing.assert_array_equal(value, weights(unbroken[0])[name], err_msg=name)
 
 
 def test_a_finished_run_says_so_and_changes_nothing(unbroken, recipe, caplog):

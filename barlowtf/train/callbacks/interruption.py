@@ -8,11 +8,7 @@ import tensorflow as tf
 
 
 class StopOnRequest(keras.callbacks.Callback):
-    """Sets `stop_training` when this process, or with several workers any of them, was asked to stop.
-
-    Attributes:
-        stopped: Whether the run was ended by it.
-    """
+    """Sets `stop_training` when this process, or with several workers any of them, was asked to stop."""
 
     def __init__(self, requested: Callable[[], bool], stop_request: tf.Variable | None = None) -> None:
         """Sets whom to ask.
@@ -23,16 +19,19 @@ class StopOnRequest(keras.callbacks.Callback):
         """
         super().__init__()
         self.requested, self.stop_request = requested, stop_request
-        self.stopped = False
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Tells the other workers, through the step that follows."""
         if self.stop_request is not None and self.requested():
             self.stop_request.assign(1.0)
 
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stops before the monitors begin; several workers must take the next step together."""
+        if self.stop_request is None and self.requested():
+            self.model.stop_training = True
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Stops after this step."""
         together = self.stop_request is not None
-        self.stopped = float(logs.pop("stop_requests")) > 0.0 if together else self.requested()
-        if self.stopped:
+        if float(logs.pop("stop_requests")) > 0.0 if together else self.requested():
             self.model.stop_training = True

@@ -39,8 +39,8 @@ class KNNMonitor(keras.callbacks.Callback):
             neighbors: k.
             temperature: Of the votes' weights exp(similarity / temperature).
             class_count: Number of classes.
-            stop_requested: Asked between batches; True breaks the measurement off, so that a run that must stop does
-                not wait for it.
+            stop_requested: Asked between batches; True breaks the measurement off and stops the run before its next
+                step.
         """
         super().__init__()
         self.bank, self.queries = bank, queries
@@ -65,6 +65,9 @@ class KNNMonitor(keras.callbacks.Callback):
                 for batches, _ in (self.bank, self.queries)
             ]
         except _StopRequestedError:
+            # The run stops here and measures this epoch when it is resumed: nothing of it is written now.
+            logs.pop("record", None)
+            self.model.stop_training = True
             return
         logs["record"] = True
         logs["knn_top1"] = knn_accuracy(features[0], self.bank[1], features[1], self.queries[1], **self.settings)
