@@ -9,8 +9,8 @@ STAMP := $(VENV)/.installed
 quickstart: $(STAMP)  ## pre-train on the embedded digits
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
 
-test: $(STAMP)  ## the fast suite
-	$(BIN)/python -m pytest -q
+test: $(STAMP)  ## the fast suite, in two processes
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

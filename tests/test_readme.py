@@ -20,6 +20,8 @@ COMMANDS = [
 BARLOWTF = [command for command in COMMANDS if command.startswith("barlowtf")]
 # ImageNet and its GPUs cannot be had here; the options of the line are those of the lines that run.
 OUT_OF_REACH = [command for command in BARLOWTF if "tfds:imagenet2012" in command]
+# tests/experiment/test_workers.py starts the same two processes.
+ELSEWHERE = [command for command in BARLOWTF if command.startswith("barlowtf launch")]
 # The command as it stands, but a run of seconds instead of minutes.
 SHORT = "--set train.epochs=2 --set optimizer.warmup_epochs=1 --set train.batch_size=64"
 SHORT += " --set model.encoder=resnet18_w0p0625"
@@ -41,7 +43,7 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("command", [command for command in BARLOWTF if command not in OUT_OF_REACH])
+@pytest.mark.parametrize("command", [command for command in BARLOWTF if command not in OUT_OF_REACH + ELSEWHERE])
 def test_command_runs(place, monkeypatch, command):
     monkeypatch.chdir(place)
     words = shlex.split(command)[1:]
@@ -64,6 +66,7 @@ def test_other_commands_are_known():
             assert tool == "tensorboard"
     assert "make test" in others
     assert len(OUT_OF_REACH) == 1
+    assert ELSEWHERE == ["barlowtf launch --workers 2 -- pretrain --config digits --run-dir runs/rehearsal"]
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
