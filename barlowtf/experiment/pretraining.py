@@ -137,7 +137,8 @@ class _Run:
                 if hasattr(watcher, "close"):
                     watcher.close()
         seconds = round(before.get("wall_seconds", 0.0) + time.monotonic() - started, 1)
-        if finished_step < total_steps:
+        # Also after the last step: its measurements are then still to be made.
+        if finished_step < total_steps or self.model.stop_training:
             if chief:
                 runs.write_json(run.info, {**before, **info, "status": "interrupted", "wall_seconds": seconds})
             self._stop(finished_step, total_steps)

@@ -125,16 +125,18 @@ def timeless(run):
     return [{key: value for key, value in record.items() if key != "images_per_second"} for record in records]
 
 
-@pytest.mark.parametrize("place", [(callbacks.StepMetrics, "on_train_batch_end"), (callbacks.KNNMonitor, "_measure")])
+@pytest.mark.parametrize(
+    ("kind", "method", "step"),
+    [(callbacks.StepMetrics, "on_train_batch_end", 6), (callbacks.KNNMonitor, "_measure", 9)],
+)
 def test_a_run_interrupted_at_the_end_of_an_epoch_measures_it_when_resumed(
-    unbroken, recipe, tmp_path, monkeypatch, place
+    unbroken, recipe, tmp_path, monkeypatch, kind, method, step
 ):
-    """Step 6 ends an epoch with kNN: the signal does not wait for it, and no measurement is missing in the end."""
-    kind, method = place
+    """Steps 6 and 9 end epochs with kNN: the signal does not wait for it, and no measurement is missing in the end."""
     original = getattr(kind, method)
 
     def interrupt(self, *arguments, **options):
-        if int(options.get("logs", arguments[-1])["step"]) == 6:
+        if int(options.get("logs", arguments[-1])["step"]) == step:
             os.kill(os.getpid(), signal.SIGUSR1)
         original(self, *arguments, **options)
 
@@ -142,7 +144,7 @@ def test_a_run_interrupted_at_the_end_of_an_epoch_measures_it_when_resumed(
     requeues = []
     monkeypatch.setattr("barlowtf.experiment.requeue.requeue", lambda: requeues.append(1))
     monkeypatch.setattr(kind, method, interrupt)
-    with pytest.raises(Interrupted, match="Stopped by SIGUSR1 after step 6 of 9, saved") as caught:
+    with pytest.raises(Interrupted, match=f"Stopped by SIGUSR1 after step {step} of 9, saved") as caught:
         experiment.pretrain(recipe, run.path)
     monkeypatch.undo()
     assert caught.value.signal_number == signal.SIGUSR1
