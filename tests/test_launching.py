@@ -80,7 +80,8 @@ def test_streams(capfdbinary):
 
 def test_the_chief_keeps_the_terminal():
     """So that its progress bar is one."""
-    shows = python("import sys; print(sys.stderr.isatty(), file=sys.stderr)")
+    # In one write: print makes two, and the other worker's line may fall between them.
+    shows = python(r"import os; os.write(2, f'{os.isatty(2)}\n'.encode())")
     code = f"from barlowtf.launching import run_workers\nrun_workers({[shows, shows]})"
     terminal, far_end = os.openpty()
     with open(terminal, "rb", buffering=0) as screen:
