@@ -14,6 +14,7 @@ import tensorflow as tf
 from barlowtf.errors import CheckpointError, Interrupted
 from barlowtf.optim import LARS
 from barlowtf.train import callbacks
+from barlowtf.train import saver as saver_module
 from barlowtf.train.checkpoint import find_fault, list_checkpoints, restore_state, training_state
 from barlowtf.train.interruption import Interruption
 from barlowtf.train.saver import BackgroundSaver
@@ -97,7 +98,16 @@ def test_workers_stop_when_any_of_them_was_asked():
     assert stop.model.stop_training
 
 
-def test_a_save_in_the_background_holds_the_state_of_its_step(tmp_path):
+def test_a_save_in_the_background_holds_the_state_of_its_step(tmp_path, monkeypatch):
+    """The thread writes only after the next step has changed everything."""
+    go, original = threading.Event(), saver_module.save_state
+
+    def late(*arguments, **options):
+        assert go.wait(timeout=30)
+        go.clear()
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(saver_module, "save_state", late)
     model = small_model(1.0)
     saver = BackgroundSaver(tmp_path, model, keep=2)
     for step in (1, 2, 3):
@@ -105,6 +115,7 @@ def test_a_save_in_the_background_holds_the_state_of_its_step(tmp_path):
         saver.start(step)
         # What training does meanwhile; LARS updates weights and momentum in place.
         model.optimizer.apply([tf.ones(v.shape) for v in model.trainable_variables], model.trainable_variables)
+        go.set()
     saver.finish()
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000002", "step-00000003"]
     again = small_model()
