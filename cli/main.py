@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from .data import data
+from .evaluate import evaluate
 from .launch import launch
 from .pretrain import pretrain
+from .report import report
 
 
 class OneLineErrors(click.Group):
@@ -51,6 +53,8 @@ def main() -> None:
 
 
 main.add_command(pretrain)
+main.add_command(evaluate)
+main.add_command(report)
 main.add_command(data)
 main.add_command(launch)
 

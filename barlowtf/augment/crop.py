@@ -1,10 +1,11 @@
 """Random resized crops: draw the boxes, resize one image on the host, or a batch on the device.
 
-Resizing is cubic (a = -0.5) and antialiased: a kernel as wide as the larger of an input and an output pixel, cut at the
-box's border and renormalized there, as in Pillow.
+Resizing is cubic (a = -0.5) or linear, and antialiased: a kernel as wide as the larger of an input and an output
+pixel, cut at the box's border and renormalized there, as in Pillow.
 """
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -72,43 +73,49 @@ def draw_boxes(
     return tf.cast(tf.stack([top, left, box_height, box_width], axis=1), tf.int32)
 
 
-def crop_and_resize(image: tf.Tensor, box: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+def crop_and_resize(
+    image: tf.Tensor, box: tf.Tensor, size: tuple[int, int], *, interpolation: str = "bicubic"
+) -> tf.Tensor:
     """Returns one box of one image, resized; for the host's input pipeline, where each operation counts.
 
     Args:
         image: Pixels, uint8 [H, W, C].
         box: int32 [4] = top, left, height, width in pixels, inside the image.
         size: Height and width of the result, pixels.
+        interpolation: "bicubic" or "bilinear", both antialiased.
 
     Returns:
         uint8 [size[0], size[1], C].
     """
+    kernel = _HOST_KERNELS[interpolation]
     channels = image.shape[-1]
     height, width = size
     crop = tf.slice(image, [box[0], box[1], 0], [box[2], box[3], -1])  # Cut first: the kernel ends at the border.
     sides = tf.cast(box[2:], tf.float32)
     # Each axis in its turn as the rows of an image one pixel wide, all else in its channels: there the kernel adds long
     # vectors, where the columns of an image give it C numbers at a time. Three times faster, and the same bits.
-    rows = _resize_rows(tf.reshape(crop, tf.stack([1, box[2], 1, -1])), height, height / sides[0])
+    rows = _resize_rows(tf.reshape(crop, tf.stack([1, box[2], 1, -1])), height, height / sides[0], kernel)
     rows = tf.transpose(tf.reshape(rows, [height, -1, channels]), [1, 0, 2])  # [box width, height, C]
-    rows = _resize_rows(tf.reshape(rows, [1, -1, 1, height * channels]), width, width / sides[1])
+    rows = _resize_rows(tf.reshape(rows, [1, -1, 1, height * channels]), width, width / sides[1], kernel)
     resized = tf.transpose(tf.reshape(rows, [width, height, channels]), [1, 0, 2])
     return tf.cast(tf.clip_by_value(resized + 0.5, 0.0, 255.0), tf.uint8)  # The cast cuts, so half rounds up.
 
 
-def _resize_rows(rows: tf.Tensor, size: int, scale: tf.Tensor) -> tf.Tensor:
+def _resize_rows(rows: tf.Tensor, size: int, scale: tf.Tensor, kernel: str) -> tf.Tensor:
     """Returns rows [1, H, 1, K] resized to float32 [1, size, 1, K]; scale is size / H."""
     return tf.raw_ops.ScaleAndTranslate(
         images=rows,
         size=[size, 1],
         scale=tf.stack([scale, 1.0]),
         translation=[0.0, 0.0],
-        kernel_type="keyscubic",
+        kernel_type=kernel,
         antialias=True,
     )
 
 
-def random_resized_crop(images: tf.Tensor, box: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+def random_resized_crop(
+    images: tf.Tensor, box: tf.Tensor, size: tuple[int, int], *, interpolation: str = "bicubic"
+) -> tf.Tensor:
     """Returns one box of each image, resized; for a batch on the device.
 
     Args:
@@ -116,6 +123,7 @@ def random_resized_crop(images: tf.Tensor, box: tf.Tensor, size: tuple[int, int]
         box: One box an image, [N, 4] = top, left, height, width in pixels, whole or fractional, inside the image,
             at least one pixel high and wide.
         size: Height and width of the result, pixels.
+        interpolation: "bicubic" or "bilinear", both antialiased.
 
     Returns:
         float32 [N, size[0], size[1], C] in [0, 1].
@@ -125,9 +133,10 @@ def random_resized_crop(images: tf.Tensor, box: tf.Tensor, size: tuple[int, int]
     """
     images = check_images(images)
     box = tf.cast(box, tf.float32)
+    kernel = _KERNELS[interpolation]
     height, width, channels = images.shape[1:]
-    vertical = _resampling_matrices(box[:, 0], box[:, 2], height, size[0])  # [N, h, H]
-    horizontal = _resampling_matrices(box[:, 1], box[:, 3], width, size[1])  # [N, w, W]
+    vertical = _resampling_matrices(box[:, 0], box[:, 2], height, size[0], kernel)  # [N, h, H]
+    horizontal = _resampling_matrices(box[:, 1], box[:, 3], width, size[1], kernel)  # [N, w, W]
     rows = tf.matmul(vertical, tf.reshape(images, [-1, height, width * channels]))  # [N, h, W * C]
     rows = tf.transpose(tf.reshape(rows, [-1, size[0], width, channels]), [0, 2, 1, 3])  # [N, W, h, C]
     resized = tf.matmul(horizontal, tf.reshape(rows, [-1, width, size[0] * channels]))  # [N, w, h * C]
@@ -135,13 +144,15 @@ def random_resized_crop(images: tf.Tensor, box: tf.Tensor, size: tuple[int, int]
     return tf.clip_by_value(resized, 0.0, 1.0)  # The cubic kernel overshoots at edges.
 
 
-def _resampling_matrices(start: tf.Tensor, length: tf.Tensor, pixels: int, size: int) -> tf.Tensor:
+def _resampling_matrices(
+    start: tf.Tensor, length: tf.Tensor, pixels: int, size: int, kernel: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
     """Returns float32 [N, size, pixels]: row i weighs the input pixels for output pixel i; each row sums to 1."""
     start, length = start[:, tf.newaxis, tf.newaxis], length[:, tf.newaxis, tf.newaxis]  # [N, 1, 1]
     scale = length / size  # Input pixels for one output pixel.
     center = start + (tf.range(size, dtype=tf.float32)[:, tf.newaxis] + 0.5) * scale  # [N, size, 1]
     position = tf.range(pixels, dtype=tf.float32)  # Left border of each input pixel.
-    weight = _cubic((position + 0.5 - center) / tf.maximum(scale, 1.0))  # [N, size, pixels]
+    weight = kernel((position + 0.5 - center) / tf.maximum(scale, 1.0))  # [N, size, pixels]
     inside = (position + 1.0 > start) & (position < start + length)
     weight = tf.where(inside, weight, 0.0)
     return weight / tf.reduce_sum(weight, axis=-1, keepdims=True)
@@ -153,6 +164,16 @@ def _cubic(distance: tf.Tensor) -> tf.Tensor:
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
     return tf.where(x < 1.0, near, tf.where(x < 2.0, far, 0.0))
+
+
+def _linear(distance: tf.Tensor) -> tf.Tensor:
+    """A triangle of half width 1 at a distance in pixels."""
+    return tf.maximum(1.0 - tf.abs(distance), 0.0)
+
+
+# Names as Pillow has them -> the kernel, and its name in TensorFlow's operation.
+_KERNELS = {"bicubic": _cubic, "bilinear": _linear}
+_HOST_KERNELS = {"bicubic": "keyscubic", "bilinear": "triangle"}
 
 
 def _central_box(height: tf.Tensor, width: tf.Tensor, aspect: tuple[float, float]) -> tuple[tf.Tensor, tf.Tensor]:

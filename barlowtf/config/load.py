@@ -33,13 +33,13 @@ def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Reci
     Raises:
         ConfigError: No such recipe, not TOML, unknown key, wrong type or range.
     """
-    text, origin = _read(name_or_file)
+    content, origin = _read(name_or_file)
     try:
-        tables = tomllib.loads(text)
+        tables = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin} is not valid TOML: {error}.") from error
-    for override in overrides:
-        _set(tables, override)
+    for text in overrides:
+        override(tables, text)
     return _validate(tables, origin)
 
 
@@ -73,19 +73,32 @@ def _read(name_or_file: str | Path) -> tuple[str, str]:
     return text, f"recipe {name_or_file}"
 
 
-def _set(tables: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(
-            f"Cannot read --set {override!r}. Expected section.key=value, e.g. optimizer.learning_rate=0.3."
-        )
-    *parents, last = key.strip().split(".")
+def override(tables: dict[str, Any], text: str) -> None:
+    """Puts the value of `section.key=value` into nested tables.
+
+    Raises:
+        ConfigError: It has no such form, or a section on the way is a value.
+    """
+    key, value = split_override(text)
+    *parents, last = key.split(".")
     table = tables
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"Cannot set {key.strip()!r}: {parent!r} is a value, not a section.")
-    table[last] = _value(text.strip())
+            raise ConfigError(f"Cannot set {key!r}: {parent!r} is a value, not a section.")
+    table[last] = _value(value)
+
+
+def split_override(text: str) -> tuple[str, str]:
+    """Returns key and value of `key=value`, both as text.
+
+    Raises:
+        ConfigError: It has no such form.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"Cannot read --set {text!r}. Expected section.key=value, e.g. optimizer.learning_rate=0.3.")
+    return key.strip(), value.strip()
 
 
 def _value(text: str) -> Any:
@@ -100,7 +113,9 @@ def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
         # Strict models take a list for a tuple and an int for a float only from JSON-like input; both are TOML's way.
         return Recipe.model_validate(_fit(tables, Recipe))
     except ValidationError as error:
-        raise ConfigError(f"{origin}: " + "; ".join(_explain(dict(item)) for item in error.errors()) + ".") from error
+        known = list(_flat(Recipe().model_dump())) + list(Recipe.model_fields)
+        lines = "; ".join(explain(dict(item), known) for item in error.errors())
+        raise ConfigError(f"{origin}: {lines}.") from error
 
 
 def _fit(value: Any, model: type[BaseModel]) -> Any:
@@ -120,10 +135,10 @@ def _fit(value: Any, model: type[BaseModel]) -> Any:
     return fitted
 
 
-def _explain(error: Mapping[str, Any]) -> str:
+def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
+    """Returns what pydantic found wrong with a setting, one line; `known` are the names that a wrong one may mean."""
     where = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
     if error["type"] == "extra_forbidden":
-        known = list(_flat(Recipe().model_dump())) + list(Recipe.model_fields)
         return f"unknown key {where!r}.{_nearest(where, known)}".rstrip(".")
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":

@@ -78,7 +78,9 @@ class Model(Section):
         pattern=r"^resnet(18|34|50|101|152|200)(_w[0-9]+(p[0-9]+)?)?$",
         description="resnet18, 34, 50, 101, 152 or 200; _w2 doubles every channel count, _w0p5 halves it",
     )
-    stem: Literal["auto", "imagenet", "small"] = Field("auto", description="auto: small below 64 pixels")
+    stem: Literal["auto", "imagenet", "small", "half"] = Field(
+        "auto", description="half: small at stride 2; auto: small below 64 pixels, else imagenet"
+    )
     projector: tuple[Count, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
 
 
@@ -123,6 +125,9 @@ class Train(Section):
     micro_batch: Count | None = Field(
         None, description="images that go through the encoder at a time; none: the whole batch"
     )
+    pairs: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="pairs of views of each image; the loss is the mean over all pairs of these views"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of weights, order and augmentations")
     precision: Literal["float32", "mixed_bfloat16"] = Field(
         "float32", description="float32 or mixed_bfloat16; loss and statistics are float32 in both"
@@ -137,6 +142,8 @@ class Train(Section):
     def _whole_micro_batches(self) -> Self:
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             raise ValueError(f"micro_batch must divide batch_size = {self.batch_size}, received {self.micro_batch}")
+        if self.micro_batch is not None and self.pairs > 1:
+            raise ValueError(f"micro_batch is for one pair of views, received pairs = {self.pairs}")
         return self
 
 

@@ -44,6 +44,7 @@ class CropBatches(Iterator):
         total_steps: int,
         max_unreadable: int = 100,
         strategy: tf.distribute.Strategy | None = None,
+        pairs: int = 1,
         workers: int | None = None,
         crop_batch: CropBatch | None = None,
     ) -> None:
@@ -59,6 +60,7 @@ class CropBatches(Iterator):
             start_step: The first step, >= 0.
             total_steps: The step after the last.
             max_unreadable: How many unreadable images to pass over, >= 0.
+            pairs: Pairs of crops of each image, >= 1, see `two_crop_batches`.
             strategy: None: plain tensors; otherwise each element is what `strategy.run` takes.
             workers: Images decoded at the same time; None: one a core.
             crop_batch: Two crops of each of many images, for images in memory, see `two_crop_batches`.
@@ -81,6 +83,7 @@ class CropBatches(Iterator):
             batch_size=batch_size,
             channels=channels,
             seed=seed,
+            pairs=pairs,
             workers=workers,
             crop_batch=crop_batch,
         )

@@ -22,6 +22,8 @@ _PREFETCHED_BATCHES = 2
 # Evaluation views: the short side is 256 for a view of 224, and small images are not cut at all.
 _CENTER_RATIO = 256 / 224
 _CENTER_CUT_FROM = 64
+# Pair p of an example draws as the first pair does this many epochs times p later: no run lasts so long.
+_EPOCHS_BETWEEN_PAIRS = 2**24
 
 
 def two_crop_batches(
@@ -37,6 +39,7 @@ def two_crop_batches(
     shard_index: int = 0,
     shard_count: int = 1,
     pieces: int = 1,
+    pairs: int = 1,
     replacements: Mapping[int, int] | None = None,
     workers: int | None = None,
     crop_batch: CropBatch | None = None,
@@ -59,13 +62,14 @@ def two_crop_batches(
         shard_index: Which share of each global batch, in [0, `shard_count`).
         shard_count: Number of input pipelines over all workers.
         pieces: Consecutive batches into which this shard's share of a step is cut: replicas of an input pipeline.
+        pairs: Pairs of crops of each image, P >= 1: a batch holds the first pair of all its images, then the second.
         replacements: Unreadable example -> the example that is read in its place. Draws stay those of the first.
         workers: Images decoded at the same time; None: one a core.
         crop_batch: Two crops of each of many images; takes the place of `crop` where the images lie in memory
             (`source.image_shape` is known), and is many times faster there.
 
     Returns:
-        Elements (crops a uint8 [n, S, S, C], crops b uint8 [n, S, S, C], seeds int32 [n, 2]) with
+        Elements (crops a uint8 [P * n, S, S, C], crops b uint8 [P * n, S, S, C], seeds int32 [P * n, 2]) with
         n = N / (`shard_count` * `pieces`).
 
     Raises:
@@ -82,22 +86,24 @@ def two_crop_batches(
     steps_per_epoch(source.size, batch_size)
     share = batch_size // shard_count
     replace = _replacer(replacements or {})
-    workers = workers or _cores()
+    workers = workers or cores()
 
     # Without autograph: no Python control flow depends on a tensor, and errors keep their one line.
     @tf.autograph.experimental.do_not_convert
     def examples(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         epoch, ids = step_ids(step, size=source.size, batch_size=batch_size, seed=seed)
         ids = ids[shard_index * share : (shard_index + 1) * share]  # [N] -> [share]
-        seeds, uniforms = draw(ids, epoch)
-        return replace(ids), seeds, uniforms
+        drawn = [draw(ids, epoch + pair * _EPOCHS_BETWEEN_PAIRS) for pair in range(pairs)]
+        ids = replace(ids)
+        parts = zip(*((ids, seeds, uniforms) for seeds, uniforms in drawn), strict=True)
+        return tuple(_pair_after_pair(part, pieces) for part in parts)
 
     dataset = _steps(start_step, total_steps)
     if crop_batch is not None and source.image_shape is not None:
         dataset = _whole_steps(dataset, source, examples, crop_batch, channels, pieces, workers)
     else:
-        dataset = _image_by_image(dataset, source, examples, crop, channels, share // pieces, workers)
-    return dataset.prefetch(_PREFETCHED_BATCHES * pieces).with_options(_options(workers))
+        dataset = _image_by_image(dataset, source, examples, crop, channels, pairs * share // pieces, workers)
+    return dataset.prefetch(_PREFETCHED_BATCHES * pieces).with_options(input_options(workers))
 
 
 def center_views(
@@ -105,7 +111,7 @@ def center_views(
 ) -> tf.data.Dataset:
     """Returns the centre view of each of some images, in the order of `ids`, for evaluation.
 
-    The short side becomes `size` * 256 / 224 (below 64 pixels: `size`) by anti-aliased bicubic interpolation; the
+    The short side becomes `size` * 256 / 224 (below 64 pixels: `size`) by anti-aliased bilinear interpolation; the
     centre is cut out. An unreadable image raises `tf.errors.OpError`; `readable_ids` leaves them out before.
 
     Args:
@@ -122,9 +128,9 @@ def center_views(
     Raises:
         DataError: The images' channels cannot become `channels`.
 
-    Source: facebookresearch/barlowtwins evaluate.py, val_dataset (which interpolates bilinearly).
+    Source: facebookresearch/barlowtwins evaluate.py, val_dataset.
     """
-    workers = workers or _cores()
+    workers = workers or cores()
 
     @tf.autograph.experimental.do_not_convert
     def view(index: tf.Tensor) -> tf.Tensor:
@@ -132,7 +138,7 @@ def center_views(
 
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(ids, np.int64))
     dataset = dataset.map(view, num_parallel_calls=workers, deterministic=True)
-    return dataset.batch(batch_size).prefetch(_PREFETCHED_BATCHES).with_options(_options(workers))
+    return dataset.batch(batch_size).prefetch(_PREFETCHED_BATCHES).with_options(input_options(workers))
 
 
 def readable_ids(source: Source, ids: np.ndarray, *, channels: int, workers: int | None = None) -> np.ndarray:
@@ -147,7 +153,7 @@ def readable_ids(source: Source, ids: np.ndarray, *, channels: int, workers: int
     Returns:
         int64 [<= n].
     """
-    workers = workers or _cores()
+    workers = workers or cores()
 
     @tf.autograph.experimental.do_not_convert
     def check(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -156,7 +162,7 @@ def readable_ids(source: Source, ids: np.ndarray, *, channels: int, workers: int
 
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(ids, np.int64))
     dataset = dataset.map(check, num_parallel_calls=workers, deterministic=True).ignore_errors()
-    batches = [readable.numpy() for readable, _ in dataset.batch(1024).with_options(_options(workers))]
+    batches = [readable.numpy() for readable, _ in dataset.batch(1024).with_options(input_options(workers))]
     return np.concatenate([np.zeros(0, np.int64), *batches])
 
 
@@ -176,7 +182,7 @@ def center_view(image: tf.Tensor, size: int) -> tf.Tensor:
         size=[size, size],
         scale=resized / tf.cast(extent, tf.float32),
         translation=-offset,
-        kernel_type="keyscubic",
+        kernel_type="triangle",
         antialias=True,
     )[0]
     view = tf.cast(tf.clip_by_value(tf.round(view), 0.0, 255.0), tf.uint8)
@@ -218,6 +224,15 @@ def _whole_steps(
     return steps.map(views, num_parallel_calls=workers, deterministic=True).unbatch()
 
 
+def _pair_after_pair(tensors: tuple[tf.Tensor, ...], pieces: int) -> tf.Tensor:
+    """Returns P tensors [share, ...] as one, [P * share, ...]: within each of the pieces one pair after the other."""
+    if len(tensors) == 1:
+        return tensors[0]
+    rest = tensors[0].shape[1:]
+    stacked = tf.stack([tf.reshape(tensor, [pieces, -1, *rest]) for tensor in tensors], axis=1)  # [pieces, P, n, ...]
+    return tf.reshape(stacked, [-1, *rest])
+
+
 def _steps(start: int, total: int | None) -> tf.data.Dataset:
     if total is None:
         return tf.data.Dataset.counter(start)
@@ -239,11 +254,12 @@ def _replacer(replacements: Mapping[int, int]) -> Callable[[tf.Tensor], tf.Tenso
     return replace
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Returns how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _options(workers: int) -> tf.data.Options:
+def input_options(workers: int) -> tf.data.Options:
     """Returns options that keep the input's threads from growing over those that were asked for."""
     options = tf.data.Options()
     options.deterministic = True

@@ -1,8 +1,9 @@
 """From a recipe to a result: one function a command.
 
-pretraining.py reads top to bottom; parts.py makes each part from its section of the recipe.
+pretraining.py and evaluating.py read top to bottom; parts.py makes each part of a run from its section of the recipe.
 """
 
+from barlowtf.experiment.evaluating import Request, evaluate
 from barlowtf.experiment.pretraining import describe_data, plan, pretrain
 
-__all__ = ["describe_data", "plan", "pretrain"]
+__all__ = ["Request", "describe_data", "evaluate", "plan", "pretrain"]

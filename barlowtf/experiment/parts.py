@@ -58,6 +58,7 @@ def make_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
         augment=augment.TwoViews(recipe.augment, recipe.data.channels),
         gradient_scale=recipe.optimizer.gradient_scale,
         micro_batch=recipe.train.micro_batch,
+        pairs=recipe.train.pairs,
     )
     model.compile(
         optimizer=make_optimizer(
@@ -92,6 +93,7 @@ def make_batches(
         start_step=start_step,
         total_steps=total_steps,
         max_unreadable=recipe.data.max_unreadable,
+        pairs=recipe.train.pairs,
         strategy=strategy if strategy.num_replicas_in_sync > 1 else None,
     )
 
@@ -185,6 +187,8 @@ def first_views(recipe: Recipe, source: data.Source, count: int) -> tuple[np.nda
     """Returns both views of the first images of the run, float32 [M, S, S, C], normalized; M <= count."""
     batches = make_batches(recipe, source, tf.distribute.get_strategy(), 0, 1)
     layer = augment.TwoViews(recipe.augment, recipe.data.channels)
+    # Of several pairs the first: the images themselves do not repeat within it.
+    count = min(count, recipe.train.batch_size)
     crops_a, crops_b, seeds = (tensor[:count] for tensor in next(batches))
     view_a, view_b = layer((crops_a, crops_b, seeds))
     return view_a.numpy(), view_b.numpy()

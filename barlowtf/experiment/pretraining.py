@@ -209,7 +209,7 @@ def plan(recipe: Recipe, *, strategy: str = "one", replicas: int | None = None) 
     memory = estimate_memory(
         model.encoder,
         model.projector,
-        images=recipe.train.batch_size // chosen.num_replicas_in_sync,
+        images=recipe.train.batch_size * recipe.train.pairs // chosen.num_replicas_in_sync,
         optimizer_slots=_OPTIMIZER_SLOTS[recipe.optimizer.name],
         activation_bytes=4 if recipe.train.precision == "float32" else 2,
     )

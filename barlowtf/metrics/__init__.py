@@ -1,5 +1,11 @@
-"""Measures of an encoder: signs of collapse, and a nearest-neighbor vote."""
+"""Measures of an encoder: signs of collapse, a nearest-neighbor vote, and average precision."""
 
+from barlowtf.metrics.average_precision import (
+    average_precision,
+    interpolated_average_precision,
+    voc07_average_precision,
+)
+from barlowtf.metrics.classification import ClassificationScores, classification_scores
 from barlowtf.metrics.collapse import (
     correlation_picture,
     cross_correlation,
@@ -9,16 +15,25 @@ from barlowtf.metrics.collapse import (
     mean_diagonal,
     mean_off_diagonal,
 )
-from barlowtf.metrics.knn import knn_accuracy, knn_predict
+from barlowtf.metrics.intervals import mean_and_interval
+from barlowtf.metrics.knn import knn_accuracy, knn_predict, knn_votes, nearest_neighbors
 
 __all__ = [
+    "ClassificationScores",
+    "classification_scores",
+    "average_precision",
     "correlation_picture",
     "cross_correlation",
     "dead_dimensions",
     "downsample_correlation",
     "effective_rank",
+    "interpolated_average_precision",
     "knn_accuracy",
     "knn_predict",
+    "knn_votes",
+    "nearest_neighbors",
+    "mean_and_interval",
     "mean_diagonal",
     "mean_off_diagonal",
+    "voc07_average_precision",
 ]

@@ -45,16 +45,32 @@ def knn_predict(
     """
     labels = np.asarray(bank_labels)
     _check(bank, labels, queries, neighbors, temperature, class_count, block)
-    similarity, index = _nearest(bank, queries, neighbors, block)
-    # Only ratios of weights matter: taking the best similarity away keeps exp within float64 at any temperature.
-    weights = np.exp((similarity - similarity[:, :1]).astype(np.float64) / temperature)
+    similarity, index = nearest_neighbors(bank, queries, neighbors=neighbors, block=block)
     predicted = np.empty(len(index), np.int64)
     for start in range(0, len(index), block):
         rows = slice(start, start + block)
-        votes = np.zeros((len(index[rows]), class_count))
-        np.add.at(votes, (np.arange(len(votes))[:, None], labels[index[rows]]), weights[rows])
+        votes = knn_votes(similarity[rows], labels[index[rows]], temperature=temperature, class_count=class_count)
         predicted[rows] = votes.argmax(axis=1)
     return predicted
+
+
+def knn_votes(similarity: np.ndarray, labels: np.ndarray, *, temperature: float = 0.07, class_count: int) -> np.ndarray:
+    """Sum of the votes for each class, up to a factor a query.
+
+    Args:
+        similarity: Of each query's neighbors, falling, float [Q, k].
+        labels: Their classes, integers [Q, k] in [0, class_count).
+        temperature: > 0; a vote weighs exp(similarity / temperature).
+        class_count: Number of classes, >= 1.
+
+    Returns:
+        float64 [Q, class_count], >= 0; the largest entry of a row is the class that `knn_predict` gives.
+    """
+    # Only ratios of weights matter: taking the best similarity away keeps exp within float64 at any temperature.
+    weights = np.exp((similarity - similarity[:, :1]).astype(np.float64) / temperature)
+    votes = np.zeros((len(labels), class_count))
+    np.add.at(votes, (np.arange(len(votes))[:, None], labels), weights)
+    return votes
 
 
 def knn_accuracy(
@@ -101,8 +117,18 @@ def knn_accuracy(
     return float(np.mean(predicted == truth))
 
 
-def _nearest(bank: Any, queries: Any, neighbors: int, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """The highest cosine similarities, float32 [Q, neighbors], falling, and their rows in the bank, int64 alike."""
+def nearest_neighbors(bank: Any, queries: Any, *, neighbors: int, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+    """The features of highest cosine similarity; of two equal ones the earlier in the bank.
+
+    Args:
+        bank: Features, float [M, d]: NumPy array (memory-mapped too), eager tensor, or what has `shape` and slices.
+        queries: Features, float [Q, d].
+        neighbors: How many to find, from 1 to M.
+        block: Rows of bank and of queries at once, >= 1; see `knn_predict` for the memory that it takes.
+
+    Returns:
+        Similarities, float32 [Q, neighbors], falling, and their rows in the bank, int64 alike.
+    """
     count = queries.shape[0]
     # Similarities are at least -1: the places that are still empty lose against every feature.
     best = np.full((count, neighbors), -np.inf, np.float32)

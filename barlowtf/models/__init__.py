@@ -4,6 +4,15 @@ from barlowtf.models.barlow_twins import BarlowTwins
 from barlowtf.models.encoder import make_encoder
 from barlowtf.models.features import extract_features
 from barlowtf.models.normalization import BatchNormalization
+from barlowtf.models.probe import Probe, make_head
 from barlowtf.models.projector import make_projector
 
-__all__ = ["BarlowTwins", "BatchNormalization", "extract_features", "make_encoder", "make_projector"]
+__all__ = [
+    "BarlowTwins",
+    "BatchNormalization",
+    "Probe",
+    "extract_features",
+    "make_encoder",
+    "make_head",
+    "make_projector",
+]

@@ -1,5 +1,6 @@
 """Encoder, projector and loss as one trainable Keras model."""
 
+import itertools
 from typing import Any, NamedTuple
 
 import keras
@@ -35,6 +36,7 @@ class BarlowTwins(keras.Model):
         augment: keras.layers.Layer | None = None,
         gradient_scale: float = 1.0,
         micro_batch: int | None = None,
+        pairs: int = 1,
         **kwargs: Any,
     ) -> None:
         """Joins the parts.
@@ -52,11 +54,17 @@ class BarlowTwins(keras.Model):
                 one replica, in the memory of m; takes about a third more time. Loss, projector and every gradient are
                 those of the whole batch. Batch statistics in the *encoder* are those of m images, and its running
                 statistics move once a micro-batch; where they are frozen the step equals that of the whole batch.
+            pairs: P >= 1: pairs of views of each image in a batch, the first pair of all images first. The loss is the
+                mean over all P (2P - 1) pairs that 2P views make; P = 1 is the paper's.
             **kwargs: Of `keras.Model`.
 
         Raises:
-            ValueError: `micro_batch` is below 1.
+            ValueError: `micro_batch` or `pairs` is below 1, or both are more than one.
         """
+        if pairs < 1 or (pairs > 1 and micro_batch is not None):
+            raise ValueError(
+                f"Received pairs = {pairs}, micro_batch = {micro_batch}. Expected pairs >= 1, one of both."
+            )
         if micro_batch is not None and micro_batch < 1:
             raise ValueError(f"Received micro_batch = {micro_batch}. Expected None or at least 1.")
         super().__init__(**kwargs)
@@ -67,6 +75,7 @@ class BarlowTwins(keras.Model):
         self.form = form
         self.gradient_scale = gradient_scale
         self.micro_batch = micro_batch
+        self.pairs = pairs
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
@@ -102,10 +111,12 @@ class BarlowTwins(keras.Model):
         view_a, view_b = self._make_views(data)
         with tf.GradientTape() as tape:
             # One view after the other: the batch statistics of the two stay apart.
-            z_a, z_b = self(view_a, training=True), self(view_b, training=True)
+            z_a = [self(views, training=True) for views in tf.split(view_a, self.pairs)]
+            z_b = [self(views, training=True) for views in tf.split(view_b, self.pairs)]
             terms, share = self._terms_and_share(z_a, z_b)
         gradients = tape.gradient(share, self.trainable_variables)
-        return _Differentiated(terms, gradients, [_all_finite(tensor) for tensor in (view_a, view_b, z_a, z_b)])
+        finite = [_all_finite(tensor) for tensor in (view_a, view_b, tf.stack(z_a), tf.stack(z_b))]
+        return _Differentiated(terms, gradients, finite)
 
     def _differentiate_in_parts(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
         """Returns the same by the passes of `micro_batches`."""
@@ -131,9 +142,13 @@ class BarlowTwins(keras.Model):
         view_a, view_b = data if self.augment is None else self.augment(data)
         return view_a, view_b
 
-    def _terms_and_share(self, z_a: tf.Tensor, z_b: tf.Tensor) -> tuple[LossTerms, tf.Tensor]:
+    def _terms_and_share(self, z_a: list[tf.Tensor], z_b: list[tf.Tensor]) -> tuple[LossTerms, tf.Tensor]:
         """Returns the terms of the global batch, and the scalar to differentiate on this replica."""
-        terms = barlow_twins_loss(z_a, z_b, lambd=self.lambd, form=self.form)
+        of_pairs = [
+            barlow_twins_loss(first, second, lambd=self.lambd, form=self.form)
+            for first, second in itertools.combinations([*z_a, *z_b], 2)
+        ]
+        terms = LossTerms(*(tf.add_n(term) / len(term) for term in zip(*of_pairs, strict=True)))
         # Keras sums gradients over replicas, and each replica holds the loss of the global batch.
         return terms, terms.total * (self.gradient_scale / replica_count())
 
@@ -154,7 +169,7 @@ class BarlowTwins(keras.Model):
             name: keras.saving.serialize_keras_object(getattr(self, name))
             for name in ("encoder", "projector", "augment")
         }
-        settings = {name: getattr(self, name) for name in ("lambd", "form", "gradient_scale", "micro_batch")}
+        settings = {name: getattr(self, name) for name in ("lambd", "form", "gradient_scale", "micro_batch", "pairs")}
         return {"name": self.name, **parts, **settings}
 
     @classmethod

@@ -6,9 +6,9 @@ import keras
 
 from barlowtf.models.layers import Layers
 from barlowtf.models.resnet import RESNETS, residual_stages
-from barlowtf.models.stems import imagenet_stem, small_stem
+from barlowtf.models.stems import half_stem, imagenet_stem, small_stem
 
-_STEMS = {"imagenet": imagenet_stem, "small": small_stem}
+_STEMS = {"imagenet": imagenet_stem, "small": small_stem, "half": half_stem}
 _SMALL_IMAGE = 64
 
 
@@ -28,8 +28,8 @@ def make_encoder(
             "resnet18_w0p5" halved (d = 256). Differs from torchvision's wide_resnet50_2, which widens only the 3×3
             convolutions and keeps d = 2048, because the self-supervised literature scales all.
         image_shape: Height, width and channels of an image. Height and width may be None: any size.
-        stem: "imagenet" (7×7 convolution and max pool), "small" (3×3 convolution) or "auto": small where the height is
-            given and below 64 pixels.
+        stem: "imagenet" (7×7 convolution and max pool), "small" (3×3 convolution), "half" (the same at stride 2) or
+            "auto": small where the height is given and below 64 pixels.
         dtype: Keras dtype policy, "float32" or "mixed_bfloat16"; None: the global one.
         seed: Seed of the first weights, >= 0.
 
@@ -48,7 +48,7 @@ def make_encoder(
     if stem == "auto":
         stem = "small" if height is not None and height < _SMALL_IMAGE else "imagenet"
     if stem not in _STEMS:
-        raise ValueError(f'Received stem "{stem}". Expected "auto", "imagenet" or "small".')
+        raise ValueError(f'Received stem "{stem}". Expected "auto", "imagenet", "small" or "half".')
     layers = Layers(dtype, seed)
     images = keras.Input(image_shape, dtype="float32", name="images")
     x = _STEMS[stem](layers, images, base)

@@ -42,3 +42,21 @@ def small_stem(layers: Layers, x: keras.KerasTensor, filters: int) -> keras.Kera
     x = layers.convolution(x, filters, 3, 1, name="conv1")
     x = layers.normalization(x, name="bn1")
     return layers.relu(x, name="relu")
+
+
+def half_stem(layers: Layers, x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
+    """3×3 convolution at stride 2, normalization, ReLU: half of height and width, for small images and little time.
+
+    A network of twice the width costs about the same behind it, and runs faster on a CPU, whose kernels want channels.
+
+    Args:
+        layers: Maker of the layers.
+        x: float [N, H, W, C].
+        filters: Channels of the output.
+
+    Returns:
+        float [N, ⌈H/2⌉, ⌈W/2⌉, filters], >= 0.
+    """
+    x = layers.convolution(x, filters, 3, 2, name="conv1")
+    x = layers.normalization(x, name="bn1")
+    return layers.relu(x, name="relu")

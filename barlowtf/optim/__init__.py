@@ -3,6 +3,17 @@
 from barlowtf.optim.lamb import LAMB
 from barlowtf.optim.lars import LARS
 from barlowtf.optim.make import SGD, AdamW, make_optimizer
+from barlowtf.optim.momentum import EpochSchedule, MomentumSGD, epoch_rates
 from barlowtf.optim.schedules import WarmupCosine
 
-__all__ = ["LAMB", "LARS", "SGD", "AdamW", "WarmupCosine", "make_optimizer"]
+__all__ = [
+    "LAMB",
+    "LARS",
+    "SGD",
+    "AdamW",
+    "EpochSchedule",
+    "MomentumSGD",
+    "WarmupCosine",
+    "epoch_rates",
+    "make_optimizer",
+]

@@ -1,0 +1,181 @@
+"""The evaluation protocols: what each one trains, with which settings, and what was published for it.
+
+Sources: arXiv:2103.03230, sections 3 and 4 and appendix A; facebookresearch/barlowtwins evaluate.py.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from barlowtf.config.load import explain, override, split_override
+from barlowtf.config.schema import Count, NonNegative, Positive, Probability, Section
+from barlowtf.errors import ConfigError
+
+
+class Probe(Section):
+    """A linear classifier trained by SGD on the encoder, which stays frozen or is trained along."""
+
+    epochs: Count = Field(100, description="passes over the labeled images")
+    batch_size: Annotated[int, Field(ge=2)] = Field(256, description="global batch; a smaller data set is one batch")
+    learning_rate: Positive = Field(0.3, description="of the head")
+    encoder_learning_rate: NonNegative = Field(0.0, description="of the encoder; 0: frozen, in inference mode")
+    schedule: Literal["cosine", "steps"] = Field("cosine", description="of both rates, once an epoch")
+    drop_epochs: tuple[Count, ...] = Field((), description="steps: after these epochs the rates are multiplied ...")
+    drop_factor: Positive = Field(0.1, description="... by this")
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="of SGD, rate outside the buffer")
+    weight_decay: NonNegative = Field(1e-6, description="added to the gradient")
+    area: tuple[Positive, Positive] = Field((0.08, 1.0), description="range of the crop's share of the image's area")
+    aspect: tuple[Positive, Positive] = Field((0.75, 4 / 3), description="range of the crop's width / height")
+    flip: Probability = Field(0.5, description="probability of a mirror image")
+    report: Literal["best", "last"] = Field("best", description="which epoch's accuracy on the test images is reported")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if self.area[0] > self.area[1] or self.area[1] > 1.0:
+            raise ValueError(f"area is a range [low, high] with high <= 1, received {list(self.area)}")
+        if self.report == "best" and self.encoder_learning_rate > 0:
+            raise ValueError('report = "best" is for a frozen encoder; set it to "last"')
+        return self
+
+
+class Logistic(Section):
+    """Multinomial logistic regression on features that are extracted once."""
+
+    penalties: tuple[Positive, ...] = Field(
+        (0.01, 0.1, 1.0, 10.0), min_length=1, description="C of scikit-learn; the best on held-out images is taken"
+    )
+    held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(0.1, description="share held out to choose C")
+    max_iterations: Count = Field(200, description="of L-BFGS")
+
+
+class Neighbors(Section):
+    """Weighted vote of the nearest features."""
+
+    neighbors: tuple[Count, ...] = Field((20, 200), min_length=1, description="k; the first one is the headline")
+    temperature: Positive = Field(0.07, description="a vote weighs exp(similarity / temperature)")
+
+
+class SupportVectors(Section):
+    """One linear support vector machine a class."""
+
+    costs: tuple[Positive, ...] = Field(
+        (0.01, 0.1, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0, 100.0, 1000.0), min_length=1, description="C to choose from"
+    )
+    folds: Annotated[int, Field(ge=2)] = Field(3, description="of the cross-validation that chooses C")
+
+
+Settings = Probe | Logistic | Neighbors | SupportVectors
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to measure an encoder.
+
+    Attributes:
+        name: On the command line.
+        recipes: Name of a recipe -> settings; the first is the default.
+        fraction: Share of the labels that it may use.
+        published: Measure -> value in [0, 1], of the authors' ResNet-50; {} where none is.
+        published_data: TensorFlow Datasets' name of the data set that `published` is for.
+        random: Whether a seed changes anything while the encoder stays the same.
+    """
+
+    name: str
+    recipes: dict[str, Settings]
+    fraction: float = 1.0
+    published: tuple[tuple[str, float], ...] = ()
+    published_data: str = ""
+    random: bool = True
+
+
+_FINE_TUNE = {"epochs": 20, "learning_rate": 0.5, "weight_decay": 0.0, "report": "last"}
+_SEMI: dict[str, Settings] = {
+    "repository": Probe(encoder_learning_rate=0.005, **_FINE_TUNE),
+    "paper": Probe(encoder_learning_rate=0.002, schedule="steps", drop_epochs=(12, 16), drop_factor=0.2, **_FINE_TUNE),
+}
+_TRANSFER = {"learning_rate": 0.01, "weight_decay": 5e-4, "schedule": "steps", "report": "last"}
+_PLACES = Probe(epochs=14, drop_epochs=(4, 8, 12), **_TRANSFER)
+_INAT = Probe(epochs=84, drop_epochs=(24, 48, 72), **_TRANSFER)
+_IMAGENET = "imagenet2012"
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "linear", {"repository": Probe()}, published=(("top1", 0.732), ("top5", 0.91)), published_data=_IMAGENET
+        ),
+        Protocol("linear-fast", {"barlowtf": Logistic()}),
+        Protocol("semi1", _SEMI, 0.01, (("top1", 0.55), ("top5", 0.792)), _IMAGENET),
+        Protocol("semi10", _SEMI, 0.1, (("top1", 0.697), ("top5", 0.893)), _IMAGENET),
+        Protocol("knn", {"barlowtf": Neighbors()}, random=False),
+        Protocol(
+            "voc07",
+            {"paper": SupportVectors()},
+            published=(("mean_average_precision", 0.862),),
+            published_data="voc/2007",
+        ),
+        Protocol("places205", {"paper": _PLACES}, published=(("top1", 0.541),), published_data="places205"),
+        Protocol("inat18", {"paper": _INAT}, published=(("top1", 0.465),), published_data="i_naturalist2018"),
+        Protocol("transfer", {"paper": _PLACES}),
+    )
+}
+
+
+def find_settings(protocol: str, recipe: str | None, overrides: Iterable[str]) -> tuple[str, Settings, list[str]]:
+    """Returns the recipe's name, its settings with `key=value` overrides, and a line for each setting that differs.
+
+    Args:
+        protocol: Key of `PROTOCOLS`.
+        recipe: Key of its recipes; None: the first.
+        overrides: Strings `key=value`; keys are those of the protocol's settings.
+
+    Raises:
+        ConfigError: No such recipe, unknown key, wrong type or range.
+    """
+    recipes = PROTOCOLS[protocol].recipes
+    name = recipe or next(iter(recipes))
+    if name not in recipes:
+        raise ConfigError(f"Protocol {protocol} has no recipe {name!r}. Expected one of {', '.join(recipes)}.")
+    published = recipes[name]
+    tables: dict[str, Any] = published.model_dump()
+    for text in overrides:
+        override(tables, text)
+    known = type(published)
+    fitted = {key: tuple(value) if isinstance(value, list) else value for key, value in tables.items()}
+    try:
+        settings = known.model_validate(fitted)
+    except ValidationError as error:
+        lines = "; ".join(explain(dict(item), list(known.model_fields)) for item in error.errors())
+        raise ConfigError(f"Settings of protocol {protocol}: {lines}.") from error
+    changes = [
+        f"{key} = {value} (recipe: {getattr(published, key)})"
+        for key, value in settings.model_dump().items()
+        if value != getattr(published, key)
+    ]
+    return name, settings, changes
+
+
+def split_overrides(overrides: Iterable[str], protocols: Iterable[str]) -> dict[str, list[str]]:
+    """Returns the overrides of each protocol: `key=value` is for all that have the key, `PROTOCOL.key=value` for one.
+
+    Raises:
+        ConfigError: No protocol that was asked for has the key.
+    """
+    chosen: dict[str, list[str]] = {name: [] for name in protocols}
+    for text in overrides:
+        key, value = split_override(text)
+        protocol, dot, rest = key.partition(".")
+        if dot and protocol in chosen:
+            chosen[protocol].append(f"{rest}={value}")
+            continue
+        takers = [name for name in chosen if key in next(iter(PROTOCOLS[name].recipes.values())).model_dump()]
+        if not takers:
+            raise ConfigError(
+                f"No setting {key!r} in {', '.join(chosen)}. Expected KEY=VALUE or PROTOCOL.KEY=VALUE; "
+                "`barlowtf evaluate --list` shows them all."
+            )
+        for name in takers:
+            chosen[name].append(text)
+    return chosen

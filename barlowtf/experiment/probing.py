@@ -1,0 +1,276 @@
+"""Trains a head on an encoder, or both, and scores the test images: protocols linear, semi1, semi10 and transfers."""
+
+import functools
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+
+from barlowtf import augment, data, runs
+from barlowtf.config.protocols import Probe as Settings
+from barlowtf.data import Labeled
+from barlowtf.experiment.encoders import OpenedEncoder
+from barlowtf.experiment.pretraining import save_encoder
+from barlowtf.models import Probe, extract_features, make_head
+from barlowtf.optim import EpochSchedule, MomentumSGD, epoch_rates
+from barlowtf.train import callbacks, checkpoint, loop
+from barlowtf.train.interruption import Interruption
+
+# The crop's stream of pre-training; the numbers behind it in the same stream decide about the mirror image.
+_DRAWS = augment.CROP_DRAWS + 1
+_SAVE_EVERY_MINUTES = 1.0
+_RECORD_EVERY_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A finished training.
+
+    Attributes:
+        logits: Of the test images, float32 [Q, K], at the reported epoch.
+        last_logits: At the last epoch.
+        epoch: The reported epoch, from 1.
+    """
+
+    logits: np.ndarray
+    last_logits: np.ndarray
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Probing:
+    """What one training needs.
+
+    Attributes:
+        encoder: Its weights are those to begin with; they are changed where `settings` fine-tune.
+        train: Images to learn from.
+        test_views: Batches of center views of the test images, uint8 [n, S, S, C].
+        test_labels: int64 [Q].
+        class_count: K.
+        settings: Of the protocol.
+        seed: Of the head, the order and the crops.
+        work: Folder for the unfinished training; a training that finds its own state there goes on.
+        result: Folder for head.keras, and encoder.keras where it is fine-tuned.
+    """
+
+    encoder: OpenedEncoder
+    train: Labeled
+    test_views: tf.data.Dataset
+    test_labels: np.ndarray
+    class_count: int
+    settings: Settings
+    seed: int
+    work: Path
+    result: Path
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder stays as it is."""
+        return self.settings.encoder_learning_rate == 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one pass."""
+        return data.steps_per_pass(self.train.size, self.settings.batch_size)
+
+
+def train_probe(
+    probing: Probing, *, strategy: tf.distribute.Strategy, interruption: Interruption, console: Console
+) -> Probed | None:
+    """Trains to the end, or to a signal; resumes what `probing.work` holds.
+
+    Returns:
+        What was measured; None where a signal came first. All is saved then, and the same call goes on.
+    """
+    settings = probing.settings
+    probing.work.mkdir(parents=True, exist_ok=True)
+    with strategy.scope():
+        model = _make_model(probing)
+    total = settings.epochs * probing.steps_per_epoch
+    start = checkpoint.restore_state(probing.work, checkpoint.training_state(model))
+    runs.forget_after(probing.work / "metrics.jsonl", start)
+    # The features of a frozen encoder stay the same: every epoch's test is one product of matrices.
+    features = probing.encoder.features(probing.test_views) if probing.frozen else None
+    score = functools.partial(_logits, probing, model, features)
+    keep_best = _KeepBest(score, probing.test_labels, probing.work) if settings.report == "best" else None
+    watchers: list[keras.callbacks.Callback] = [
+        callbacks.StopOnNonFinite(),
+        callbacks.StopOnRequest(interruption.requested),
+        _Record(),
+        *([] if keep_best is None else [keep_best]),
+        callbacks.JsonLines(probing.work / "metrics.jsonl"),
+        callbacks.Progress(total_steps=total, console=console),
+        callbacks.SaveCheckpoints(probing.work, every_steps=None, every_minutes=_SAVE_EVERY_MINUTES, keep=1),
+    ]
+    ended = [] if start == 0 or start % probing.steps_per_epoch else [start]
+    try:
+        with interruption.finishing_steps():
+            finished = loop.train(
+                model,
+                loop.compile_step(model, strategy, xla=False),
+                _batches(probing, strategy, start, total),
+                start_step=start,
+                total_steps=total,
+                steps_per_epoch=probing.steps_per_epoch,
+                callbacks=watchers,
+                # Killed between an epoch's last step and its test: the test is made up for.
+                repeat_epoch_end=bool(ended) and keep_best is not None,
+            )
+    finally:
+        for watcher in watchers:
+            if hasattr(watcher, "close"):
+                watcher.close()
+    if finished < total or model.stop_training:
+        return None
+    last = score()
+    if keep_best is None:
+        logits, epoch = last, settings.epochs
+    else:
+        epoch = keep_best.restore(model.head)
+        logits = score()
+    probing.result.mkdir(parents=True, exist_ok=True)
+    save_encoder(model.head, probing.result / "head.keras")
+    if not probing.frozen:
+        save_encoder(probing.encoder.model, probing.result / "encoder.keras")
+    return Probed(logits, last, epoch)
+
+
+def _make_model(probing: Probing) -> Probe:
+    settings = probing.settings
+    encoder = probing.encoder.model
+    head = make_head(probing.encoder.width, probing.class_count, seed=probing.seed)
+    model = Probe(encoder, head, frozen=probing.frozen, prepare=probing.encoder.normalize)
+    rates = epoch_rates(
+        settings.learning_rate,
+        epochs=settings.epochs,
+        schedule=settings.schedule,
+        drop_epochs=settings.drop_epochs,
+        drop_factor=settings.drop_factor,
+    )
+    share = settings.encoder_learning_rate / settings.learning_rate
+    optimizer = MomentumSGD(
+        EpochSchedule(rates, probing.steps_per_epoch),
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        factors={variable.path: share for variable in encoder.trainable_variables},
+    )
+    model.compile(optimizer=optimizer, jit_compile=False)
+    optimizer.build(model.trainable_variables)
+    return model
+
+
+def _batches(probing: Probing, strategy: tf.distribute.Strategy, start: int, total: int) -> Iterator[Any]:
+    """Yields the batches of the steps from `start` on, cut into as many near-equal shares as there are replicas."""
+    settings, encoder = probing.settings, probing.encoder
+    size = encoder.image_shape[:2]
+    batches = data.labeled_batches(
+        probing.train,
+        crop_one=functools.partial(_crop_one, settings, probing.seed, size),
+        crop_many=functools.partial(_crop_many, settings, probing.seed, size),
+        batch_size=settings.batch_size,
+        channels=encoder.image_shape[2],
+        seed=probing.seed,
+        start_step=start,
+        total_steps=total,
+    )
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return batches
+    return (_shares(strategy, batch, replicas) for batch in batches)
+
+
+def _shares(strategy: tf.distribute.Strategy, batch: tuple[tf.Tensor, tf.Tensor], replicas: int) -> tuple[Any, Any]:
+    def share(part: tf.Tensor) -> Any:
+        pieces = [part[index::replicas] for index in range(replicas)]
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: pieces[context.replica_id_in_sync_group]
+        )
+
+    images, labels = batch
+    return share(images), share(labels)
+
+
+def _draw(seed: int, numbers: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns what places the crops, float32 [n, CROP_DRAWS], and what decides about mirror images, float32 [n]."""
+    seeds = augment.example_seeds(seed, epoch, numbers)
+    uniforms = augment.uniforms(seeds, augment.CROP_A, _DRAWS)
+    return uniforms[:, :-1], uniforms[:, -1]
+
+
+def _crop_one(
+    settings: Settings, seed: int, size: tuple[int, int], image: tf.Tensor, number: tf.Tensor, epoch: tf.Tensor
+) -> tf.Tensor:
+    """Returns the crop of one image, uint8 [H, W, C] -> uint8 [S, S, C]."""
+    place, mirror = _draw(seed, number[None], epoch)
+    height, width = tf.unstack(tf.shape(image)[:2])
+    box = augment.draw_boxes(place, height, width, settings.area, settings.aspect)[0]
+    crop = augment.crop_and_resize(image, box, size, interpolation="bilinear")
+    return tf.where(mirror[0] < settings.flip, crop[:, ::-1], crop)
+
+
+def _crop_many(
+    settings: Settings, seed: int, size: tuple[int, int], images: tf.Tensor, numbers: tf.Tensor, epoch: tf.Tensor
+) -> tf.Tensor:
+    """Returns the crops of images of one size, uint8 [n, H, W, C] -> uint8 [n, S, S, C]."""
+    place, mirror = _draw(seed, numbers, epoch)
+    height, width = images.shape[1:3]
+    boxes = augment.draw_boxes(place, height, width, settings.area, settings.aspect)
+    floats = tf.cast(images, tf.float32) / 255.0
+    crops = augment.random_resized_crop(floats, boxes, size, interpolation="bilinear")
+    crops = tf.where((mirror < settings.flip)[:, None, None, None], crops[:, :, ::-1], crops)
+    return tf.cast(tf.round(crops * 255.0), tf.uint8)
+
+
+def _logits(probing: Probing, model: Probe, features: np.ndarray | None) -> np.ndarray:
+    """Returns the logits of the test images, float32 [Q, K], in inference mode."""
+    if features is None:
+        views = (probing.encoder.normalize(images) for images in probing.test_views)
+        features = extract_features(probing.encoder.model, views)
+    return np.asarray(model.head(features, training=False), np.float32)
+
+
+class _Record(keras.callbacks.Callback):
+    """Marks every twentieth step for the file of measurements."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if int(logs["step"]) % _RECORD_EVERY_STEPS == 0:
+            logs["record"] = True
+            logs["learning_rate"] = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
+
+
+class _KeepBest(keras.callbacks.Callback):
+    """Tests after each epoch and keeps the head of the best one, the earliest of equals."""
+
+    def __init__(self, score: Callable[[], np.ndarray], labels: np.ndarray, work: Path) -> None:
+        super().__init__()
+        self._score, self._labels = score, labels
+        self._file = work / "best.npz"
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.model.stop_training:
+            return
+        top1 = float(np.mean(self._score().argmax(axis=1) == self._labels))
+        logs["record"] = True
+        logs["test_top1"] = top1
+        if epoch == 0 or top1 > self._best()["top1"]:
+            kernel, bias = self.model.head.get_weights()
+            content = io.BytesIO()
+            np.savez(content, epoch=epoch + 1, top1=top1, kernel=kernel, bias=bias)
+            # One file, so that a kill finds the old head or the new one.
+            runs.write_atomic(self._file, content.getvalue())
+
+    def restore(self, head: keras.Model) -> int:
+        """Gives the head its best weights; returns their epoch, from 1."""
+        best = self._best()
+        head.set_weights([best["kernel"], best["bias"]])
+        return int(best["epoch"])
+
+    def _best(self) -> dict[str, np.ndarray]:
+        with np.load(self._file) as content:
+            return dict(content)

@@ -1,0 +1,104 @@
+"""A linear classifier on an encoder, trained alone or with it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from barlowtf.distribute.collectives import all_reduce_sum
+
+_HEAD_DEVIATION = 0.01
+
+
+def make_head(feature_width: int, class_count: int, *, seed: int = 0) -> keras.Model:
+    """Returns the classifier: features float [N, d] -> logits float32 [N, K].
+
+    Args:
+        feature_width: d.
+        class_count: K, >= 2.
+        seed: Of the weights, N(0, 0.01); biases start at 0.
+
+    Raises:
+        ValueError: Fewer than two classes.
+
+    Source: facebookresearch/barlowtwins evaluate.py, model.fc.
+    """
+    if class_count < 2:
+        raise ValueError(f"Received class_count = {class_count}. Expected at least 2.")
+    features = keras.Input((feature_width,), dtype="float32", name="features")
+    initializer = keras.initializers.RandomNormal(stddev=_HEAD_DEVIATION, seed=seed)
+    logits = keras.layers.Dense(class_count, kernel_initializer=initializer, dtype="float32", name="fc")(features)
+    return keras.Model(features, logits, name="head")
+
+
+class Probe(keras.Model):
+    """Trains a head by cross-entropy on (images, labels); the encoder too where it is not frozen.
+
+    Works with `compile`, and with `strategy.run(model.train_step, args=(batch,))`.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        head: keras.Model,
+        *,
+        frozen: bool,
+        prepare: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+        **kwargs: Any,
+    ) -> None:
+        """Joins the parts.
+
+        Args:
+            encoder: Normalized images [n, H, W, C] -> features [n, d].
+            head: Features [n, d] -> logits [n, K], float32.
+            frozen: Whether the encoder stays as it is, in inference mode; otherwise it trains, on batch statistics.
+            prepare: Makes normalized images of what a batch holds; runs on the device.
+            **kwargs: Of `keras.Model`.
+
+        Raises:
+            ValueError: Encoder and head are of different width.
+        """
+        if encoder.output_shape[-1] != head.input_shape[-1]:
+            raise ValueError(
+                f"Received an encoder of width {encoder.output_shape[-1]} and a head of width {head.input_shape[-1]}. "
+                "Expected the same width."
+            )
+        super().__init__(**kwargs)
+        self.encoder, self.head, self.frozen, self.prepare = encoder, head, frozen, prepare
+        encoder.trainable = not frozen
+        self.built = True
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns logits, float32 [n, K]."""
+        features = self.encoder(self.prepare(images), training=training and not self.frozen)
+        return self.head(tf.cast(features, tf.float32), training=training)
+
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Makes one update from this replica's share of the batch.
+
+        Args:
+            data: Images as `prepare` takes them, [n, H, W, C], and labels, integers [n]. Shares may differ in size.
+
+        Returns:
+            float32 scalars: loss, the mean cross-entropy of the global batch; accuracy, the share of its images whose
+            class has the highest logit; first_nonfinite, 0 where the loss is not finite, else -1.
+        """
+        images, labels = data
+        count = all_reduce_sum(tf.cast(tf.shape(labels)[0], tf.float32))
+        variables = self.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self(images, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+            # A share of the global mean: Keras sums the replicas' gradients.
+            share = tf.reduce_sum(losses) / count
+        self.optimizer.apply(tape.gradient(share, variables), variables)
+        right = tf.cast(tf.argmax(logits, axis=1, output_type=labels.dtype) == labels, tf.float32)
+        loss, accuracy = tf.unstack(all_reduce_sum(tf.stack([share, tf.reduce_sum(right) / count])))
+        finite = tf.math.is_finite(loss)
+        return {"loss": loss, "accuracy": accuracy, "first_nonfinite": tf.where(finite, -1.0, 0.0)}
+
+    @property
+    def checked_names(self) -> list[str]:
+        """Names of the tensors that `first_nonfinite` counts."""
+        return ["loss"]

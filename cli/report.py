@@ -1,0 +1,55 @@
+"""`barlowtf report`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .options import JSON_OPTION
+from .tensorflow import start_tensorflow
+
+
+@click.command(short_help="Write one HTML page about one or several runs.")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    metavar="FILE",
+    help="The page.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(min=2, max=5000),
+    default=1000,
+    show_default=True,
+    help="At most so many test images in the map of each run.",
+)
+@click.option("--data", "source", metavar="SPEC", help="Images for the map. Default: the data of each run.")
+@JSON_OPTION
+def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, as_json: bool) -> None:
+    r"""Write one HTML page about one or several runs, side by side.
+
+    Curves, pictures of C, results, a map of the features and nearest neighbors. The page is one file and opens
+    without a network. An unfinished run gives a page of what there is.
+
+    \b
+    Examples:
+      barlowtf report runs/digits --out report.html
+      barlowtf report runs/first runs/second --out compared.html
+    """
+    start_tensorflow()
+    from barlowtf.experiment.reporting import write_report
+
+    summary = write_report(list(runs), out, images=images, data=source)
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    for run in summary["runs"]:
+        click.echo(
+            f"{run['name']:<12}{run['status'] or 'not started'}, {run['results']} results, {run['images']} images"
+        )
+        for note in run["notes"]:
+            click.echo(f"{'':<12}{note}")
+    click.echo(f"{'report':<12}{out} ({summary['bytes'] / 1e6:.1f} MB)")

@@ -1,0 +1,37 @@
+import re
+
+import pytest
+
+from barlowtf.report.curves import make_charts, thin
+
+
+def test_points_lie_at_their_epochs_in_the_chart_of_all_runs(make_run):
+    first = make_run("first", [{"step": 5, "knn_top1": 0.25}, {"step": 10, "knn_top1": 0.5}], steps={"per_epoch": 5})
+    # Without run.json the records tell how long an epoch is.
+    second = make_run("second", [{"step": 4, "epoch": 2.0, "knn_top1": 1.0}])
+    (chart,) = make_charts([first, second])
+    assert chart.title == "kNN top-1" and chart.unit == "%"
+    assert [line.points for line in chart.lines] == [[(1, 25), (2, 50)], [(2, 100)]]
+    places = [float(number) for number in re.findall(r"[\d.]+", chart.lines[0].path)]
+    assert places == pytest.approx([chart.x.place(1), chart.y.place(25), chart.x.place(2), chart.y.place(50)], abs=0.06)
+    assert chart.lines[1].last == "100"
+    assert [text for _, text in chart.y_ticks] == ["20", "40", "60", "80", "100"]
+
+
+def test_values_that_are_not_finite_are_left_out(make_run):
+    records = [{"step": 1, "learning_rate": float("nan")}, {"step": 2, "learning_rate": 0.5}]
+    (chart,) = make_charts([make_run(metrics=records)])
+    assert chart.lines[0].points == [(2, 0.5)]
+    assert make_charts([make_run(metrics=records[:1])]) == []
+
+
+@pytest.mark.parametrize("count", [10, 321, 5000])
+def test_thinning_keeps_ends_and_spikes(count):
+    points = [(number, 1.0 + 0.01 * (number % 3)) for number in range(count)]
+    points[count // 2] = (count // 2, 9.0)
+    points[count // 3] = (count // 3, -9.0)
+    kept = thin(points, 320)
+    assert len(kept) <= 322
+    assert kept[0] == points[0] and kept[-1] == points[-1]
+    assert {points[count // 2], points[count // 3]} <= set(kept)
+    assert kept == sorted(kept)
