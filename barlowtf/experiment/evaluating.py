@@ -182,8 +182,8 @@ class _Measuring:
         fine_tuned = isinstance(settings, Probe) and settings.encoder_learning_rate > 0
         if fine_tuned and not self._start:
             raise ConfigError(
-                f"Protocol {protocol} trains the encoder, and {self.encoder.name} is a {self.encoder.kind}, which cannot "
-                "be trained. Give the run folder or the .keras file."
+                f"Protocol {protocol} trains the encoder, and {self.encoder.name} is a {self.encoder.kind}: it cannot be "
+                "trained. Give the run folder or the .keras file."
             )
         splits = self.open(protocol)
         train, subset = choose_labels(
