@@ -130,7 +130,7 @@ def locked(run: RunFolder) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise CheckpointError(
-                f"Another process is training in {run.path}. Wait for it, or choose another --run-dir."
+                f"Another process works in {run.path}. Wait for it, or choose another folder."
             ) from error
         yield
 

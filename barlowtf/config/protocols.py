@@ -78,7 +78,7 @@ class Protocol:
         recipes: Name of a recipe -> settings; the first is the default.
         fraction: Share of the labels that it may use.
         published: Measure -> value in [0, 1], of the authors' ResNet-50; {} where none is.
-        published_data: TensorFlow Datasets' name of the data set that `published` is for.
+        published_data: TensorFlow Datasets' name of the data set that `published` is for; "": it is not among them.
         random: Whether a seed changes anything while the encoder stays the same.
     """
 
@@ -116,7 +116,7 @@ PROTOCOLS = {
             published=(("mean_average_precision", 0.862),),
             published_data="voc/2007",
         ),
-        Protocol("places205", {"paper": _PLACES}, published=(("top1", 0.541),), published_data="places205"),
+        Protocol("places205", {"paper": _PLACES}, published=(("top1", 0.541),)),
         Protocol("inat18", {"paper": _INAT}, published=(("top1", 0.465),), published_data="i_naturalist2018"),
         Protocol("transfer", {"paper": _PLACES}),
     )

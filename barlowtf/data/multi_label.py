@@ -49,6 +49,11 @@ class MultiLabelSet:
                 "least one positive of each class in train and in test. Complete the labels, or leave the class out."
             )
 
+    @property
+    def size(self) -> int:
+        """Number of images, M."""
+        return self.source.size
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """sha256, 64 hexadecimal digits, over images, targets and class names."""

@@ -41,16 +41,13 @@ def classification_outcome(scores: np.ndarray, labels: np.ndarray, **details: An
     return Outcome(values, per_class, measured.confusion.tolist(), details)
 
 
-def not_comparable(
-    protocol: str, *, source: str, recipe: str, changes: list[str], feature_width: int, size: int
-) -> str | None:
+def not_comparable(protocol: str, *, source: str, changes: list[str], feature_width: int, size: int) -> str | None:
     """Returns why the published number of a protocol does not stand beside a result; None where it does.
 
     Args:
         protocol: Key of `PROTOCOLS`.
         source: SPEC of the data.
-        recipe: Name of the recipe.
-        changes: Settings that differ from it.
+        changes: Settings that differ from the recipe.
         feature_width: d of the encoder.
         size: Height and width of its views, pixels.
     """
@@ -58,7 +55,9 @@ def not_comparable(
     if not known.published:
         return "no published number"
     reasons = []
-    if source.removeprefix("tfds:").partition(":")[0] != known.published_data or not source.startswith("tfds:"):
+    if not known.published_data:
+        reasons.append("the data cannot be checked to be those of the paper")
+    elif source.split(":")[:2] != ["tfds", known.published_data]:
         reasons.append(f"other data than tfds:{known.published_data}")
     if changes:
         reasons.append("settings changed")

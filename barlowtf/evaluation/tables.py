@@ -69,9 +69,11 @@ def _published(result: dict[str, Any], measure: str, notes: dict[str, int]) -> s
     reason, published = result["not_comparable"], (result["published"] or {}).get(measure)
     if reason is None and published is not None:
         return f"{100 * published:.1f}"
-    if reason is None or measure not in _HEADLINES:
-        return ""
-    text = reason if published is None else f"published: {100 * published:.1f}; {reason}"
+    if published is None:
+        return "–"
+    if measure not in _HEADLINES:
+        return "not comparable"
+    text = f"published: {100 * published:.1f}; {reason}"
     if result["changed_settings"]:
         text += f" (* {'; '.join(result['changed_settings'])})"
     return f"not comparable [{notes.setdefault(text, len(notes) + 1)}]"

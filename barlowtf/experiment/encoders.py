@@ -212,7 +212,7 @@ def _saved_model(name: str, path: Path, recipe: Recipe | None) -> OpenedEncoder:
     size = _SIZE if recipe is None else recipe.augment.size
     shape = tuple(images.shape[1:])
     shape = (shape[0] or size, shape[1] or size, shape[2])
-    model = _Signature(signature, argument, key, (None, *shape))
+    model = _Signature(loaded, signature, argument, key, (None, *shape))
     model.trainable = False
     mean, std = ((0.0,), (1.0,)) if own else _normalization(name, recipe, shape[2])
     return OpenedEncoder(name, "saved-model", "trained", _files_sha256(path), shape, mean, std, model)
@@ -221,8 +221,12 @@ def _saved_model(name: str, path: Path, recipe: Recipe | None) -> OpenedEncoder:
 class _Signature(keras.Model):
     """A signature of a SavedModel as a Keras model without weights of its own."""
 
-    def __init__(self, signature: Any, argument: str, key: str, input_shape: tuple[int | None, ...]) -> None:
-        super().__init__()
+    def __init__(
+        self, loaded: Any, signature: Any, argument: str, key: str, input_shape: tuple[int | None, ...]
+    ) -> None:
+        super().__init__(name="saved_model")
+        # A signature does not keep its variables alive.
+        self._loaded = loaded
         self._signature, self._argument, self._key = signature, argument, key
         self._shape = input_shape
 

@@ -1,6 +1,7 @@
 """One measurement: an encoder, a protocol, a seed; each protocol is one function."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from barlowtf import data
-from barlowtf.config.protocols import Logistic, Neighbors, Probe
+from barlowtf import data, runs
+from barlowtf.config.protocols import Logistic, Neighbors, Probe, SupportVectors
 from barlowtf.data import Labeled
-from barlowtf.evaluation import Outcome, classification_outcome, fit_logistic
+from barlowtf.evaluation import ClassResult, Outcome, classification_outcome, evaluate_voc_svm, fit_logistic
 from barlowtf.experiment.encoders import OpenedEncoder
+from barlowtf.experiment.multi_label import MultiLabelSplits
 from barlowtf.experiment.pretraining import save_encoder
 from barlowtf.experiment.probing import Probing, train_probe
 from barlowtf.metrics import knn_votes, nearest_neighbors
@@ -37,16 +39,32 @@ class Views:
         height, _, channels = self.encoder.image_shape
         return data.center_views(examples.source, examples.ids, size=height, channels=channels, batch_size=_VIEW_BATCH)
 
-    def features(self, split: str, examples: Labeled) -> np.ndarray:
-        """Returns features, float32 [M, d], kept under the split's name."""
-        if split not in self._features:
-            self._features[split] = self.encoder.features(self.views(examples))
-        return self._features[split]
+    def features(self, examples: Labeled) -> np.ndarray:
+        """Returns features, float32 [M, d]; kept for the next who asks for the same images."""
+        digest = hashlib.sha256(examples.source.fingerprint.encode())
+        digest.update(examples.ids.tobytes())
+        key = digest.hexdigest()
+        if key not in self._features:
+            self._features[key] = self.encoder.features(self.views(examples))
+        return self._features[key]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is measured, on what, and where its files go."""
+    """What is measured, on what, and where its files go.
+
+    Attributes:
+        views: Of the encoder.
+        train: Images whose labels may be used.
+        test: All test images.
+        class_count: K.
+        seed: Of head, order and crops.
+        result: Folder for the head.
+        work: Folder for what an interrupted measurement needs to go on.
+        strategy: Runs the training.
+        interruption: Listens to signals.
+        console: For the progress bar.
+    """
 
     views: Views
     train: Labeled
@@ -54,6 +72,7 @@ class Task:
     class_count: int
     seed: int
     result: Path
+    work: Path
     strategy: tf.distribute.Strategy
     interruption: Interruption
     console: Console
@@ -69,7 +88,7 @@ def measure_probe(task: Task, settings: Probe) -> Outcome | None:
         class_count=task.class_count,
         settings=settings,
         seed=task.seed,
-        work=task.result.with_name(f".{task.result.name}"),
+        work=task.work,
         result=task.result,
     )
     probed = train_probe(probing, strategy=task.strategy, interruption=task.interruption, console=task.console)
@@ -83,7 +102,7 @@ def measure_probe(task: Task, settings: Probe) -> Outcome | None:
 
 def measure_logistic(task: Task, settings: Logistic) -> Outcome:
     """Returns the outcome of a logistic regression, and leaves its head."""
-    train, test = (task.views.features(*split) for split in (("train", task.train), ("test", task.test)))
+    train, test = (task.views.features(split) for split in (task.train, task.test))
     kernel, bias, penalty = fit_logistic(train, task.train.labels, task.class_count, settings, seed=task.seed)
     head = make_head(train.shape[1], task.class_count)
     head.set_weights([kernel, bias])
@@ -94,7 +113,7 @@ def measure_logistic(task: Task, settings: Logistic) -> Outcome:
 
 def measure_neighbors(task: Task, settings: Neighbors) -> Outcome:
     """Returns the outcome of the vote of the nearest neighbors, for each k; the first k is the headline."""
-    bank, queries = (task.views.features(*split) for split in (("train", task.train), ("test", task.test)))
+    bank, queries = (task.views.features(split) for split in (task.train, task.test))
     kept = [min(k, len(bank)) for k in settings.neighbors]
     similarity, index = nearest_neighbors(bank, queries, neighbors=max(kept))
     headline: Outcome | None = None
@@ -118,3 +137,40 @@ def measure_neighbors(task: Task, settings: Neighbors) -> Outcome:
             {f"{name}_k{k}": outcome.scores[name] for name in ("top1", "top5") if name in outcome.scores}
         )
     return headline
+
+
+def measure_voc(
+    views: Views,
+    splits: MultiLabelSplits,
+    settings: SupportVectors,
+    seed: int,
+    work: Path,
+) -> Outcome:
+    """Returns the outcome of one linear machine a class on images of several labels; goes on after the last class."""
+    features = [views.features(_unlabeled(split.source)) for split in (splits.train, splits.test)]
+    work.mkdir(parents=True, exist_ok=True)
+    file = work / "classes.jsonl"
+    done = {line.pop("class"): ClassResult(**line) for line in runs.read_json_lines(file)}
+    result = evaluate_voc_svm(
+        features[0],
+        splits.train.targets,
+        features[1],
+        splits.test.targets,
+        costs=settings.costs,
+        folds=settings.folds,
+        seed=seed,
+        done=done,
+        on_class=lambda index, result: runs.append_json_line(file, {"class": index, **asdict(result)}),
+    )
+    scores = {
+        "mean_average_precision": float(result.average_precision.mean()),
+        "mean_average_precision_11_points": float(result.voc07_average_precision.mean()),
+        "mean_average_precision_interpolated": float(result.interpolated_average_precision.mean()),
+    }
+    details = {"costs": result.cost.tolist(), "unconverged": result.unconverged.tolist()}
+    return Outcome(scores, result.average_precision.tolist(), None, details)
+
+
+def _unlabeled(source: data.Source) -> Labeled:
+    """Returns all examples of a source without a class of their own."""
+    return Labeled(source, np.arange(source.size, dtype=np.int64), np.full(source.size, -1, np.int64))

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from barlowtf.optim import EpochSchedule, MomentumSGD, epoch_rates
 from barlowtf.train import callbacks, checkpoint, loop
 from barlowtf.train.interruption import Interruption
 
+_LOG = logging.getLogger("barlowtf")
 # The crop's stream of pre-training; the numbers behind it in the same stream decide about the mirror image.
 _DRAWS = augment.CROP_DRAWS + 1
 _SAVE_EVERY_MINUTES = 1.0
@@ -94,6 +96,8 @@ def train_probe(
         model = _make_model(probing)
     total = settings.epochs * probing.steps_per_epoch
     start = checkpoint.restore_state(probing.work, checkpoint.training_state(model))
+    if start:
+        _LOG.info("Resuming after step %d of %d.", start, total)
     runs.forget_after(probing.work / "metrics.jsonl", start)
     # The features of a frozen encoder stay the same: every epoch's test is one product of matrices.
     features = probing.encoder.features(probing.test_views) if probing.frozen else None

@@ -1,0 +1,265 @@
+"""Results on disk: each measurement is named by what it is a measurement of, made once, and written whole."""
+
+import json
+import logging
+import shutil
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from rich.console import Console
+
+from barlowtf import runs
+from barlowtf.config.protocols import PROTOCOLS, Logistic, Neighbors, Probe, Settings, SupportVectors
+from barlowtf.errors import CheckpointError, ConfigError, Interrupted
+from barlowtf.evaluation import Outcome, dump_result, identity, not_comparable
+from barlowtf.experiment.encoders import OpenedEncoder
+from barlowtf.experiment.labeled_data import Splits, choose_labels, open_splits, training_spec
+from barlowtf.experiment.measuring import (
+    Task,
+    Views,
+    measure_logistic,
+    measure_neighbors,
+    measure_probe,
+    measure_voc,
+)
+from barlowtf.experiment.multi_label import MultiLabelSplits, open_multi_label_splits
+from barlowtf.train import record
+from barlowtf.train.interruption import Interruption
+
+_LOG = logging.getLogger("barlowtf")
+_MEASURES: dict[type, Callable[[Task, Any], Outcome | None]] = {
+    Probe: measure_probe,
+    Logistic: measure_logistic,
+    Neighbors: measure_neighbors,
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `barlowtf evaluate` was asked for.
+
+    Attributes:
+        protocols: Keys of `PROTOCOLS`.
+        encoders: See `open_encoder`.
+        source: SPEC of the data.
+        recipe: Name of the protocols' recipe; None: each one's first.
+        seeds: Of heads, orders, draws and untrained encoders.
+        overrides: Settings, `KEY=VALUE` or `PROTOCOL.KEY=VALUE`.
+        subset: List of training images; None: all, or for semi1 and semi10 a class-balanced draw.
+        subset_sha256: What the list's bytes must have.
+        config: Recipe of the encoders that have none beside them, and of "random".
+        out: Folder of the results; None: `results` in the first run folder among the encoders.
+    """
+
+    protocols: Sequence[str]
+    encoders: Sequence[str]
+    source: str
+    recipe: str | None = None
+    seeds: Sequence[int] = (0,)
+    overrides: Sequence[str] = ()
+    subset: Path | None = None
+    subset_sha256: str | None = None
+    config: str | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all measurements of a request share.
+
+    Attributes:
+        request: What was asked for.
+        data: Images that are open already.
+        out: Folder of the results.
+        strategy: Runs the training.
+        interruption: Listens to signals.
+        console: For the progress bar.
+    """
+
+    request: Request
+    data: dict[tuple[str, int], Splits | MultiLabelSplits]
+    out: Path
+    strategy: tf.distribute.Strategy
+    interruption: Interruption
+    console: Console
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A measurement that is ready to be made.
+
+    Attributes:
+        splits: Its images.
+        labels: How many labels it may use.
+        subset: How those were chosen; None: all of them.
+        measure: Given the folder for its files, makes it; None where a signal came first.
+    """
+
+    splits: Splits | MultiLabelSplits
+    labels: int
+    subset: dict[str, Any] | None
+    measure: Callable[[Path], Outcome | None]
+
+
+class Recorder:
+    """Measures one encoder; its features are computed once."""
+
+    def __init__(self, encoder: OpenedEncoder, surroundings: Surroundings) -> None:
+        """Keeps the weights that every measurement begins with."""
+        self._encoder, self._surroundings = encoder, surroundings
+        self._views = Views(encoder)
+        self._start = encoder.model.get_weights()
+        self._facts = record.describe_surroundings(surroundings.strategy)
+
+    def record(self, protocol: str, recipe: str, settings: Settings, changes: list[str], seed: int) -> dict[str, Any]:
+        """Returns the record of one measurement, from the folder where it is there already.
+
+        Raises:
+            BarlowTFError: Data, labels or encoder do not allow it.
+            Interrupted: A signal came.
+        """
+        job = self._prepare(protocol, settings, seed)
+        identified = {
+            "protocol": protocol,
+            "recipe": recipe,
+            "settings": settings.model_dump(mode="json"),
+            "encoder": self._encoder.sha256,
+            "data": job.splits.fingerprints,
+            "subset": None if job.subset is None else job.subset["sha256"],
+            "seed": seed,
+            "replicas": self._surroundings.strategy.num_replicas_in_sync,
+        }
+        name = f"{protocol}-{recipe}-{self._encoder.label}-seed{seed}-{identity(identified)}"
+        file = self._surroundings.out / f"{name}.json"
+        if file.exists():
+            _LOG.info("%s is there already.", file)
+            return read_result(file)
+        _LOG.info("%s (%s), %s, seed %d: %s labels.", protocol, recipe, self._encoder.name, seed, f"{job.labels:,}")
+        started = time.monotonic()
+        folder = file.with_suffix("")
+        outcome = self._measure(job, folder, protocol)
+        content = {
+            "protocol": protocol,
+            "recipe": recipe,
+            "settings": settings.model_dump(mode="json"),
+            "changed_settings": changes,
+            **self._describe(job),
+            "seed": seed,
+            "scores": outcome.scores,
+            "details": outcome.details,
+            "published": dict(PROTOCOLS[protocol].published) or None,
+            "not_comparable": not_comparable(
+                protocol,
+                source=self._surroundings.request.source,
+                changes=changes,
+                feature_width=self._encoder.width,
+                size=self._encoder.image_shape[0],
+            ),
+            "head": f"{name}/head.keras" if (folder / "head.keras").exists() else None,
+            "seconds": round(time.monotonic() - started, 1),
+            **self._facts,
+            "per_class": outcome.per_class,
+            "confusion_matrix": outcome.confusion,
+        }
+        runs.write_atomic(file, dump_result(content))
+        shutil.rmtree(unfinished(folder), ignore_errors=True)
+        return content
+
+    def _measure(self, job: _Job, folder: Path, protocol: str) -> Outcome:
+        try:
+            outcome = job.measure(folder)
+        finally:
+            # Fine-tuning has changed the encoder.
+            self._encoder.model.set_weights(self._start)
+        if outcome is None:
+            number = self._surroundings.interruption.received or signal.SIGTERM
+            raise Interrupted(f"Stopped by {number.name} in {protocol}, saved. The same command resumes.", number)
+        return outcome
+
+    def _prepare(self, protocol: str, settings: Settings, seed: int) -> _Job:
+        request, around = self._surroundings.request, self._surroundings
+        if isinstance(settings, SupportVectors):
+            splits = self._open((f"multi-label {request.source}", 0), lambda: open_multi_label_splits(request.source))
+
+            def measure_machines(folder: Path) -> Outcome:
+                return measure_voc(self._views, splits, settings, seed, unfinished(folder))
+
+            return _Job(splits, splits.train.source.size, None, measure_machines)
+        if isinstance(settings, Probe) and settings.encoder_learning_rate > 0 and not self._start:
+            raise ConfigError(
+                f"Protocol {protocol} trains the encoder, and a {self._encoder.kind} ({self._encoder.name}) cannot be "
+                "trained. Give the run folder or the .keras file."
+            )
+        channels = self._encoder.image_shape[2]
+        key = (training_spec(request.source, protocol), channels)
+        splits = self._open(key, lambda: open_splits(request.source, protocol, channels))
+        train, subset = choose_labels(splits, protocol, seed, file=request.subset, sha256=request.subset_sha256)
+
+        def measure(folder: Path) -> Outcome | None:
+            task = Task(
+                views=self._views,
+                train=train,
+                test=splits.test,
+                class_count=splits.class_count,
+                seed=seed,
+                result=folder,
+                work=unfinished(folder),
+                strategy=around.strategy,
+                interruption=around.interruption,
+                console=around.console,
+            )
+            return _MEASURES[type(settings)](task, settings)
+
+        return _Job(splits, train.size, subset, measure)
+
+    def _open(self, key: tuple[str, int], opening: Callable[[], Any]) -> Any:
+        """Returns images that are opened once for all encoders."""
+        if key not in self._surroundings.data:
+            self._surroundings.data[key] = opening()
+        return self._surroundings.data[key]
+
+    def _describe(self, job: _Job) -> dict[str, Any]:
+        encoder, splits = self._encoder, job.splits
+        return {
+            "encoder": {
+                "name": encoder.name,
+                "kind": encoder.kind,
+                "label": encoder.label,
+                "sha256": encoder.sha256,
+                "image_shape": list(encoder.image_shape),
+                "feature_width": encoder.width,
+            },
+            "data": {
+                "source": self._surroundings.request.source,
+                "train_images": splits.train.size,
+                "test_images": splits.test.size,
+                "classes": splits.class_count,
+                "class_names": None if splits.class_names is None else list(splits.class_names),
+                "fingerprints": splits.fingerprints,
+            },
+            "labels": job.labels,
+            "subset": job.subset,
+        }
+
+
+def unfinished(folder: Path) -> Path:
+    """Returns where a measurement keeps what it needs to go on, until its result is written."""
+    return folder.with_name(f".{folder.name}")
+
+
+def read_result(file: Path) -> dict[str, Any]:
+    """Returns the record in a file.
+
+    Raises:
+        CheckpointError: It is no record.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} is no result: {error}. Restore or delete it.") from error
+    return content if isinstance(content, dict) else {}

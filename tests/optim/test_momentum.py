@@ -1,0 +1,63 @@
+"""SGD as PyTorch's against the rule written out, with a rate that changes and two groups of parameters."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from barlowtf.optim import EpochSchedule, MomentumSGD, epoch_rates
+
+
+def test_steps_equal_the_rule():
+    r = np.random.default_rng(0)
+    start = {name: r.standard_normal(shape).astype(np.float32) for name, shape in (("w", (3, 2)), ("b", (2,)))}
+    variables = {name: keras.Variable(value, name=name) for name, value in start.items()}
+    rates, factor = (0.5, 0.5, 0.1, 0.1, 0.02), {"w": 0.25, "b": 1.0}
+    optimizer = MomentumSGD(
+        EpochSchedule((0.5, 0.1, 0.02), 2), momentum=0.9, weight_decay=0.01, factors={variables["w"].path: 0.25}
+    )
+    p = {name: value.astype(np.float64) for name, value in start.items()}
+    buffers = {name: np.zeros_like(value) for name, value in p.items()}
+    for rate in rates:
+        gradients = {name: r.standard_normal(value.shape).astype(np.float32) for name, value in start.items()}
+        optimizer.apply([tf.constant(gradients[name]) for name in variables], list(variables.values()))
+        for name in p:
+            buffers[name] = 0.9 * buffers[name] + gradients[name] + 0.01 * p[name]
+            p[name] = p[name] - rate * factor[name] * buffers[name]
+    for name, variable in variables.items():
+        # float32 over five steps.
+        np.testing.assert_allclose(variable.numpy(), p[name], rtol=1e-6, atol=1e-6)
+
+
+def test_rates_of_epochs():
+    cosine = epoch_rates(0.3, epochs=100, schedule="cosine")
+    assert len(cosine) == 100
+    assert cosine[0] == 0.3
+    assert cosine[50] == pytest.approx(0.15)
+    assert cosine[99] == pytest.approx(0.15 * (1 + math.cos(0.99 * math.pi)))
+    steps = epoch_rates(0.5, epochs=20, schedule="steps", drop_epochs=(12, 16), drop_factor=0.2)
+    assert steps[11] == 0.5
+    assert steps[12:16] == pytest.approx((0.1,) * 4)
+    assert steps[16:] == pytest.approx((0.02,) * 4)
+
+
+def test_config_round_trip():
+    optimizer = MomentumSGD(EpochSchedule((0.1, 0.2), 3), momentum=0.5, weight_decay=0.25, factors={"a": 0.5})
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: MomentumSGD(0.1, momentum=1.0), "momentum = 1.0"),
+        (lambda: MomentumSGD(0.1, weight_decay=-1.0), "weight_decay = -1.0"),
+        (lambda: EpochSchedule((), 1), "0 rates"),
+        (lambda: epoch_rates(0.1, epochs=2, schedule="linear"), '"linear"'),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
