@@ -40,7 +40,11 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tu
     "times: one column of the table each.",
 )
 @click.option("--data", "source", metavar="SPEC", help="As in pretrain; default: the data of the first run.")
-@click.option("--recipe", metavar="NAME", help="repository (default) or paper, for semi1 and semi10.")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    help="repository, paper (semi1, semi10) or small: for the protocols that have it. Default: the first.",
+)
 @click.option(
     "--seeds", default="0", show_default=True, callback=_seeds, metavar="0,1,2", help="Mean and interval over them."
 )
@@ -88,11 +92,10 @@ def evaluate(
 
     What is measured already is not measured again; an interrupted measurement goes on.
     """
-    from barlowtf.config.protocols import find_settings, split_overrides
+    from barlowtf.config.protocols import find_all_settings
     from barlowtf.errors import ConfigError
 
-    for name, texts in split_overrides(overrides, protocols).items():
-        find_settings(name, recipe, texts)
+    find_all_settings(protocols, recipe, overrides)  # Raises now, before TensorFlow starts.
     if source is None:
         source = _data_of(encoders, config)
         if source is None:

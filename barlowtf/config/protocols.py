@@ -3,7 +3,7 @@
 Sources: arXiv:2103.03230, sections 3 and 4 and appendix A; facebookresearch/barlowtwins evaluate.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -90,11 +90,14 @@ class Protocol:
     random: bool = True
 
 
+# Few labels and small images: the published recipes would take a step an epoch, and cut a digit to pieces.
+_SMALL = {"epochs": 100, "area": (0.4, 1.0), "flip": 0.0}
 _FINE_TUNE = {"epochs": 20, "learning_rate": 0.5, "weight_decay": 0.0, "report": "last"}
 _SEMI: dict[str, Settings] = {
     "repository": Probe(encoder_learning_rate=0.005, **_FINE_TUNE),
     "paper": Probe(encoder_learning_rate=0.002, schedule="steps", drop_epochs=(12, 16), drop_factor=0.2, **_FINE_TUNE),
 }
+_SEMI["small"] = Probe(encoder_learning_rate=0.005, **{**_FINE_TUNE, **_SMALL})
 _TRANSFER = {"learning_rate": 0.01, "weight_decay": 5e-4, "schedule": "steps", "report": "last"}
 _PLACES = Probe(epochs=14, drop_epochs=(4, 8, 12), **_TRANSFER)
 _INAT = Probe(epochs=84, drop_epochs=(24, 48, 72), **_TRANSFER)
@@ -104,7 +107,10 @@ PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol(
-            "linear", {"repository": Probe()}, published=(("top1", 0.732), ("top5", 0.91)), published_data=_IMAGENET
+            "linear",
+            {"repository": Probe(), "small": Probe(**_SMALL)},
+            published=(("top1", 0.732), ("top5", 0.91)),
+            published_data=_IMAGENET,
         ),
         Protocol("linear-fast", {"barlowtf": Logistic()}),
         Protocol("semi1", _SEMI, 0.01, (("top1", 0.55), ("top5", 0.792)), _IMAGENET),
@@ -123,6 +129,27 @@ PROTOCOLS = {
 }
 
 
+def find_all_settings(
+    protocols: Sequence[str], recipe: str | None, overrides: Iterable[str]
+) -> dict[str, tuple[str, Settings, list[str]]]:
+    """Returns what `find_settings` says of each protocol.
+
+    Args:
+        protocols: Keys of `PROTOCOLS`.
+        recipe: Taken by those that have it, the others take their first; None: all take their first.
+        overrides: See `split_overrides`.
+
+    Raises:
+        ConfigError: No protocol has the recipe, or an override does not fit.
+    """
+    having = [name for name in protocols if recipe in PROTOCOLS[name].recipes]
+    if recipe is not None and not having:
+        known = dict.fromkeys(key for name in protocols for key in PROTOCOLS[name].recipes)
+        raise ConfigError(f"No recipe {recipe!r} for {', '.join(protocols)}. Expected one of {', '.join(known)}.")
+    texts = split_overrides(overrides, protocols)
+    return {name: find_settings(name, recipe if name in having else None, texts[name]) for name in protocols}
+
+
 def find_settings(protocol: str, recipe: str | None, overrides: Iterable[str]) -> tuple[str, Settings, list[str]]:
     """Returns the recipe's name, its settings with `key=value` overrides, and a line for each setting that differs.
 
@@ -132,12 +159,10 @@ def find_settings(protocol: str, recipe: str | None, overrides: Iterable[str]) -
         overrides: Strings `key=value`; keys are those of the protocol's settings.
 
     Raises:
-        ConfigError: No such recipe, unknown key, wrong type or range.
+        ConfigError: Unknown key, wrong type or range.
     """
     recipes = PROTOCOLS[protocol].recipes
     name = recipe or next(iter(recipes))
-    if name not in recipes:
-        raise ConfigError(f"Protocol {protocol} has no recipe {name!r}. Expected one of {', '.join(recipes)}.")
     published = recipes[name]
     tables: dict[str, Any] = published.model_dump()
     for text in overrides:
@@ -174,7 +199,7 @@ def split_overrides(overrides: Iterable[str], protocols: Iterable[str]) -> dict[
         if not takers:
             raise ConfigError(
                 f"No setting {key!r} in {', '.join(chosen)}. Expected KEY=VALUE or PROTOCOL.KEY=VALUE; "
-                "`barlowtf evaluate --list` shows them all."
+                "docs/evaluation.md names them."
             )
         for name in takers:
             chosen[name].append(text)

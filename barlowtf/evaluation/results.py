@@ -12,6 +12,7 @@ from barlowtf.metrics import classification_scores
 
 # The published encoder.
 _PUBLISHED_WIDTH, _PUBLISHED_SIZE = 2048, 224
+_PUBLISHED_RECIPES = ("repository", "paper")
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,16 @@ def classification_outcome(scores: np.ndarray, labels: np.ndarray, **details: An
     return Outcome(values, per_class, measured.confusion.tolist(), details)
 
 
-def not_comparable(protocol: str, *, source: str, changes: list[str], feature_width: int, size: int) -> str | None:
+def not_comparable(
+    protocol: str, *, source: str, recipe: str, changes: list[str], feature_width: int, size: int
+) -> str | None:
     """Returns why the published number of a protocol does not stand beside a result; None where it does.
 
     Args:
         protocol: Key of `PROTOCOLS`.
         source: SPEC of the data.
-        changes: Settings that differ from the recipe.
+        recipe: Name of the recipe.
+        changes: Settings that differ from it.
         feature_width: d of the encoder.
         size: Height and width of its views, pixels.
     """
@@ -59,6 +63,8 @@ def not_comparable(protocol: str, *, source: str, changes: list[str], feature_wi
         reasons.append("the data cannot be checked to be those of the paper")
     elif source.split(":")[:2] != ["tfds", known.published_data]:
         reasons.append(f"other data than tfds:{known.published_data}")
+    if recipe not in _PUBLISHED_RECIPES:
+        reasons.append("other recipe")
     if changes:
         reasons.append("settings changed")
     if feature_width != _PUBLISHED_WIDTH or size != _PUBLISHED_SIZE:

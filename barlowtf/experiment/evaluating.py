@@ -8,7 +8,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from barlowtf import runs
-from barlowtf.config.protocols import PROTOCOLS, find_settings, split_overrides
+from barlowtf.config.protocols import PROTOCOLS, find_all_settings
 from barlowtf.distribute import make_strategy
 from barlowtf.errors import ConfigError
 from barlowtf.evaluation import results_table
@@ -37,8 +37,7 @@ def evaluate(
     """
     chosen = make_strategy(strategy, replicas)
     console = console or Console(stderr=True)
-    overrides = split_overrides(request.overrides, request.protocols)
-    settings = {name: find_settings(name, request.recipe, overrides[name]) for name in request.protocols}
+    settings = find_all_settings(request.protocols, request.recipe, request.overrides)
     with Interruption().listening() as interruption:
         trained = [spec for spec in request.encoders if spec != "random"]
         with chosen.scope():

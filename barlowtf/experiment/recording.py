@@ -156,6 +156,7 @@ class Recorder:
             "not_comparable": not_comparable(
                 protocol,
                 source=self._surroundings.request.source,
+                recipe=recipe,
                 changes=changes,
                 feature_width=self._encoder.width,
                 size=self._encoder.image_shape[0],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from barlowtf.config.protocols import PROTOCOLS, find_settings, split_overrides
+from barlowtf.config.protocols import PROTOCOLS, find_all_settings, find_settings, split_overrides
 from barlowtf.errors import ConfigError
 
 
@@ -36,7 +36,6 @@ def test_overrides_go_where_they_belong_and_are_told():
 @pytest.mark.parametrize(
     ("protocol", "recipe", "overrides", "message"),
     [
-        ("linear", "paper", [], "no recipe 'paper'. Expected one of repository"),
         ("linear", None, ["epochs=0"], "epochs: input should be greater than or equal to 1, received 0"),
         ("linear", None, ["epoch=3"], "unknown key 'epoch'. Did you mean 'epochs'"),
         ("linear", None, ["area=[0.5,0.2]"], "area is a range"),
@@ -52,3 +51,14 @@ def test_bad_settings(protocol, recipe, overrides, message):
 def test_a_key_that_no_protocol_has():
     with pytest.raises(ConfigError, match="No setting 'epochs' in knn"):
         split_overrides(["epochs=3"], ["knn"])
+
+
+def test_recipe_is_for_the_protocols_that_have_it():
+    chosen = find_all_settings(["linear", "semi1", "knn"], "paper", ["semi1.epochs=3"])
+    assert [chosen[name][0] for name in chosen] == ["repository", "paper", "barlowtf"]
+    assert chosen["semi1"][1].epochs == 3
+    assert find_all_settings(["semi10"], "small", ())["semi10"][1].flip == 0.0
+    with pytest.raises(
+        ConfigError, match="No recipe 'paper' for linear, knn. Expected one of repository, small, barlowtf"
+    ):
+        find_all_settings(["linear", "knn"], "paper", ())

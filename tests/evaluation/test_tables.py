@@ -50,8 +50,10 @@ def test_changed_settings_are_marked_and_told():
 
 
 def test_reasons():
-    def reason(protocol="linear", source="tfds:imagenet2012", changes=(), width=2048, size=224):
-        return not_comparable(protocol, source=source, changes=list(changes), feature_width=width, size=size)
+    def reason(protocol="linear", source="tfds:imagenet2012", changes=(), width=2048, size=224, recipe="paper"):
+        return not_comparable(
+            protocol, source=source, recipe=recipe, changes=list(changes), feature_width=width, size=size
+        )
 
     assert reason() is None
     assert reason(source="tfds:imagenet2012:5.1.0") is None
@@ -59,6 +61,7 @@ def test_reasons():
     assert reason(source="imagenet2012") == "other data than tfds:imagenet2012"
     assert reason(changes=["epochs = 5"]) == "settings changed"
     assert reason(width=512) == reason(size=32) == "other encoder than a ResNet-50 at 224 pixels"
+    assert reason("semi1", recipe="small") == "other recipe"
     assert reason("knn") == "no published number"
     assert reason("places205") == "the data cannot be checked to be those of the paper"
 
