@@ -1,6 +1,6 @@
 """Keeps the results of `barlowtf evaluate` in a folder as one file, with their table.
 
-Command: python -m benchmarks.protocols FOLDER NAME, e.g. python -m benchmarks.protocols runs/cifar/results cifar10_protocols
+Command: python -m benchmarks.protocols FOLDER NAME, e.g. runs/cifar/results cifar10_protocols
 """
 
 import sys

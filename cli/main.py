@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .data import data
+from .embed import embed
 from .evaluate import evaluate
 from .launch import launch
 from .pretrain import pretrain
@@ -54,6 +55,7 @@ def main() -> None:
 
 main.add_command(pretrain)
 main.add_command(evaluate)
+main.add_command(embed)
 main.add_command(report)
 main.add_command(data)
 main.add_command(launch)

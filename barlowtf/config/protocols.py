@@ -91,14 +91,14 @@ class Protocol:
 
 
 # Few labels and small images: the published recipes would take a step an epoch, and cut a digit to pieces.
-_SMALL = {"epochs": 100, "area": (0.4, 1.0), "flip": 0.0}
-_FINE_TUNE = {"epochs": 20, "learning_rate": 0.5, "weight_decay": 0.0, "report": "last"}
+_SMALL: dict[str, Any] = {"epochs": 100, "area": (0.4, 1.0), "flip": 0.0}
+_FINE_TUNE: dict[str, Any] = {"epochs": 20, "learning_rate": 0.5, "weight_decay": 0.0, "report": "last"}
 _SEMI: dict[str, Settings] = {
     "repository": Probe(encoder_learning_rate=0.005, **_FINE_TUNE),
     "paper": Probe(encoder_learning_rate=0.002, schedule="steps", drop_epochs=(12, 16), drop_factor=0.2, **_FINE_TUNE),
 }
 _SEMI["small"] = Probe(encoder_learning_rate=0.005, **{**_FINE_TUNE, **_SMALL})
-_TRANSFER = {"learning_rate": 0.01, "weight_decay": 5e-4, "schedule": "steps", "report": "last"}
+_TRANSFER: dict[str, Any] = {"learning_rate": 0.01, "weight_decay": 5e-4, "schedule": "steps", "report": "last"}
 _PLACES = Probe(epochs=14, drop_epochs=(4, 8, 12), **_TRANSFER)
 _INAT = Probe(epochs=84, drop_epochs=(24, 48, 72), **_TRANSFER)
 _IMAGENET = "imagenet2012"

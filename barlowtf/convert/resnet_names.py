@@ -24,7 +24,7 @@ class TorchWeight(NamedTuple):
     shape: tuple[int, ...]  # in PyTorch's layout
 
 
-def torch_weights(encoder: keras.Model) -> dict[str, TorchWeight]:
+def named_weights(encoder: keras.Model) -> dict[str, TorchWeight]:
     """Returns every weight of an encoder under its torchvision name, in the order of the layers.
 
     Args:

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from barlowtf.convert.resnet_names import from_torch_layout, torch_weights
+from barlowtf.convert.resnet_names import from_torch_layout, named_weights
 from barlowtf.convert.torch_files import read_tensors
 from barlowtf.errors import ConversionError
 from barlowtf.models import make_encoder
 
 _PARALLEL, _BACKBONE = "module.", "backbone."
-# What an encoder leaves aside: the classifier, and of the authors' whole model the projector and its last normalization.
+# What an encoder leaves aside: the classifier, and of the authors' whole model the projector and its normalization.
 _CLASSIFIER = ("fc.",)
 _BESIDE_BACKBONE = ("projector.", "bn.")
 # PyTorch counts batches, and with a fixed momentum nobody reads the count.
@@ -72,10 +72,11 @@ def make_encoder_of(path_or_state_dict: str | Path | Mapping[str, Any]) -> keras
     counts = tuple(_count_blocks(tensors, stage) for stage in (1, 2, 3, 4))
     depth = (_BOTTLENECK if "layer1.0.conv3.weight" in tensors else _BASIC).get(counts)
     if first is None or first.value.ndim != 4 or depth is None or first.value.shape[2] not in _STEM_OF_KERNEL:
+        depths = ", ".join(map(str, sorted({*_BASIC.values(), *_BOTTLENECK.values()})))
         raise ConversionError(
-            f"{_name(path_or_state_dict)} is no ResNet that barlowtf knows. Received {counts} blocks in layer1 to layer4 and conv1.weight "
-            f"{'absent' if first is None else first.value.shape}. Expected torchvision's names of a ResNet of depth "
-            f"{', '.join(map(str, sorted({*_BASIC.values(), *_BOTTLENECK.values()})))}."
+            f"{_name(path_or_state_dict)} is no ResNet that barlowtf knows. Received {counts} blocks in layer1 to "
+            f"layer4 and conv1.weight {'absent' if first is None else first.value.shape}. Expected torchvision's names "
+            f"of a ResNet of depth {depths}."
         )
     filters, channels, kernel, _ = first.value.shape
     width = "" if filters == 64 else f"_w{filters / 64!r}".removesuffix(".0").replace(".", "p")
@@ -95,7 +96,7 @@ def _name(source: str | Path | Mapping[str, Any]) -> str:
 
 def _load(encoder: keras.Model, name: str, state: Mapping[str, np.ndarray]) -> LoadedWeights:
     tensors, passed_over = _encoder_tensors(state)
-    wanted = torch_weights(encoder)
+    wanted = named_weights(encoder)
     faults = _faults({key: weight.shape for key, weight in wanted.items()}, tensors)
     if faults:
         raise ConversionError(

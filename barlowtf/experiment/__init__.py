@@ -3,9 +3,10 @@
 pretraining.py and evaluating.py read top to bottom; parts.py makes each part of a run from its section of the recipe.
 """
 
+from barlowtf.experiment.embedding import embed
 from barlowtf.experiment.evaluating import evaluate
 from barlowtf.experiment.pretraining import describe_data, plan, pretrain
 from barlowtf.experiment.recording import Request
 from barlowtf.experiment.reporting import write_report
 
-__all__ = ["Request", "describe_data", "evaluate", "plan", "pretrain", "write_report"]
+__all__ = ["Request", "describe_data", "embed", "evaluate", "plan", "pretrain", "write_report"]

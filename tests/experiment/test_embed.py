@@ -1,0 +1,105 @@
+"""Features as files: order, resume after a signal, unreadable images, folders in use."""
+
+import json
+import shutil
+import signal
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from barlowtf_cli.main import main
+from click.testing import CliRunner
+
+from barlowtf import data, experiment
+from barlowtf.config import dump_recipe, load_recipe
+from barlowtf.errors import CheckpointError, Interrupted
+from barlowtf.experiment import embedding
+from barlowtf.experiment.encoders import open_encoder
+from barlowtf.models import make_encoder
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    recipe = load_recipe("digits", ["augment.size=8", "model.encoder=resnet18_w0p0625"])
+    (folder / "recipe.toml").write_text(dump_recipe(recipe))
+    make_encoder("resnet18_w0p0625", image_shape=(8, 8, 1), seed=5).save(folder / "encoder.keras")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(run):
+    source = data.open_source("digits", "test")
+    views = data.center_views(source, np.arange(source.size), size=8, channels=1, batch_size=360)
+    return open_encoder(str(run)).features(views), source.labels
+
+
+def test_parquet_and_npy_hold_the_features_in_order(run, expected, tmp_path):
+    words = ["embed", "--encoder", str(run), "--data", "digits", "--split", "test", "--out", str(tmp_path / "a")]
+    result = CliRunner().invoke(main, [*words, "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["rows"] == 360
+    table = pq.read_table(tmp_path / "a")
+    assert table.column_names == ["id", "path", "label", "feature"]
+    assert table["id"].to_pylist() == list(range(360))
+    assert table["path"][3].as_py() == "digits test image 3"
+    assert table["label"].to_pylist() == expected[1].tolist()
+    # Batches of another size are summed in another order.
+    np.testing.assert_allclose(np.stack(table["feature"].to_numpy()), expected[0], atol=1e-5)
+    again = CliRunner().invoke(main, words)
+    assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "features    360 of width 32, parquet")
+
+    experiment.embed(str(run), "digits", tmp_path / "b", split="test", file_format="npy", part_rows=100)
+    assert sorted(path.name for path in (tmp_path / "b").iterdir() if path.name != ".lock") == [
+        "_embed.json",
+        "features.npy",
+        "ids.npy",
+        "labels.npy",
+    ]
+    np.testing.assert_allclose(np.load(tmp_path / "b" / "features.npy"), expected[0], atol=1e-5)
+    assert np.load(tmp_path / "b" / "labels.npy").tolist() == expected[1].tolist()
+
+
+def test_a_stopped_call_goes_on(run, expected, tmp_path, monkeypatch):
+    out, write, written = tmp_path / "out", embedding._write_part, []
+
+    def stopping(file, encoder, images, ids):
+        written.append(file.name)
+        if len(written) == 2:
+            signal.raise_signal(signal.SIGINT)
+        write(file, encoder, images, ids)
+
+    monkeypatch.setattr(embedding, "_write_part", stopping)
+    options = {"split": "test", "part_rows": 100}
+    with pytest.raises(Interrupted, match="SIGINT after 200 of 360 images, saved. The same command resumes"):
+        experiment.embed(str(run), "digits", out, **options)
+    result = experiment.embed(str(run), "digits", out, **options)
+    assert result["rows"] == 360
+    assert written == [f"part-{number:05d}.parquet" for number in range(4)]
+    np.testing.assert_allclose(np.stack(pq.read_table(out)["feature"].to_numpy()), expected[0], atol=1e-5)
+
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    make_encoder("resnet18_w0p0625", image_shape=(8, 8, 1), seed=6).save(other / "encoder.keras")
+    with pytest.raises(CheckpointError, match="holds features of another encoder, format. Choose another --out"):
+        experiment.embed(str(other), "digits", out, **options, file_format="npy")
+    with pytest.raises(CheckpointError, match="is in use and holds no features"):
+        experiment.embed(str(run), "digits", other)
+    assert pq.read_metadata(out / "part-00003.parquet").num_rows == 60
+
+
+def test_unreadable_images_are_left_out(run, tmp_path, caplog):
+    from PIL import Image
+
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for number in range(5):
+        Image.fromarray(np.full((9, 9), 40 * number, np.uint8)).save(folder / f"{number}.png")
+    (folder / "2.png").write_bytes(b"no image")
+    experiment.embed(str(run), str(folder), tmp_path / "out")
+    table = pq.read_table(tmp_path / "out")
+    assert table["id"].to_pylist() == [0, 1, 3, 4]
+    assert table["label"].null_count == 4
+    assert "1 images cannot be read and are left out" in caplog.text
