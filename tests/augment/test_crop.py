@@ -192,3 +192,20 @@ def test_xla_gives_the_same_crops():
 def test_wrong_arguments_raise(call):
     with pytest.raises(ValueError, match="Received .* Expected"):
         call()
+
+
+def test_bilinear_is_pillows():
+    from PIL import Image
+
+    r = np.random.default_rng(4)
+    image = r.integers(0, 256, (29, 37, 3), np.uint8)
+    for box, size in (((3, 5, 20, 26), (12, 12)), ((0, 0, 29, 37), (40, 33)), ((10, 2, 7, 30), (16, 16))):
+        top, left, height, width = box
+        cut = Image.fromarray(image).crop((left, top, left + width, top + height))
+        expected = np.asarray(cut.resize(size[::-1], Image.Resampling.BILINEAR), np.float32)
+        on_host = crop_and_resize(tf.constant(image), tf.constant(box), size, interpolation="bilinear").numpy()
+        floats = tf.constant(image[None] / np.float32(255))
+        on_device = random_resized_crop(floats, tf.constant([box]), size, interpolation="bilinear")[0].numpy() * 255
+        # Pillow rounds to a whole number after each of the two axes.
+        assert np.abs(on_host - expected).max() <= 1
+        assert np.abs(on_device - expected).max() <= 1.01

@@ -148,3 +148,29 @@ def test_readable_ids_leave_out_what_cannot_be_decoded(class_folders):
         file.write(b"damaged")
     np.testing.assert_array_equal(readable_ids(source, np.array([7, 4, 2, 22]), channels=3), [7, 2, 22])
     assert readable_ids(source, np.array([4]), channels=3).shape == (0,)
+
+
+def test_several_pairs_of_each_image_one_after_the_other(class_folders, crops):
+    source = open_source(str(class_folders), "train")
+    single, several = batches(source, crops, 3, 5), batches(source, crops, 3, 5, pairs=3)
+    for one, three in zip(single, several, strict=True):
+        assert all(len(part) == 12 for part in three)
+        for part, first in zip(three, one, strict=True):
+            np.testing.assert_array_equal(part[:4], first)
+        ids, epochs = three[2].reshape(3, 4, 2).transpose(2, 0, 1)
+        np.testing.assert_array_equal(ids, [ids[0]] * 3)
+        # Other draws: as of an epoch that never comes.
+        np.testing.assert_array_equal(epochs - epochs[0], [[0] * 4, [2**24] * 4, [2**25] * 4])
+        assert not np.array_equal(three[0][:4], three[0][4:8])
+    # A replica's piece has its images' pairs, not one pair of all: first pair, second pair of its two images.
+    pieces = batches(source, crops, 3, 4, pairs=3, pieces=2)
+    for place, piece in enumerate(pieces):
+        rows = [pair * 4 + place * 2 + row for pair in range(3) for row in range(2)]
+        for part, whole in zip(piece, several[0], strict=True):
+            np.testing.assert_array_equal(part, whole[rows])
+
+
+def test_pairs_of_images_in_memory_are_those_of_files(crops):
+    images = np.random.default_rng(2).integers(0, 256, (9, 9, 9, 3), np.uint8)
+    source = ArraySource("nine", images)
+    assert_same(batches(source, crops, pairs=2), batches(source, crops, pairs=2, crop_batch=crops[2]))

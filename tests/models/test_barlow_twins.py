@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from barlowtf.losses import barlow_twins_loss
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
 from barlowtf.optim import LARS
 
@@ -227,3 +228,28 @@ def test_config_round_trip():
     again.set_weights(model.get_weights())
     images = views(4)[0]
     np.testing.assert_array_equal(again(images), model(images))
+
+
+def test_several_pairs_take_the_mean_over_all_pairs_of_views():
+    r = np.random.default_rng(0)
+    views = r.standard_normal((4, 6, 8, 8, 3)).astype(np.float32)
+    first = np.concatenate([views[0], views[1]]), np.concatenate([views[2], views[3]])
+
+    def model(pairs):
+        encoder = make_encoder("resnet18_w0p0625", image_shape=(8, 8, 3))
+        made = BarlowTwins(encoder, make_projector(32, (8, 8)), pairs=pairs)
+        made.compile(optimizer=keras.optimizers.SGD(1e-3), jit_compile=False)
+        made.optimizer.build(made.trainable_variables)
+        return made
+
+    two = model(2)
+    z = [two(view, training=True) for view in views]
+    losses = [float(barlow_twins_loss(z[i], z[j]).total) for i in range(4) for j in range(i)]
+    logs = model(2).train_step(tuple(tf.constant(part) for part in first))
+    assert float(logs["loss"]) == pytest.approx(np.mean(losses), rel=1e-5)  # float32
+    single = model(1).train_step((tf.constant(views[0]), tf.constant(views[1])))
+    assert float(single["loss"]) == pytest.approx(float(barlow_twins_loss(z[0], z[1]).total), rel=1e-5)
+    again = BarlowTwins.from_config(two.get_config())
+    assert again.pairs == 2
+    with pytest.raises(ValueError, match="pairs = 2, micro_batch = 3"):
+        BarlowTwins(two.encoder, two.projector, pairs=2, micro_batch=3)

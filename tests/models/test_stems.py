@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from barlowtf.models.layers import Layers
-from barlowtf.models.stems import imagenet_stem, small_stem
+from barlowtf.models.stems import half_stem, imagenet_stem, small_stem
 
 
 def stem_model(stem):
@@ -29,4 +29,10 @@ def test_imagenet_stem_pools_as_pytorch(size):
 def test_small_stem_keeps_the_size():
     model = stem_model(small_stem)
     assert model(np.zeros((2, 9, 7, 3), np.float32)).shape == (2, 9, 7, 8)
+    assert model.get_layer("conv1").kernel.shape == (3, 3, 3, 8)
+
+
+def test_half_stem_halves_the_size():
+    model = stem_model(half_stem)
+    assert model(np.zeros((2, 9, 8, 3), np.float32)).shape == (2, 5, 4, 8)
     assert model.get_layer("conv1").kernel.shape == (3, 3, 3, 8)
