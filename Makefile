@@ -6,8 +6,11 @@ STAMP := $(VENV)/.installed
 
 .PHONY: quickstart test lint bench soak clean
 
-quickstart: $(STAMP)  ## pre-train on the embedded digits
+quickstart: $(STAMP)  ## pre-train on the embedded digits, measure against the untrained encoder, write a report
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
+	$(BIN)/barlowtf evaluate --protocol linear --protocol semi1 --protocol semi10 --protocol knn --recipe small \
+		--encoder runs/quickstart --encoder random --seeds 0,1,2
+	$(BIN)/barlowtf report runs/quickstart --out runs/quickstart/report.html
 
 test: $(STAMP)  ## the fast suite, in two processes
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile

@@ -49,8 +49,12 @@ def test_command_runs(place, monkeypatch, command):
     words = shlex.split(command)[1:]
     if words[0] == "pretrain" and "--dry-run" not in words:
         words += shlex.split(SHORT)
+    if words[0] == "evaluate":
+        words += ["--set", "epochs=1"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
+    if words[0] in ("report", "embed"):
+        assert (place / words[words.index("--out") + 1]).exists()
     if "--run-dir" in words:
         assert (place / words[words.index("--run-dir") + 1] / "encoder.keras").exists()
 

@@ -3,7 +3,7 @@
 from barlowtf.data.arrays import ArraySource, preload
 from barlowtf.data.crop_batches import CropBatches
 from barlowtf.data.images import decode, unreadable_reason
-from barlowtf.data.labeled_batches import Labeled, labeled, labeled_batches, steps_per_pass
+from barlowtf.data.labeled_batches import Labeled, labeled, labeled_batches, readable_part, steps_per_pass
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.multi_label_opening import open_multi_label
 from barlowtf.data.opening import open_source
@@ -33,6 +33,7 @@ __all__ = [
     "open_source",
     "preload",
     "readable_ids",
+    "readable_part",
     "require_classes",
     "spread_ids",
     "step_ids",

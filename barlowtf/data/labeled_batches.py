@@ -41,31 +41,40 @@ class Labeled:
         return len(self.ids)
 
 
-def labeled(source: Source, ids: np.ndarray | None = None, *, channels: int) -> Labeled:
-    """Returns the examples that can be read, with their labels; the log names those that cannot.
+def labeled(source: Source, ids: np.ndarray | None = None) -> Labeled:
+    """Returns examples with their labels.
 
     Args:
         source: With labels.
         ids: Numbers of the examples, integer [n]; None: all.
+
+    Raises:
+        DataError: No labels.
+    """
+    ids = np.arange(source.size, dtype=np.int64) if ids is None else np.asarray(ids, np.int64)
+    return Labeled(source, ids, source.labels_of(ids))
+
+
+def readable_part(examples: Labeled, channels: int) -> Labeled:
+    """Returns the examples whose images can be read, all read once; the log names those that cannot.
+
+    Args:
+        examples: Any.
         channels: Channels of the images.
 
     Raises:
-        DataError: No labels, or no image that can be read.
+        DataError: No image can be read.
     """
-    ids = np.arange(source.size, dtype=np.int64) if ids is None else np.asarray(ids, np.int64)
-    labels = source.labels_of(ids)
-    # Images in memory have been read.
-    readable = ids if source.image_shape is not None else readable_ids(source, ids, channels=channels)
-    if len(readable) < len(ids):
-        lost = np.setdiff1d(ids, readable)
-        names = ", ".join(source.identify(int(number)) for number in lost[:5])
-        _LOGGER.warning("%d of %d images cannot be read and are left out, e.g. %s.", len(lost), len(ids), names)
-        if not len(readable):
-            raise DataError(
-                f"No image of {source.name} can be read. Received {len(ids)} unreadable ones, e.g. {names}."
-            )
-        labels = labels[np.isin(ids, readable)]
-    return Labeled(source, readable, labels)
+    source, ids = examples.source, examples.ids
+    readable = readable_ids(source, ids, channels=channels)
+    if len(readable) == len(ids):
+        return examples
+    lost = np.setdiff1d(ids, readable)
+    names = ", ".join(source.identify(int(number)) for number in lost[:5])
+    if not len(readable):
+        raise DataError(f"No image of {source.name} can be read. Received {len(ids)} unreadable ones, e.g. {names}.")
+    _LOGGER.warning("%d of %d images cannot be read and are left out, e.g. %s.", len(lost), len(ids), names)
+    return Labeled(source, readable, examples.labels[np.isin(ids, readable)])
 
 
 def steps_per_pass(size: int, batch_size: int) -> int:

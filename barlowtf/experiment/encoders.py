@@ -58,9 +58,14 @@ class OpenedEncoder:
         """Returns uint8 images [n, H, W, C] as the encoder takes them, float32."""
         return augment.normalize(tf.cast(images, tf.float32) / 255.0, self.mean, self.std)
 
-    def features(self, batches: Iterable[Any]) -> np.ndarray:
-        """Returns the features, float32 [M, d], of batches of uint8 views [n, H, W, C], in inference mode."""
-        return extract_features(self.model, (self.normalize(images) for images in batches))
+    def features(self, batches: Iterable[Any], count: int | None = None) -> np.ndarray:
+        """Returns the features, float32 [M, d], of batches of uint8 views [n, H, W, C], in inference mode.
+
+        Args:
+            batches: The views.
+            count: M, where it is known; spares memory.
+        """
+        return extract_features(self.model, (self.normalize(images) for images in batches), count=count)
 
 
 def open_encoder(

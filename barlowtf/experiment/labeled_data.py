@@ -1,7 +1,7 @@
 """The labeled images of a protocol: both splits, and the part whose labels it may use."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def open_splits(spec: str, protocol: str, channels: int) -> Splits:
                 f"The {split} images of {spec} have no labels, and protocol {protocol} needs them. "
                 "Expected a folder for each class."
             )
-    splits = {name: data.labeled(data.preload(source, channels), channels=channels) for name, source in sources.items()}
+    splits = {name: data.labeled(data.preload(source, channels)) for name, source in sources.items()}
     names = sources["train"].class_names
     largest = max(int(split.labels.max()) for split in splits.values()) + 1
     count = largest if names is None else len(names)
@@ -72,6 +72,16 @@ def open_splits(spec: str, protocol: str, channels: int) -> Splits:
         raise DataError(f"{spec} has {count} class. Expected at least two.")
     fingerprints = {name: source.fingerprint for name, source in sources.items()}
     return Splits(splits["train"], splits["test"], count, names, chosen, fingerprints)
+
+
+def without_unreadable(splits: Splits, channels: int) -> Splits:
+    """Returns the splits without the images that cannot be read; reads all once.
+
+    Raises:
+        DataError: A split has no image that can be read.
+    """
+    parts = {name: data.readable_part(getattr(splits, name), channels) for name in ("train", "test")}
+    return replace(splits, **parts)
 
 
 def choose_labels(

@@ -18,7 +18,7 @@ from barlowtf.config.protocols import Probe as Settings
 from barlowtf.data import Labeled
 from barlowtf.experiment.encoders import OpenedEncoder
 from barlowtf.experiment.pretraining import save_encoder
-from barlowtf.models import Probe, extract_features, make_head
+from barlowtf.models import Probe, make_head
 from barlowtf.optim import EpochSchedule, MomentumSGD, epoch_rates
 from barlowtf.train import callbacks, checkpoint, loop
 from barlowtf.train.interruption import Interruption
@@ -53,6 +53,7 @@ class Probing:
         encoder: Its weights are those to begin with; they are changed where `settings` fine-tune.
         train: Images to learn from.
         test_views: Batches of center views of the test images, uint8 [n, S, S, C].
+        test_features: Their features, float32 [Q, d], where the encoder stays frozen; else None.
         test_labels: int64 [Q].
         class_count: K.
         settings: Of the protocol.
@@ -64,6 +65,7 @@ class Probing:
     encoder: OpenedEncoder
     train: Labeled
     test_views: tf.data.Dataset
+    test_features: np.ndarray | None
     test_labels: np.ndarray
     class_count: int
     settings: Settings
@@ -99,9 +101,7 @@ def train_probe(
     if start:
         _LOG.info("Resuming after step %d of %d.", start, total)
     runs.forget_after(probing.work / "metrics.jsonl", start)
-    # The features of a frozen encoder stay the same: every epoch's test is one product of matrices.
-    features = probing.encoder.features(probing.test_views) if probing.frozen else None
-    score = functools.partial(_logits, probing, model, features)
+    score = functools.partial(_logits, probing, model)
     keep_best = _KeepBest(score, probing.test_labels, probing.work) if settings.report == "best" else None
     watchers: list[keras.callbacks.Callback] = [
         callbacks.StopOnNonFinite(),
@@ -231,11 +231,11 @@ def _crop_many(
     return tf.cast(tf.round(crops * 255.0), tf.uint8)
 
 
-def _logits(probing: Probing, model: Probe, features: np.ndarray | None) -> np.ndarray:
+def _logits(probing: Probing, model: Probe) -> np.ndarray:
     """Returns the logits of the test images, float32 [Q, K], in inference mode."""
+    features = probing.test_features
     if features is None:
-        views = (probing.encoder.normalize(images) for images in probing.test_views)
-        features = extract_features(probing.encoder.model, views)
+        features = probing.encoder.features(probing.test_views, len(probing.test_labels))
     return np.asarray(model.head(features, training=False), np.float32)
 
 

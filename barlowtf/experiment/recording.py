@@ -18,7 +18,7 @@ from barlowtf.config.protocols import PROTOCOLS, Logistic, Neighbors, Probe, Set
 from barlowtf.errors import CheckpointError, ConfigError, Interrupted
 from barlowtf.evaluation import Outcome, dump_result, identity, not_comparable
 from barlowtf.experiment.encoders import OpenedEncoder
-from barlowtf.experiment.labeled_data import Splits, choose_labels, open_splits, training_spec
+from barlowtf.experiment.labeled_data import Splits, choose_labels, open_splits, training_spec, without_unreadable
 from barlowtf.experiment.measuring import (
     Task,
     Views,
@@ -119,10 +119,31 @@ class Recorder:
     def record(self, protocol: str, recipe: str, settings: Settings, changes: list[str], seed: int) -> dict[str, Any]:
         """Returns the record of one measurement, from the folder where it is there already.
 
+        Images that cannot be read are looked for when one is in the way, and left out.
+
         Raises:
             BarlowTFError: Data, labels or encoder do not allow it.
             Interrupted: A signal came.
         """
+        try:
+            return self._record(protocol, recipe, settings, changes, seed)
+        except tf.errors.OpError as error:
+            key = self._key(protocol)
+            before = self._surroundings.data.get(key)
+            if not isinstance(before, Splits):
+                raise
+            after = without_unreadable(before, key[1])
+            if (after.train.size, after.test.size) == (before.train.size, before.test.size):
+                raise
+            _LOG.info("Measuring again without them: %s.", error.message.partition("\n")[0][:100])
+            self._surroundings.data[key] = after
+        return self._record(protocol, recipe, settings, changes, seed)
+
+    def _key(self, protocol: str) -> tuple[str, int]:
+        """Returns what the images of a protocol are kept under."""
+        return training_spec(self._surroundings.request.source, protocol), self._encoder.image_shape[2]
+
+    def _record(self, protocol: str, recipe: str, settings: Settings, changes: list[str], seed: int) -> dict[str, Any]:
         job = self._prepare(protocol, settings, seed)
         identified = {
             "protocol": protocol,
@@ -196,9 +217,8 @@ class Recorder:
                 f"Protocol {protocol} trains the encoder, and a {self._encoder.kind} ({self._encoder.name}) cannot be "
                 "trained. Give the run folder or the .keras file."
             )
-        channels = self._encoder.image_shape[2]
-        key = (training_spec(request.source, protocol), channels)
-        splits = self._open(key, lambda: open_splits(request.source, protocol, channels))
+        key = self._key(protocol)
+        splits = self._open(key, lambda: open_splits(request.source, protocol, key[1]))
         train, subset = choose_labels(splits, protocol, seed, file=request.subset, sha256=request.subset_sha256)
 
         def measure(folder: Path) -> Outcome | None:

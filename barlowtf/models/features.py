@@ -2,25 +2,50 @@
 
 import weakref
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 
-def extract_features(encoder: keras.Model, batches: Iterable[np.ndarray | tf.Tensor]) -> np.ndarray:
+def extract_features(
+    encoder: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *, count: int | None = None
+) -> np.ndarray:
     """Features of all images, the encoder in inference mode.
 
     Args:
         encoder: Images [n, H, W, C] -> features [n, d].
         batches: Normalized float images [n, H, W, C] each, a `tf.data.Dataset` of them included; n may change.
+        count: M, where it is known: the result is then filled batch by batch, and never held twice.
 
     Returns:
         float32 [M, d], M the number of images, in their order.
+
+    Raises:
+        ValueError: The batches hold other than `count` images.
     """
     features = _compiled(encoder)
+    if count is not None:
+        return _filled(encoder, features, batches, count)
     rows = [features(tf.cast(images, tf.float32)).numpy() for images in batches]
     return np.concatenate(rows) if rows else np.zeros((0, encoder.output_shape[-1]), np.float32)
+
+
+def _filled(
+    encoder: keras.Model, features: Callable[[tf.Tensor], tf.Tensor], batches: Iterable[Any], count: int
+) -> np.ndarray:
+    result, start = np.empty((count, encoder.output_shape[-1]), np.float32), 0
+    for images in batches:
+        rows = features(tf.cast(images, tf.float32)).numpy()
+        if start + len(rows) > count:
+            break
+        result[start : start + len(rows)] = rows
+        start += len(rows)
+    else:
+        if start == count:
+            return result
+    raise ValueError(f"Received batches of other than count = {count} images. Expected as many.")
 
 
 # One trace an encoder: a monitor calls every few epochs, and a trace of a deep encoder takes seconds.

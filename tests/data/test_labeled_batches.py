@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import tensorflow as tf
 
-from barlowtf.data import labeled, labeled_batches, open_source, preload, steps_per_pass
+from barlowtf.data import labeled, labeled_batches, open_source, readable_part, steps_per_pass
 from barlowtf.data.arrays import ArraySource
 
 
@@ -37,7 +37,7 @@ def _batches(examples, start, total, batch=4):
 def test_order_labels_and_resume():
     labels = np.arange(10) % 3
     source = ArraySource("ten", np.zeros((10, 4, 4, 1), np.uint8), labels)
-    examples = labeled(source, np.arange(1, 10), channels=1)
+    examples = labeled(source, np.arange(1, 10))
     assert steps_per_pass(examples.size, 4) == 3
     whole = _batches(examples, 0, 6)
     assert [len(images) for images, _ in whole] == [4, 4, 1, 4, 4, 1]
@@ -53,7 +53,7 @@ def test_order_labels_and_resume():
 
 def test_files_and_memory_agree_and_unreadable_images_are_named(class_folders, caplog):
     # Memory and files: images of one size in the one, of any in the other.
-    examples = labeled(open_source(str(class_folders), "train"), channels=1)
+    examples = labeled(open_source(str(class_folders), "train"))
     from_files = _batches(examples, 0, 4, batch=7)
     assert sorted(np.concatenate([images for images, _ in from_files])) == [2 * n for n in range(23)]
     np.testing.assert_array_equal(
@@ -61,13 +61,13 @@ def test_files_and_memory_agree_and_unreadable_images_are_named(class_folders, c
         examples.labels[np.concatenate([images for images, _ in from_files]) // 2],
     )
     memory = ArraySource("same", np.zeros((23, 4, 4, 1), np.uint8), examples.labels)
-    for (one, _), (two, _) in zip(from_files, _batches(labeled(memory, channels=1), 0, 4, batch=7), strict=True):
+    for (one, _), (two, _) in zip(from_files, _batches(labeled(memory), 0, 4, batch=7), strict=True):
         np.testing.assert_array_equal(one, two)
 
     (class_folders / "train" / "ant" / "00.png").write_bytes(b"no image")
-    source = preload(open_source(str(class_folders), "train"), 1)
+    source = open_source(str(class_folders), "train")
     with caplog.at_level(logging.WARNING, "barlowtf"):
-        examples = labeled(source, channels=1)
+        examples = readable_part(labeled(source), 1)
     assert examples.size == 22
     assert 0 not in examples.ids
     assert "1 of 23 images cannot be read and are left out, e.g. " in caplog.text

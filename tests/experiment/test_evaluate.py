@@ -93,7 +93,7 @@ def test_command_measures_records_and_shows(run, tmp_path):
     head = keras.models.load_model(tmp_path / semi["head"])
     encoder = keras.models.load_model((tmp_path / semi["head"]).with_name("encoder.keras"))
     opened = encoders.open_encoder(str(run))
-    test = data.labeled(data.open_source("digits", "test"), channels=1)
+    test = data.labeled(data.open_source("digits", "test"))
     views = data.center_views(test.source, test.ids, size=8, channels=1, batch_size=360)
     images = np.concatenate([opened.normalize(batch) for batch in views])
     predicted = head(encoder(images, training=False)).numpy().argmax(1)
@@ -149,7 +149,7 @@ def test_fine_tuning_on_replicas_equals_one(run, tmp_path, two_replicas):
     np.testing.assert_allclose(weights[0], weights[1], atol=1e-4)
 
 
-def test_files_of_any_size_and_several_kinds_of_encoder(photographs, tmp_path):
+def test_files_of_any_size_and_several_kinds_of_encoder(photographs, tmp_path, caplog):
     color = load_recipe("digits", ["augment.size=8", "model.encoder=resnet18_w0p0625", "data.channels=3"])
     (tmp_path / "color.toml").write_text(dump_recipe(color))
     encoder = make_encoder("resnet18_w0p0625", image_shape=(8, 8, 3), seed=5)
@@ -178,6 +178,21 @@ def test_files_of_any_size_and_several_kinds_of_encoder(photographs, tmp_path):
         assert one["scores"] == two["scores"]
     assert records[0]["scores"]["top1"] == 1.0
     assert str(tmp_path / "saved") in table
+
+    broken = tmp_path / "broken"
+    shutil.copytree(photographs, broken)
+    (broken / "train" / "dark" / "3.png").write_bytes(b"no image")
+    (record,), _, _ = _evaluate(
+        None,
+        tmp_path / "out",
+        "linear",
+        source=str(broken),
+        overrides=("epochs=1", "batch_size=10"),
+        encoders=(str(tmp_path / "encoder.keras"),),
+        config=str(tmp_path / "color.toml"),
+    )
+    assert record["data"]["train_images"] == 23
+    assert "1 of 24 images cannot be read and are left out" in caplog.text
     with pytest.raises(ConfigError, match=r"semi1 trains the encoder, and a saved-model \(.*\) cannot be"):
         _evaluate(
             None,

@@ -53,3 +53,13 @@ def test_one_trace_for_all_batch_sizes(encoder, images):
 
     extract_features(Counting(), [images[:4], images[4:7], images[7:8]])
     assert Counting.traces == 1
+
+
+def test_a_known_count_fills_one_array():
+    encoder = make_encoder("resnet18_w0p0625", image_shape=(8, 8, 1))
+    images = np.random.default_rng(0).standard_normal((5, 8, 8, 1)).astype(np.float32)
+    batches = [images[:2], images[2:]]
+    np.testing.assert_array_equal(extract_features(encoder, batches, count=5), extract_features(encoder, batches))
+    for count in (4, 6):
+        with pytest.raises(ValueError, match=f"count = {count}"):
+            extract_features(encoder, batches, count=count)
