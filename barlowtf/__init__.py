@@ -11,14 +11,17 @@ __version__ = "0.1.0"
 _SUBPACKAGES = (
     "augment",
     "config",
+    "convert",
     "data",
     "distribute",
     "errors",
+    "evaluation",
     "experiment",
     "losses",
     "metrics",
     "models",
     "optim",
+    "report",
     "runs",
     "train",
 )

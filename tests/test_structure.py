@@ -76,7 +76,9 @@ def test_exported_names():
     expected = {
         "barlowtf.losses": ["LossTerms", "barlow_twins_loss"],
         "barlowtf.optim": ["LAMB", "LARS", "WarmupCosine", "make_optimizer"],
-        "barlowtf.models": ["BarlowTwins", "make_encoder", "make_projector"],
+        "barlowtf.models": ["BarlowTwins", "Probe", "make_encoder", "make_head", "make_projector"],
+        "barlowtf.convert": ["load_torch_weights"],
+        "barlowtf.evaluation": ["evaluate_voc_svm", "fit_logistic", "results_table"],
         "barlowtf.augment": [
             "TwoViews",
             "adjust_brightness",

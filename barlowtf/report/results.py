@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
+from barlowtf.metrics import mean_and_interval
 from barlowtf.report.contents import RunContents
 
 # Of more classes a reader sees the best and the worst.
@@ -75,16 +75,6 @@ class ResultGroup:
     confusions: list[Confusion]
 
 
-def estimate(values: list[float]) -> Estimate:
-    """Returns the mean of one or more values and its 95 % interval by Student's t."""
-    mean = math.fsum(values) / len(values)
-    if len(values) == 1:
-        return Estimate(mean, None, 1)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    half = float(stdtrit(len(values) - 1, 0.975)) * deviation / math.sqrt(len(values))
-    return Estimate(mean, half, len(values))
-
-
 def group_results(runs: list[RunContents]) -> list[ResultGroup]:
     """Returns the results of all runs, grouped, in the order of protocol names."""
     groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
@@ -138,7 +128,7 @@ def _row(run: int, name: str, label: str, results: list[dict[str, Any]]) -> Row:
         values = [result["scores"].get(score) for result in mine]
         values = [float(value) for value in values if _is_number(value)]
         if values:
-            scores[score] = estimate(values)
+            scores[score] = Estimate(*mean_and_interval(values), len(values))
     return Row(run, name, label, sorted(int(result.get("seed") or 0) for result in mine), scores)
 
 

@@ -1,7 +1,6 @@
-import numpy as np
 import pytest
 
-from barlowtf.report.results import estimate, group_results
+from barlowtf.report.results import group_results
 
 
 def result(label="trained", seed=0, top1=0.5, **others):
@@ -17,15 +16,6 @@ def result(label="trained", seed=0, top1=0.5, **others):
         "scores": {"top1": top1},
         **others,
     }
-
-
-def test_estimate_is_a_t_interval():
-    # Mean 0.6, deviation 0.1, and t = 4.302653 for 2 degrees of freedom (any table).
-    found = estimate([0.5, 0.6, 0.7])
-    assert found.mean == pytest.approx(0.6)
-    assert found.half_width == pytest.approx(4.302653 * 0.1 / np.sqrt(3), rel=1e-6)
-    assert estimate([0.4]).half_width is None
-    assert estimate([0.4, 0.4]).half_width == 0
 
 
 def test_control_stands_beside_the_trained_encoder(make_run):
