@@ -10,7 +10,9 @@ from .tensorflow import start_tensorflow
 _SPEC = click.option(
     "--data", "source", metavar="SPEC", required=True, help="digits | a folder | tfds:NAME | tfrecord:GLOB."
 )
-_SPLIT = click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True)
+_SPLIT = click.option(
+    "--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Which images."
+)
 
 
 @click.group(short_help="Look at images and pack them.")

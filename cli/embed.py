@@ -13,8 +13,15 @@ from .tensorflow import start_tensorflow
 @click.option("--encoder", required=True, metavar="ENCODER", help="A run, a .keras file, a SavedModel or a .pth file.")
 @click.option("--data", "source", required=True, metavar="SPEC", help="digits | a folder | tfds:NAME | tfrecord:GLOB.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the features.")
-@click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True)
-@click.option("--format", "file_format", type=click.Choice(["parquet", "npy"]), default="parquet", show_default=True)
+@click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Which images.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["parquet", "npy"]),
+    default="parquet",
+    show_default=True,
+    help="Of the files.",
+)
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
 @JSON_OPTION
 def embed(

@@ -130,7 +130,7 @@ class BarlowTwins(keras.Model):
         with tf.GradientTape() as tape:
             tape.watch([y_a, y_b])
             z_a, z_b = self.projector(y_a, training=True), self.projector(y_b, training=True)
-            terms, share = self._terms_and_share(z_a, z_b)
+            terms, share = self._terms_and_share([z_a], [z_b])
         of_projector, d_y = tape.gradient(share, (self.projector.trainable_variables, (y_a, y_b)))
         d_y = micro_batches.cut(d_y, self.micro_batch)
         of_encoder = micro_batches.encoder_gradients(self.encoder, self._make_views, parts, d_y)

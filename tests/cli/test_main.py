@@ -28,7 +28,7 @@ def test_every_command_has_help_with_an_example(path, command):
     assert result.exit_code == 0
     assert "Example" in result.output
     for parameter in command.params:
-        assert not isinstance(parameter, click.Option) or parameter.help or parameter.name == "split"
+        assert not isinstance(parameter, click.Option) or parameter.help
 
 
 def test_help_answers_at_once_and_without_tensorflow():
