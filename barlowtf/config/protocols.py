@@ -79,6 +79,7 @@ class Protocol:
         fraction: Share of the labels that it may use.
         published: Measure -> value in [0, 1], of the authors' ResNet-50; {} where none is.
         published_data: TensorFlow Datasets' name of the data set that `published` is for; "": it is not among them.
+        published_list: sha256 of the file that lists the labeled images that `published` is for; "": all, or no list.
         random: Whether a seed changes anything while the encoder stays the same.
     """
 
@@ -87,6 +88,7 @@ class Protocol:
     fraction: float = 1.0
     published: tuple[tuple[str, float], ...] = ()
     published_data: str = ""
+    published_list: str = ""
     random: bool = True
 
 
@@ -102,6 +104,9 @@ _TRANSFER: dict[str, Any] = {"learning_rate": 0.01, "weight_decay": 5e-4, "sched
 _PLACES = Probe(epochs=14, drop_epochs=(4, 8, 12), **_TRANSFER)
 _INAT = Probe(epochs=84, drop_epochs=(24, 48, 72), **_TRANSFER)
 _IMAGENET = "imagenet2012"
+# The text files of SimCLR, imagenet_subsets/1percent.txt and 10percent.txt.
+_SIMCLR_1_PERCENT = "71e82a48ba78252683ae334c4d019ebd5c6e855b9599c1389fbe83eb9549cf17"
+_SIMCLR_10_PERCENT = "6d09de11e7bdaf5b1f3b1f249b6183695f97310cdd20f0c03e7235b6b9392091"
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -113,8 +118,8 @@ PROTOCOLS = {
             published_data=_IMAGENET,
         ),
         Protocol("linear-fast", {"barlowtf": Logistic()}),
-        Protocol("semi1", _SEMI, 0.01, (("top1", 0.55), ("top5", 0.792)), _IMAGENET),
-        Protocol("semi10", _SEMI, 0.1, (("top1", 0.697), ("top5", 0.893)), _IMAGENET),
+        Protocol("semi1", _SEMI, 0.01, (("top1", 0.55), ("top5", 0.792)), _IMAGENET, _SIMCLR_1_PERCENT),
+        Protocol("semi10", _SEMI, 0.1, (("top1", 0.697), ("top5", 0.893)), _IMAGENET, _SIMCLR_10_PERCENT),
         Protocol("knn", {"barlowtf": Neighbors()}, random=False),
         Protocol(
             "voc07",

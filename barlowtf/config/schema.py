@@ -42,6 +42,9 @@ class Augment(Section):
     """Sizes and strengths shared by both views, and the two views' probabilities."""
 
     size: Annotated[int, Field(ge=8)] = Field(224, description="height and width of a view, pixels")
+    test_size: Annotated[int, Field(ge=8)] | None = Field(
+        None, description="height and width in monitors and evaluation; none: size. Crops enlarge what they show"
+    )
     area: tuple[Positive, Positive] = Field((0.08, 1.0), description="range of the crop's share of the image's area")
     aspect: tuple[Positive, Positive] = Field((0.75, 4 / 3), description="range of the crop's width / height")
     brightness: NonNegative = Field(0.4, description="factor is drawn from [max(0, 1 - b), 1 + b]")
@@ -54,6 +57,11 @@ class Augment(Section):
     std: tuple[Positive, ...] = Field((0.229, 0.224, 0.225), description="per channel; one value serves all channels")
     view_a: View = View()
     view_b: View = View(blur=0.1, solarize=0.2)
+
+    @property
+    def evaluated_size(self) -> int:
+        """Height and width of an image in monitors and evaluation, pixels."""
+        return self.size if self.test_size is None else self.test_size
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
@@ -75,8 +83,8 @@ class Model(Section):
 
     encoder: str = Field(
         "resnet50",
-        pattern=r"^resnet(18|34|50|101|152|200)(_w[0-9]+(p[0-9]+)?)?$",
-        description="resnet18, 34, 50, 101, 152 or 200; _w2 doubles every channel count, _w0p5 halves it",
+        pattern=r"^resnet(10|18|34|50|101|152|200)(_w[0-9]+(p[0-9]+)?)?$",
+        description="resnet10, 18, 34, 50, 101, 152 or 200; _w2 doubles every channel count, _w0p5 halves it",
     )
     stem: Literal["auto", "imagenet", "small", "half"] = Field(
         "auto", description="half: small at stride 2; auto: small below 64 pixels, else imagenet"
@@ -185,6 +193,11 @@ class Recipe(Section):
             raise ValueError(
                 f"augment.mean and augment.std need 1 or data.channels = {self.data.channels} values, "
                 f"received {len(self.augment.mean)}"
+            )
+        if self.augment.evaluated_size != self.augment.size and self.model.stem == "auto":
+            raise ValueError(
+                "model.stem must be imagenet, small or half where augment.test_size differs from augment.size, "
+                'received "auto"'
             )
         if self.optimizer.warmup_epochs >= self.train.epochs:
             raise ValueError(

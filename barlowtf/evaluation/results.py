@@ -43,7 +43,14 @@ def classification_outcome(scores: np.ndarray, labels: np.ndarray, **details: An
 
 
 def not_comparable(
-    protocol: str, *, source: str, recipe: str, changes: list[str], feature_width: int, size: int
+    protocol: str,
+    *,
+    source: str,
+    recipe: str,
+    changes: list[str],
+    feature_width: int,
+    size: int,
+    subset: dict[str, Any] | None = None,
 ) -> str | None:
     """Returns why the published number of a protocol does not stand beside a result; None where it does.
 
@@ -54,6 +61,7 @@ def not_comparable(
         changes: Settings that differ from it.
         feature_width: d of the encoder.
         size: Height and width of its views, pixels.
+        subset: How the labels were chosen, see docs/formats.md; None: all of the data's.
     """
     known = PROTOCOLS[protocol]
     if not known.published:
@@ -63,6 +71,8 @@ def not_comparable(
         reasons.append("the data cannot be checked to be those of the paper")
     elif source.split(":")[:2] != ["tfds", known.published_data]:
         reasons.append(f"other data than tfds:{known.published_data}")
+    if subset is not None and subset.get("list_sha256", "") != known.published_list:
+        reasons.append("other labeled images than the published ones")
     if recipe not in _PUBLISHED_RECIPES:
         reasons.append("other recipe")
     if changes:

@@ -14,7 +14,8 @@ import tensorflow as tf
 from barlowtf import augment, runs
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.errors import CheckpointError, ConfigError
-from barlowtf.models import extract_features, make_encoder
+from barlowtf.experiment.parts import make_recipe_encoder
+from barlowtf.models import extract_features
 
 _LOG = logging.getLogger("barlowtf")
 FORMS = "a run folder, a .keras file, a SavedModel folder, a .pth or .safetensors file, or random"
@@ -143,22 +144,15 @@ def _recipe_beside(path: Path) -> Recipe | None:
 def _random(config: str | None, like: OpenedEncoder | None, seed: int) -> OpenedEncoder:
     if config is not None:
         recipe = load_recipe(config)
-        shape = (recipe.augment.size, recipe.augment.size, recipe.data.channels)
         # In float32 whatever the recipe trains in: a control needs no speed.
-        model = make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, seed=seed)
+        model = make_recipe_encoder(recipe, recipe.augment.evaluated_size, dtype="float32", seed=seed)
         return _opened("random", "random", model, recipe, label="random")
     if like is None:
         raise ConfigError("--encoder random needs to know which one: add --config RECIPE, or a second --encoder RUN.")
     recipe = _recipe_beside(Path(like.name))
     if recipe is None:
         raise ConfigError(f"{like.name} has no recipe.toml that says what its untrained encoder is: add --config.")
-    model = make_encoder(
-        recipe.model.encoder,
-        image_shape=like.image_shape,
-        stem=recipe.model.stem,
-        dtype=recipe.train.precision,
-        seed=seed,
-    )
+    model = make_recipe_encoder(recipe, like.image_shape[0], dtype=recipe.train.precision, seed=seed)
     return _opened("random", "random", model, recipe, label="random")
 
 
@@ -171,10 +165,20 @@ def _opened(
             f"{name} is no encoder: it takes {shape} and gives {model.output_shape}. "
             "Expected images [N, H, W, C] and features [N, d]."
         )
-    size = _SIZE if recipe is None else recipe.augment.size
+    size = _SIZE if recipe is None else recipe.augment.evaluated_size
     image_shape = (shape[1] or size, shape[2] or size, shape[3])
+    _require_square(name, image_shape)
     mean, std = _normalization(name, recipe, shape[3])
     return OpenedEncoder(name, kind, label, weights_sha256(model), image_shape, mean, std, model, run)
+
+
+def _require_square(name: str, image_shape: tuple[int, int, int]) -> None:
+    height, width, _ = image_shape
+    if height != width:
+        raise CheckpointError(
+            f"{name} takes images of {height} x {width} pixels. Expected as wide as high, or of any size: "
+            "images are cut to squares."
+        )
 
 
 def _normalization(name: str, recipe: Recipe | None, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -214,9 +218,10 @@ def _saved_model(name: str, path: Path, recipe: Recipe | None) -> OpenedEncoder:
         )
     outputs = signature.structured_outputs
     key = "features" if "features" in outputs else next(iter(outputs))
-    size = _SIZE if recipe is None else recipe.augment.size
+    size = _SIZE if recipe is None else recipe.augment.evaluated_size
     shape = tuple(images.shape[1:])
     shape = (shape[0] or size, shape[1] or size, shape[2])
+    _require_square(name, shape)
     model = _Signature(loaded, signature, argument, key, (None, *shape))
     model.trainable = False
     mean, std = ((0.0,), (1.0,)) if own else _normalization(name, recipe, shape[2])

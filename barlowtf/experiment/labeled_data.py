@@ -104,7 +104,8 @@ def choose_labels(
     if file is not None:
         listed = data.listed_ids(train.source, file, sha256=sha256)
         places = np.flatnonzero(np.isin(train.ids, listed))
-        facts: dict[str, Any] = {"kind": "list", "file": str(file)}
+        list_sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        facts: dict[str, Any] = {"kind": "list", "file": str(file), "list_sha256": list_sha256}
     elif fraction == 1.0 or splits.spec in _IMAGENET_SUBSETS.values():
         data.require_classes(train.labels, splits.class_count, splits.class_names, "The training split")
         return train, None

@@ -45,10 +45,8 @@ def count_steps_per_epoch(recipe: Recipe, source: data.Source, strategy: tf.dist
 
 def make_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
     """Returns the compiled model of a recipe, its optimizer built; call it in the strategy's scope."""
-    policy = recipe.train.precision
-    shape = (recipe.augment.size, recipe.augment.size, recipe.data.channels)
-    seed = recipe.train.seed
-    encoder = make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=policy, seed=seed)
+    policy, seed = recipe.train.precision, recipe.train.seed
+    encoder = make_recipe_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
     projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
     model = BarlowTwins(
         encoder,
@@ -71,6 +69,17 @@ def make_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
     )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def make_recipe_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) -> keras.Model:
+    """Returns the untrained encoder of a recipe for square images of `size` pixels, None: of any."""
+    shape = (size, size, recipe.data.channels)
+    return make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=dtype, seed=seed)
+
+
+def _only_size(recipe: Recipe) -> int | None:
+    """Returns the size of all images that the encoder will see; None where views and tests differ."""
+    return recipe.augment.size if recipe.augment.evaluated_size == recipe.augment.size else None
 
 
 def open_training_data(recipe: Recipe) -> data.Source:
@@ -221,7 +230,7 @@ def _make_knn(recipe: Recipe, source: data.Source, stop_requested: Callable[[], 
 def _normalized_views(recipe: Recipe, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:
     """Returns batches of center views, float32 [n, S, S, C], normalized."""
     views = data.center_views(
-        source, ids, size=recipe.augment.size, channels=recipe.data.channels, batch_size=_EVALUATION_BATCH
+        source, ids, size=recipe.augment.evaluated_size, channels=recipe.data.channels, batch_size=_EVALUATION_BATCH
     )
     mean, std = recipe.augment.mean, recipe.augment.std
     return views.map(lambda images: augment.normalize(tf.cast(images, tf.float32) / 255.0, mean, std))

@@ -24,6 +24,7 @@ from barlowtf.experiment.parts import (
     make_batches,
     make_callbacks,
     make_model,
+    make_recipe_encoder,
     open_training_data,
 )
 from barlowtf.experiment.requeue import requeued
@@ -207,7 +208,7 @@ def plan(recipe: Recipe, *, strategy: str = "one", replicas: int | None = None) 
     rate = recipe.train.batch_size / 256
     bias_rate = recipe.optimizer.bias_learning_rate or recipe.optimizer.learning_rate
     memory = estimate_memory(
-        model.encoder,
+        make_recipe_encoder(recipe, recipe.augment.size, dtype=recipe.train.precision, seed=recipe.train.seed),
         model.projector,
         images=recipe.train.batch_size * recipe.train.pairs // chosen.num_replicas_in_sync,
         optimizer_slots=_OPTIMIZER_SLOTS[recipe.optimizer.name],

@@ -181,6 +181,7 @@ class Recorder:
                 changes=changes,
                 feature_width=self._encoder.width,
                 size=self._encoder.image_shape[0],
+                subset=job.subset,
             ),
             "head": f"{name}/head.keras" if (folder / "head.keras").exists() else None,
             "seconds": round(time.monotonic() - started, 1),

@@ -109,7 +109,8 @@ def _open_images(spec: str) -> tuple[str, Source]:
 
 def _embedded(run: RunContents, encoder: keras.Model, source: Source, split: str, count: int) -> EmbeddedImages:
     recipe = run.recipe
-    size, channels, mean, std = recipe.augment.size, recipe.data.channels, recipe.augment.mean, recipe.augment.std
+    size, channels = recipe.augment.evaluated_size, recipe.data.channels
+    mean, std = recipe.augment.mean, recipe.augment.std
     ids = readable_ids(source, spread_ids(source.size, count, _SEED), channels=channels)
     if not len(ids):
         raise DataError(f"none of {count} images of {source.name} can be read.")

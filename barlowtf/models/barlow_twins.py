@@ -55,7 +55,8 @@ class BarlowTwins(keras.Model):
                 those of the whole batch. Batch statistics in the *encoder* are those of m images, and its running
                 statistics move once a micro-batch; where they are frozen the step equals that of the whole batch.
             pairs: P >= 1: pairs of views of each image in a batch, the first pair of all images first. The loss is the
-                mean over all P (2P - 1) pairs that 2P views make; P = 1 is the paper's.
+                mean over all P (2P - 1) pairs that 2P views make; P = 1 is the paper's. The P views a of all images
+                are one batch of the encoder and the projector, and so are the P views b: they share batch statistics.
             **kwargs: Of `keras.Model`.
 
         Raises:
@@ -110,9 +111,9 @@ class BarlowTwins(keras.Model):
     def _differentiate(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
         view_a, view_b = self._make_views(data)
         with tf.GradientTape() as tape:
-            # One view after the other: the batch statistics of the two stay apart.
-            z_a = [self(views, training=True) for views in tf.split(view_a, self.pairs)]
-            z_b = [self(views, training=True) for views in tf.split(view_b, self.pairs)]
+            # One side after the other: the batch statistics of view a and view b stay apart.
+            z_a = tf.split(self(view_a, training=True), self.pairs)
+            z_b = tf.split(self(view_b, training=True), self.pairs)
             terms, share = self._terms_and_share(z_a, z_b)
         gradients = tape.gradient(share, self.trainable_variables)
         finite = [_all_finite(tensor) for tensor in (view_a, view_b, tf.stack(z_a), tf.stack(z_b))]

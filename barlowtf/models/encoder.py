@@ -23,8 +23,8 @@ def make_encoder(
     """A ResNet v1.5 without its classifier.
 
     Args:
-        name: "resnet18", "resnet34", "resnet50", "resnet101", "resnet152" or "resnet200", with an optional width: in
-            "resnet50_w2" *every* channel count, the stem's and the features' too, is doubled (d = 4096), in
+        name: "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152" or "resnet200", with an optional
+            width: in "resnet50_w2" *every* channel count, the stem's and the features' too, is doubled (d = 4096), in
             "resnet18_w0p5" halved (d = 256). Differs from torchvision's wide_resnet50_2, which widens only the 3×3
             convolutions and keeps d = 2048, because the self-supervised literature scales all.
         image_shape: Height, width and channels of an image. Height and width may be None: any size.

@@ -1,5 +1,6 @@
 """Features of many images, as every monitor and protocol takes them."""
 
+import functools
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -25,19 +26,19 @@ def extract_features(
     Raises:
         ValueError: The batches hold other than `count` images.
     """
-    features = _compiled(encoder)
+    features = functools.partial(_features, encoder)
     if count is not None:
         return _filled(encoder, features, batches, count)
-    rows = [features(tf.cast(images, tf.float32)).numpy() for images in batches]
+    rows = [features(images).numpy() for images in batches]
     return np.concatenate(rows) if rows else np.zeros((0, encoder.output_shape[-1]), np.float32)
 
 
 def _filled(
-    encoder: keras.Model, features: Callable[[tf.Tensor], tf.Tensor], batches: Iterable[Any], count: int
+    encoder: keras.Model, features: Callable[[Any], tf.Tensor], batches: Iterable[Any], count: int
 ) -> np.ndarray:
     result, start = np.empty((count, encoder.output_shape[-1]), np.float32), 0
     for images in batches:
-        rows = features(tf.cast(images, tf.float32)).numpy()
+        rows = features(images).numpy()
         if start + len(rows) > count:
             break
         result[start : start + len(rows)] = rows
@@ -48,19 +49,22 @@ def _filled(
     raise ValueError(f"Received batches of other than count = {count} images. Expected as many.")
 
 
-# One trace an encoder: a monitor calls every few epochs, and a trace of a deep encoder takes seconds.
+# One trace an encoder and size: a monitor calls every few epochs, and a trace of a deep encoder takes seconds.
 _FUNCTIONS: weakref.WeakKeyDictionary[keras.Model, Callable] = weakref.WeakKeyDictionary()
 
 
-def _compiled(encoder: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the encoder in inference mode as one graph for all batch sizes."""
+def _features(encoder: keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tensor:
+    """Returns features, float32 [n, d], of one batch in inference mode, by one graph for all batch sizes."""
     if encoder not in _FUNCTIONS:
         # The graph must not keep alive the key that it is filed under.
         reference = weakref.ref(encoder)
 
-        @tf.function(input_signature=[tf.TensorSpec(encoder.input_shape, tf.float32)])
+        @tf.function
         def features(images: tf.Tensor) -> tf.Tensor:
             return tf.cast(reference()(images, training=False), tf.float32)
 
         _FUNCTIONS[encoder] = features
-    return _FUNCTIONS[encoder]
+    images = tf.cast(images, tf.float32)
+    # The size of the images stays known, which fast kernels want; their number does not.
+    specification = tf.TensorSpec([None, *images.shape[1:]], tf.float32)
+    return _FUNCTIONS[encoder].get_concrete_function(specification)(images)

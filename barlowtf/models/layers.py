@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import keras
 
+from barlowtf.models.convolution import Convolution
 from barlowtf.models.normalization import BatchNormalization
 
 
@@ -43,7 +44,7 @@ class Layers:
         padding = "same" if stride == 1 else "valid"
         if stride > 1 and kernel_size > 1:
             x = keras.layers.ZeroPadding2D((kernel_size - 1) // 2, name=f"{name}_pad", dtype=self.dtype)(x)
-        return keras.layers.Conv2D(
+        return Convolution(
             filters,
             kernel_size,
             stride,

@@ -73,6 +73,7 @@ def _join(
 
 # Depth in the name -> block, and blocks in each of the four stages.
 RESNETS: dict[int, tuple[Block, tuple[int, int, int, int]]] = {
+    10: (basic_block, (1, 1, 1, 1)),
     18: (basic_block, (2, 2, 2, 2)),
     34: (basic_block, (3, 4, 6, 3)),
     50: (bottleneck_block, (3, 4, 6, 3)),

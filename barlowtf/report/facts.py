@@ -39,14 +39,14 @@ def _describe(run: RunContents) -> dict[str, str]:
     data, steps, result, machine = (info.get(key) or {} for key in ("data", "steps", "result", "machine"))
     done = run.metrics[-1]["step"] if run.metrics else 0
     images = f"{data['images']:,} images" if "images" in data else ""
-    size, channels = recipe.augment.size, recipe.data.channels
+    size, tested, channels = recipe.augment.size, recipe.augment.evaluated_size, recipe.data.channels
     written = run.folder.info if run.folder.info.exists() else run.folder.recipe
     return {
         "Status": str(info.get("status", "not started")),
         "Encoder": f"{recipe.model.encoder}, projector {' – '.join(map(str, recipe.model.projector))}",
         "Parameters": f"{info['parameters']:,}" if "parameters" in info else "",
         "Data": _joined(str(data.get("source", recipe.data.source)), images),
-        "Views": f"{size} × {size} × {channels}",
+        "Views": f"{size} × {size} × {channels}" + (f", tests {tested} × {tested}" if tested != size else ""),
         "Batch": f"{recipe.train.batch_size:,} images",
         "Epochs": _of(say(round(done / steps_per_epoch(run), 2)), say(recipe.train.epochs)),
         "Steps": _of(f"{done:,}", f"{steps['total']:,}" if "total" in steps else ""),

@@ -50,10 +50,9 @@ def test_changed_settings_are_marked_and_told():
 
 
 def test_reasons():
-    def reason(protocol="linear", source="tfds:imagenet2012", changes=(), width=2048, size=224, recipe="paper"):
-        return not_comparable(
-            protocol, source=source, recipe=recipe, changes=list(changes), feature_width=width, size=size
-        )
+    def reason(protocol="linear", source="tfds:imagenet2012", changes=(), width=2048, recipe="paper", **more):
+        known = {"source": source, "recipe": recipe, "changes": list(changes), "feature_width": width, "size": 224}
+        return not_comparable(protocol, **{**known, **more})
 
     assert reason() is None
     assert reason(source="tfds:imagenet2012:5.1.0") is None
@@ -63,6 +62,12 @@ def test_reasons():
     assert reason(width=512) == reason(size=32) == "other encoder than a ResNet-50 at 224 pixels"
     assert reason("semi1", recipe="small") == "other recipe"
     assert reason("knn") == "no published number"
+    ours = {"kind": "list", "list_sha256": "0" * 64}
+    theirs = {"kind": "list", "list_sha256": "71e82a48ba78252683ae334c4d019ebd5c6e855b9599c1389fbe83eb9549cf17"}
+    drawn = {"kind": "class-balanced draw", "seed": 0}
+    assert reason("semi1", subset=theirs) is None
+    for protocol, subset in (("semi1", ours), ("semi1", drawn), ("semi10", theirs), ("linear", ours)):
+        assert reason(protocol, subset=subset) == "other labeled images than the published ones"
     assert reason("places205") == "the data cannot be checked to be those of the paper"
 
 

@@ -295,6 +295,11 @@ def test_bad_input_is_told_and_earlier_results_stay(run, photographs, tmp_path):
     damaged.write_bytes(b"no archive")
     with pytest.raises(CheckpointError, match="Cannot read .*damaged.keras"):
         _evaluate(damaged, tmp_path / "out", "knn")
+    make_encoder("resnet18_w0p0625", image_shape=(8, 12, 1), stem="small").save(tmp_path / "wide.keras")
+    with pytest.raises(CheckpointError, match="wide.keras takes images of 8 x 12 pixels. Expected as wide as high"):
+        _evaluate(
+            None, tmp_path / "out", "knn", encoders=(str(tmp_path / "wide.keras"),), config=str(run / "recipe.toml")
+        )
     assert _evaluate(run, tmp_path / "out", "knn")[0] == before
     result = CliRunner().invoke(main, ["evaluate", "--protocol", "knn", "--encoder", "random"])
     assert (result.exit_code, "No --data" in result.stderr) == (1, True)

@@ -91,7 +91,7 @@ def test_gradient_reaches_every_weight_that_is_not_gated():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet19"}, r'Received encoder "resnet19". Expected one of resnet18, .*resnet200'),
+        ({"name": "resnet19"}, r'Received encoder "resnet19". Expected one of resnet10, .*resnet200'),
         ({"name": "vgg16"}, r'Received encoder "vgg16"'),
         ({"name": "resnet50_w0"}, r'Received encoder "resnet50_w0". Expected a width'),
         ({"stem": "big"}, r'Received stem "big"'),
