@@ -29,7 +29,7 @@ def embed(
 ) -> None:
     r"""Write the features of images, in the order of the data set.
 
-    Parquet: id, path, label and feature, 10,000 images a file. npy: features.npy, labels.npy and ids.npy. The same
+    Parquet: id, path, label and feature, 2,000 images a file. npy: features.npy, labels.npy and ids.npy. The same
     command goes on where it was stopped.
 
     \b

@@ -16,8 +16,8 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tu
         seeds = tuple(int(seed) for seed in value.split(","))
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is no list of numbers such as 0,1,2.") from error
-    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise click.BadParameter(f"{value!r}: expected different numbers of at least 0.")
+    if min(seeds) < 0 or max(seeds) >= 2**31 or len(set(seeds)) < len(seeds):
+        raise click.BadParameter(f"{value!r}: expected different numbers from 0 to {2**31 - 1}.")
     return seeds
 
 

@@ -33,6 +33,8 @@ class Probe(Section):
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
+        if self.aspect[0] > self.aspect[1]:
+            raise ValueError(f"aspect is a range [low, high], received {list(self.aspect)}")
         if self.area[0] > self.area[1] or self.area[1] > 1.0:
             raise ValueError(f"area is a range [low, high] with high <= 1, received {list(self.area)}")
         if self.report == "best" and self.encoder_learning_rate > 0:
@@ -124,7 +126,7 @@ PROTOCOLS = {
         Protocol(
             "voc07",
             {"paper": SupportVectors()},
-            published=(("mean_average_precision", 0.862),),
+            published=(("mean_average_precision_interpolated", 0.862),),
             published_data="voc/2007",
         ),
         Protocol("places205", {"paper": _PLACES}, published=(("top1", 0.541),)),

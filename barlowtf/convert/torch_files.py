@@ -70,7 +70,7 @@ def _load_safetensors(path: Path) -> dict[str, np.ndarray]:
         from safetensors.numpy import load_file
     except ImportError as error:
         raise ConversionError(
-            f"Reading {path} needs the package safetensors, which is not installed. Run: pip install safetensors"
+            f"Reading {path} needs the package safetensors, which is not installed. Run: pip install 'barlowtf[torch]'"
         ) from error
     try:
         return dict(load_file(path))

@@ -11,6 +11,7 @@ from barlowtf.convert.resnet_names import from_torch_layout, named_weights
 from barlowtf.convert.torch_files import read_tensors
 from barlowtf.errors import ConversionError
 from barlowtf.models import make_encoder
+from barlowtf.models.resnet import RESNETS, bottleneck_block
 
 _PARALLEL, _BACKBONE = "module.", "backbone."
 # What an encoder leaves aside: the classifier, and of the authors' whole model the projector and its normalization.
@@ -18,9 +19,8 @@ _CLASSIFIER = ("fc.",)
 _BESIDE_BACKBONE = ("projector.", "bn.")
 # PyTorch counts batches, and with a fixed momentum nobody reads the count.
 _COUNTER = "num_batches_tracked"
-# Blocks of each stage -> depth; the second for bottlenecks.
-_BASIC = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}
-_BOTTLENECK = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152, (3, 24, 36, 3): 200}
+# Whether the blocks are bottlenecks, and how many of them each stage has -> depth.
+_DEPTHS = {(block is bottleneck_block, counts): depth for depth, (block, counts) in RESNETS.items()}
 _STEM_OF_KERNEL = {7: "imagenet", 3: "small"}
 
 
@@ -70,9 +70,9 @@ def make_encoder_of(path_or_state_dict: str | Path | Mapping[str, Any]) -> keras
     tensors, _ = _encoder_tensors(state)
     first = tensors.get("conv1.weight")
     counts = tuple(_count_blocks(tensors, stage) for stage in (1, 2, 3, 4))
-    depth = (_BOTTLENECK if "layer1.0.conv3.weight" in tensors else _BASIC).get(counts)
+    depth = _DEPTHS.get(("layer1.0.conv3.weight" in tensors, counts))
     if first is None or first.value.ndim != 4 or depth is None or first.value.shape[2] not in _STEM_OF_KERNEL:
-        depths = ", ".join(map(str, sorted({*_BASIC.values(), *_BOTTLENECK.values()})))
+        depths = ", ".join(map(str, sorted(_DEPTHS.values())))
         raise ConversionError(
             f"{_name(path_or_state_dict)} is no ResNet that barlowtf knows. Received {counts} blocks in layer1 to "
             f"layer4 and conv1.weight {'absent' if first is None else first.value.shape}. Expected torchvision's names "

@@ -38,7 +38,7 @@ def tfds_source(name: str, split: str, data_dir: str | None = None) -> RecordSou
     # Importing it takes a second; only those who ask for it wait.
     import tensorflow_datasets as tfds
 
-    builder = _prepared_builder(name, data_dir or os.environ.get("TFDS_DATA_DIR"))
+    builder = prepared_builder(name, data_dir or os.environ.get("TFDS_DATA_DIR"))
     splits = builder.info.splits
     chosen = "train" if split == "train" else next((known for known in _TEST_SPLITS if known in splits), None)
     if chosen is None:
@@ -54,20 +54,25 @@ def tfds_source(name: str, split: str, data_dir: str | None = None) -> RecordSou
     label = _feature(features, tfds.features.ClassLabel, "label")
     class_names = None if label is None else tuple(features[label].names)
     files = [os.fspath(path) for path in splits[chosen].filepaths]
-    read_record, locate, size = _storage(files, builder.info.file_format.value, f"tfds:{name}")
+    read_record, locate, size = record_storage(files, builder.info.file_format.value, f"tfds:{name}")
     return RecordSource(
         name=f"tfds:{name} {chosen}",
         files=files,
         size=size,
         read_record=read_record,
         locate=locate,
-        image_of=_parser(features, image, tfds.decode.SkipDecoding()),
-        label_of=None if label is None else _parser(features, label, None),
+        image_of=feature_parser(features, image, tfds.decode.SkipDecoding()),
+        label_of=None if label is None else feature_parser(features, label, None),
         class_names=lambda source: class_names,
     )
 
 
-def _prepared_builder(name: str, data_dir: str | None) -> Any:
+def prepared_builder(name: str, data_dir: str | None) -> Any:
+    """Returns the builder of a data set, which is downloaded and prepared where that is not done yet.
+
+    Raises:
+        DataError: It is unknown, or cannot be downloaded.
+    """
     import tensorflow_datasets as tfds
 
     try:
@@ -101,7 +106,7 @@ def _feature(features: Any, kind: type, preferred: str) -> str | None:
     return preferred if preferred in names else next(iter(names), None)
 
 
-def _parser(features: Any, name: str, decoder: Any) -> Callable[[tf.Tensor], tf.Tensor]:
+def feature_parser(features: Any, name: str, decoder: Any) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns a function from a serialized example, string [], to one of its features."""
     import tensorflow_datasets as tfds
 
@@ -110,7 +115,7 @@ def _parser(features: Any, name: str, decoder: Any) -> Callable[[tf.Tensor], tf.
     return lambda serialized: alone.deserialize_example(serialized, decoders=decoders)[name]
 
 
-def _storage(
+def record_storage(
     files: list[str], file_format: str, name: str
 ) -> tuple[Callable[[tf.Tensor], tf.Tensor], Callable[[int], str], int]:
     """Returns how to read a record, how to name its place, and how many there are."""

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from barlowtf.data.multi_label import ABSENT, DIFFICULT, PRESENT, MultiLabelSet
 from barlowtf.data.records import RecordSource
-from barlowtf.data.tfds import _parser, _prepared_builder, _storage
+from barlowtf.data.tfds import feature_parser, prepared_builder, record_storage
 from barlowtf.errors import DataError
 
 # VOC calls train and val together trainval.
@@ -32,7 +32,7 @@ def voc_tfds(name: str, split: str, data_dir: str | None = None) -> MultiLabelSe
     """
     import tensorflow_datasets as tfds
 
-    builder = _prepared_builder(name, data_dir or os.environ.get("TFDS_DATA_DIR"))
+    builder = prepared_builder(name, data_dir or os.environ.get("TFDS_DATA_DIR"))
     features, splits = builder.info.features, builder.info.splits
     lacking = [known for known in _SPLITS[split] if known not in splits]
     if lacking:
@@ -41,14 +41,14 @@ def voc_tfds(name: str, split: str, data_dir: str | None = None) -> MultiLabelSe
     if "image" not in features:
         raise DataError(f"tfds:{name} holds no feature image. Received {sorted(features)}. Choose another data set.")
     files = [os.fspath(path) for known in _SPLITS[split] for path in splits[known].filepaths]
-    read_record, locate, size = _storage(files, builder.info.file_format.value, f"tfds:{name}")
+    read_record, locate, size = record_storage(files, builder.info.file_format.value, f"tfds:{name}")
     source = RecordSource(
         name=f"tfds:{name} {'+'.join(_SPLITS[split])}",
         files=files,
         size=size,
         read_record=read_record,
         locate=locate,
-        image_of=_parser(features, "image", tfds.decode.SkipDecoding()),
+        image_of=feature_parser(features, "image", tfds.decode.SkipDecoding()),
         label_of=None,
         class_names=lambda source: None,
     )

@@ -10,8 +10,9 @@ import numpy as np
 from barlowtf.config.protocols import PROTOCOLS
 from barlowtf.metrics import classification_scores
 
-# The published encoder.
-_PUBLISHED_WIDTH, _PUBLISHED_SIZE = 2048, 224
+# The published encoder, a ResNet-50: weights and running statistics.
+_PUBLISHED_PARAMETERS, _PUBLISHED_SIZE = 23_561_152, 224
+_PUBLISHED_TEST_IMAGES = 50_000
 _PUBLISHED_RECIPES = ("repository", "paper")
 
 
@@ -48,8 +49,8 @@ def not_comparable(
     source: str,
     recipe: str,
     changes: list[str],
-    feature_width: int,
-    size: int,
+    encoder: dict[str, Any],
+    test_images: int,
     subset: dict[str, Any] | None = None,
 ) -> str | None:
     """Returns why the published number of a protocol does not stand beside a result; None where it does.
@@ -59,8 +60,8 @@ def not_comparable(
         source: SPEC of the data.
         recipe: Name of the recipe.
         changes: Settings that differ from it.
-        feature_width: d of the encoder.
-        size: Height and width of its views, pixels.
+        encoder: Its `image_shape` and `parameters` (None: unknown), see docs/formats.md.
+        test_images: How many it was measured on.
         subset: How the labels were chosen, see docs/formats.md; None: all of the data's.
     """
     known = PROTOCOLS[protocol]
@@ -69,15 +70,18 @@ def not_comparable(
     reasons = []
     if not known.published_data:
         reasons.append("the data cannot be checked to be those of the paper")
-    elif source.split(":")[:2] != ["tfds", known.published_data]:
+    listed = "" if subset is None else subset.get("list_sha256", "")
+    # Every name of the published list was found: the data is the published one, wherever it lies.
+    same_list = bool(listed) and listed == known.published_list and test_images == _PUBLISHED_TEST_IMAGES
+    if known.published_data and not same_list and source.split(":")[:2] != ["tfds", known.published_data]:
         reasons.append(f"other data than tfds:{known.published_data}")
-    if subset is not None and subset.get("list_sha256", "") != known.published_list:
+    if subset is not None and not same_list:
         reasons.append("other labeled images than the published ones")
     if recipe not in _PUBLISHED_RECIPES:
         reasons.append("other recipe")
     if changes:
         reasons.append("settings changed")
-    if feature_width != _PUBLISHED_WIDTH or size != _PUBLISHED_SIZE:
+    if encoder["parameters"] != _PUBLISHED_PARAMETERS or encoder["image_shape"][0] != _PUBLISHED_SIZE:
         reasons.append(f"other encoder than a ResNet-50 at {_PUBLISHED_SIZE} pixels")
     return ", ".join(reasons) or None
 

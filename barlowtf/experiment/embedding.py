@@ -3,7 +3,7 @@
 ::
 
     OUT/_embed.json            encoder, data, format, number of images
-        part-00000.parquet     id, path, label, feature of the images 0 to 9,999; and so on
+        part-00000.parquet     id, path, label, feature of the images 0 to 1,999; and so on
         features.npy           or these three, with format "npy"
         labels.npy  ids.npy
 """
@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import time
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,10 @@ import tensorflow as tf
 from barlowtf import data, runs
 from barlowtf.errors import CheckpointError, DataError, Interrupted
 from barlowtf.experiment.encoders import OpenedEncoder, open_encoder
+from barlowtf.experiment.extracting import PART_IMAGES, center_views, say_progress
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
-_PART_ROWS = 10_000
-_BATCH = 256
 # Readers of a folder of Parquet files pass over names with "_" or "." in front.
 _MANIFEST = "_embed.json"
 _PARTS = ".parts"
@@ -44,7 +44,7 @@ def embed(
     split: str = "train",
     file_format: str = "parquet",
     config: str | None = None,
-    part_rows: int = _PART_ROWS,
+    part_rows: int = PART_IMAGES,
 ) -> dict[str, Any]:
     """Writes the features of all images of a split; goes on where an earlier call was stopped.
 
@@ -72,7 +72,7 @@ def embed(
         if images is None:
             raise DataError(f"{source} has no {split} split.")
         wanted = {
-            "encoder": {"name": encoder, "sha256": opened.sha256, "feature_width": opened.width},
+            "encoder": {"name": encoder, **opened.identity, "feature_width": opened.width},
             "data": {"source": source, "split": split, "images": images.size, "fingerprint": images.fingerprint},
             "format": file_format,
             "part_rows": part_rows,
@@ -81,15 +81,27 @@ def embed(
         if finished is not None:
             _LOG.info("%s is finished: nothing to do.", out)
             return finished
-        parts = out if file_format == "parquet" else out / _PARTS
-        parts.mkdir(exist_ok=True)
-        with runs.locked(runs.RunFolder(out)):
-            rows = _write_parts(opened, images, parts, file_format, part_rows, interruption)
-            if file_format == "npy":
-                _join(parts, out, rows, opened.width)
-            versions = {name: metadata.version(name) for name in ("barlowtf", "tensorflow", "keras", "pyarrow")}
-            result = {**wanted, "status": "finished", "rows": rows, "versions": versions}
-            runs.write_json(out / _MANIFEST, result)
+        try:
+            return _fill(out, wanted, opened, images, interruption)
+        except OSError as error:
+            raise CheckpointError(
+                f"Cannot write in {out}: {error.strerror or error}. What is written is kept; the same command resumes."
+            ) from error
+
+
+def _fill(
+    out: Path, wanted: dict[str, Any], encoder: OpenedEncoder, images: data.Source, interruption: Interruption
+) -> dict[str, Any]:
+    """Writes what is missing in the folder; returns what its manifest then holds."""
+    parts = out if wanted["format"] == "parquet" else out / _PARTS
+    parts.mkdir(exist_ok=True)
+    with runs.locked(runs.RunFolder(out)):
+        rows = _write_parts(encoder, images, parts, wanted["format"], wanted["part_rows"], interruption)
+        if wanted["format"] == "npy":
+            _join(parts, out, rows, encoder.width)
+        versions = {name: metadata.version(name) for name in ("barlowtf", "tensorflow", "keras", "pyarrow")}
+        result = {**wanted, "status": "finished", "rows": rows, "versions": versions}
+        runs.write_json(out / _MANIFEST, result)
     return result
 
 
@@ -137,22 +149,23 @@ def _write_parts(
 ) -> int:
     """Writes the parts that are missing; returns the rows of all."""
     rows, started, first = 0, time.monotonic(), None
-    with interruption.finishing_steps():
-        for number, start in enumerate(range(0, images.size, part_rows)):
-            file = parts / f"part-{number:05d}.{'parquet' if file_format == 'parquet' else 'npz'}"
-            ids = np.arange(start, min(start + part_rows, images.size), dtype=np.int64)
-            if not file.exists():
-                first = start if first is None else first
+    for number, start in enumerate(range(0, images.size, part_rows)):
+        file = parts / f"part-{number:05d}.{'parquet' if file_format == 'parquet' else 'npz'}"
+        ids = np.arange(start, min(start + part_rows, images.size), dtype=np.int64)
+        count = _count(file)
+        if count is None:
+            first = start if first is None else first
+            try:
                 _write_part(file, encoder, images, ids)
-                _say(int(ids[-1]) + 1, first, images.size, started)
-            rows += _count(file)
-            if interruption.requested() and ids[-1] + 1 < images.size:
+            except Interrupted as error:
                 name = interruption.received.name if interruption.received else "SIGTERM"
                 raise Interrupted(
-                    f"Stopped by {name} after {ids[-1] + 1:,} of {images.size:,} images, saved. "
-                    "The same command resumes.",
+                    f"Stopped by {name} after {start:,} of {images.size:,} images, saved. The same command resumes.",
                     interruption.received or signal.SIGTERM,
-                )
+                ) from error
+            say_progress(int(ids[-1]) + 1, first, images.size, started)
+            count = _count(file)
+        rows += count
     return rows
 
 
@@ -167,7 +180,7 @@ def _write_part(file: Path, encoder: OpenedEncoder, images: data.Source, ids: np
         width = features.shape[1]
         columns = {
             "id": pa.array(ids),
-            "path": pa.array([images.identify(int(number)) for number in ids], pa.string()),
+            "path": pa.array([_text(images.identify(int(number))) for number in ids], pa.string()),
             "label": pa.nulls(len(ids), pa.int64()) if labels is None else pa.array(labels, pa.int64()),
             "feature": pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1), pa.float32()), width),
         }
@@ -175,17 +188,21 @@ def _write_part(file: Path, encoder: OpenedEncoder, images: data.Source, ids: np
     os.replace(aside, file)
 
 
+def _text(path: str) -> str:
+    """Returns a path as text that can be stored: bytes that are no UTF-8 as a backslash, x and two digits."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _features(encoder: OpenedEncoder, images: data.Source, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns features float32 [n, d] and the ids of the images that could be read, int64 [n]."""
-    height, _, channels = encoder.image_shape
 
     def of(numbers: np.ndarray) -> np.ndarray:
-        return encoder.features(data.center_views(images, numbers, size=height, channels=channels, batch_size=_BATCH))
+        return encoder.features(center_views(encoder, images, numbers), len(numbers))
 
     try:
         return of(ids), ids
     except tf.errors.OpError:
-        readable = data.readable_ids(images, ids, channels=channels)
+        readable = data.readable_ids(images, ids, channels=encoder.image_shape[2])
         if len(readable) == len(ids):
             raise
         lost = [images.identify(int(number)) for number in np.setdiff1d(ids, readable)]
@@ -193,11 +210,15 @@ def _features(encoder: OpenedEncoder, images: data.Source, ids: np.ndarray) -> t
         return of(readable), readable
 
 
-def _count(file: Path) -> int:
-    if file.suffix == ".parquet":
-        return pq.read_metadata(file).num_rows
-    with np.load(file) as part:
-        return len(part["ids"])
+def _count(file: Path) -> int | None:
+    """Returns the rows of a part; None where it is missing or damaged."""
+    try:
+        if file.suffix == ".parquet":
+            return pq.read_metadata(file).num_rows
+        with np.load(file) as part:
+            return len(part["ids"])
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pa.ArrowInvalid):
+        return None
 
 
 def _join(parts: Path, out: Path, rows: int, width: int) -> None:
@@ -219,8 +240,3 @@ def _join(parts: Path, out: Path, rows: int, width: int) -> None:
             os.replace(out / f".{name}.npy", out / f"{name}.npy")
     os.replace(out / ".features.npy", out / "features.npy")
     shutil.rmtree(parts)
-
-
-def _say(done: int, first: int, size: int, started: float) -> None:
-    speed = (done - first) / max(time.monotonic() - started, 1e-9)
-    _LOG.info("%s of %s images  %.4g images/s  %.0f s left", f"{done:,}", f"{size:,}", speed, (size - done) / speed)

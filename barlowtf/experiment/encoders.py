@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class OpenedEncoder:
         kind: "run", "keras", "saved-model", "torch" or "random".
         label: "trained" or "random".
         sha256: Of its weights, 64 hexadecimal digits; two encoders of equal weights have equal ones.
+        architecture: sha256 of what it is without its weights; two encoders that differ in their weights alone have
+            equal ones.
         image_shape: Height and width of a view, pixels, and channels.
         mean: Of the normalization, one value or one a channel, of images in [0, 1].
         std: Like `mean`.
@@ -44,6 +47,7 @@ class OpenedEncoder:
     kind: str
     label: str
     sha256: str
+    architecture: str
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -54,6 +58,17 @@ class OpenedEncoder:
     def width(self) -> int:
         """Width d of the features."""
         return int(self.model.output_shape[-1])
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides its features of an image: weights, architecture, and how the image is prepared."""
+        return {
+            "sha256": self.sha256,
+            "architecture": self.architecture,
+            "image_shape": list(self.image_shape),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
 
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
         """Returns uint8 images [n, H, W, C] as the encoder takes them, float32."""
@@ -77,8 +92,8 @@ def open_encoder(
     Args:
         spec: A run folder, a `.keras` file, a SavedModel folder, a `.pth` or `.safetensors` file with torchvision's
             names, or "random": the untrained encoder of a recipe.
-        config: Recipe, by name or file, that says how images are prepared and what "random" is. None: the recipe in
-            the folder of the encoder; without one the normalization of ImageNet.
+        config: Recipe, by name or file, of an encoder that has none beside it, and of "random": it says how images are
+            prepared. None: the normalization of ImageNet.
         like: Encoder whose architecture and preparation "random" takes where `config` is None.
         seed: Seed of the weights of "random", >= 0.
 
@@ -95,7 +110,9 @@ def open_encoder(
     path = Path(spec)
     if not path.exists():
         raise CheckpointError(f"No encoder at {path}. Expected {FORMS}.")
-    recipe = load_recipe(config) if config is not None else _recipe_beside(path)
+    recipe = _recipe_beside(path)
+    if recipe is None and config is not None:
+        recipe = load_recipe(config)
     if path.is_dir() and (path / "recipe.toml").exists():
         encoder = runs.RunFolder(path).encoder
         if not encoder.exists():
@@ -120,8 +137,9 @@ def load_keras(path: Path) -> keras.Model:
     """Returns the model of a `.keras` file, or raises CheckpointError."""
     try:
         return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"Cannot read {path}: {str(error).strip().splitlines()[0]}") from error
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise CheckpointError(f"Cannot read {path}: {reason}") from error
 
 
 def weights_sha256(model: keras.Model) -> str:
@@ -136,24 +154,43 @@ def weights_sha256(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
+def architecture_sha256(model: keras.Model) -> str:
+    """Returns the sha256 over kind, name, stride, padding, shapes and precision of all layers."""
+    digest = hashlib.sha256()
+    for layer in model.layers:
+        settings = [getattr(layer, name, None) for name in ("strides", "padding", "pool_size")]
+        shapes = [tuple(weight.shape) for weight in layer.weights]
+        digest.update(f"{type(layer).__name__} {layer.name} {settings} {shapes} {layer.dtype_policy.name}\n".encode())
+    return digest.hexdigest()
+
+
 def _recipe_beside(path: Path) -> Recipe | None:
     file = (path if path.is_dir() else path.parent) / "recipe.toml"
     return load_recipe(file) if file.exists() else None
 
 
 def _random(config: str | None, like: OpenedEncoder | None, seed: int) -> OpenedEncoder:
+    recipe = require_random(config, like)
+    size = recipe.augment.evaluated_size if config is not None or like is None else like.image_shape[0]
+    # In the precision of the encoder that it stands beside.
+    model = make_recipe_encoder(recipe, size, dtype=recipe.train.precision, seed=seed)
+    return _opened("random", "random", model, recipe, label="random")
+
+
+def require_random(config: str | None, like: OpenedEncoder | None) -> Recipe:
+    """Returns the recipe of the untrained encoder, see `open_encoder`.
+
+    Raises:
+        ConfigError: Nothing says which one it is.
+    """
     if config is not None:
-        recipe = load_recipe(config)
-        # In float32 whatever the recipe trains in: a control needs no speed.
-        model = make_recipe_encoder(recipe, recipe.augment.evaluated_size, dtype="float32", seed=seed)
-        return _opened("random", "random", model, recipe, label="random")
+        return load_recipe(config)
     if like is None:
         raise ConfigError("--encoder random needs to know which one: add --config RECIPE, or a second --encoder RUN.")
     recipe = _recipe_beside(Path(like.name))
     if recipe is None:
         raise ConfigError(f"{like.name} has no recipe.toml that says what its untrained encoder is: add --config.")
-    model = make_recipe_encoder(recipe, like.image_shape[0], dtype=recipe.train.precision, seed=seed)
-    return _opened("random", "random", model, recipe, label="random")
+    return recipe
 
 
 def _opened(
@@ -169,7 +206,8 @@ def _opened(
     image_shape = (shape[1] or size, shape[2] or size, shape[3])
     _require_square(name, image_shape)
     mean, std = _normalization(name, recipe, shape[3])
-    return OpenedEncoder(name, kind, label, weights_sha256(model), image_shape, mean, std, model, run)
+    sha256, architecture = weights_sha256(model), architecture_sha256(model)
+    return OpenedEncoder(name, kind, label, sha256, architecture, image_shape, mean, std, model, run)
 
 
 def _require_square(name: str, image_shape: tuple[int, int, int]) -> None:
@@ -218,6 +256,12 @@ def _saved_model(name: str, path: Path, recipe: Recipe | None) -> OpenedEncoder:
         )
     outputs = signature.structured_outputs
     key = "features" if "features" in outputs else next(iter(outputs))
+    rows, *widths = outputs[key].shape.as_list() if outputs[key].shape.rank is not None else [None]
+    if images.shape[0] is not None or rows is not None or len(widths) != 1 or widths[0] is None:
+        raise CheckpointError(
+            f"{path} is no encoder: {key} has the shape {outputs[key].shape} for images {images.shape}. "
+            "Expected features [N, d] for any number N of images."
+        )
     size = _SIZE if recipe is None else recipe.augment.evaluated_size
     shape = tuple(images.shape[1:])
     shape = (shape[0] or size, shape[1] or size, shape[2])
@@ -225,7 +269,9 @@ def _saved_model(name: str, path: Path, recipe: Recipe | None) -> OpenedEncoder:
     model = _Signature(loaded, signature, argument, key, (None, *shape))
     model.trainable = False
     mean, std = ((0.0,), (1.0,)) if own else _normalization(name, recipe, shape[2])
-    return OpenedEncoder(name, "saved-model", "trained", _files_sha256(path), shape, mean, std, model)
+    sha256 = _files_sha256(path)
+    # What lies behind a signature cannot be told from its weights.
+    return OpenedEncoder(name, "saved-model", "trained", sha256, sha256, shape, mean, std, model)
 
 
 class _Signature(keras.Model):

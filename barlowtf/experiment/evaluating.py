@@ -1,5 +1,7 @@
 """`barlowtf evaluate`, top to bottom: settings -> encoders -> measurements -> results -> table."""
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,19 @@ import tensorflow as tf
 from rich.console import Console
 
 from barlowtf import runs
-from barlowtf.config.protocols import PROTOCOLS, find_all_settings
+from barlowtf.config.protocols import PROTOCOLS, SupportVectors, find_all_settings, find_settings
 from barlowtf.distribute import make_strategy
 from barlowtf.errors import ConfigError
 from barlowtf.evaluation import results_table
-from barlowtf.experiment.encoders import OpenedEncoder, open_encoder
-from barlowtf.experiment.recording import Recorder, Request, Surroundings, read_result
+from barlowtf.experiment.encoders import OpenedEncoder, open_encoder, require_random
+from barlowtf.experiment.recording import (
+    Recorder,
+    Request,
+    Surroundings,
+    features_folder,
+    read_result,
+    require_trainable,
+)
 from barlowtf.train.interruption import Interruption
 
 
@@ -38,20 +47,32 @@ def evaluate(
     chosen = make_strategy(strategy, replicas)
     console = console or Console(stderr=True)
     settings = find_all_settings(request.protocols, request.recipe, request.overrides)
+    _require_lists_to_fit(request)
     with Interruption().listening() as interruption:
         trained = [spec for spec in request.encoders if spec != "random"]
         with chosen.scope():
             opened = {spec: open_encoder(spec, config=request.config) for spec in trained}
-        out = _folder(request, list(opened.values()))
         like = opened[trained[0]] if trained else None
+        # What cannot be measured is said now, not after hours of measuring the rest.
+        if "random" in request.encoders:
+            require_random(request.config, like)
+        for encoder in opened.values():
+            for protocol, (_, chosen_settings, _) in settings.items():
+                require_trainable(encoder, protocol, chosen_settings)
+        out = _folder(request, list(opened.values()))
         surroundings = Surroundings(request, {}, out, chosen, interruption, console)
         records = []
         with runs.locked(runs.RunFolder(out)):
-            for encoder, seeds in _encoders(request, chosen, opened, like):
-                recorder = Recorder(encoder, surroundings)
-                for name in request.protocols:
-                    records += [recorder.record(name, *settings[name], seed) for seed in _seeds(name, seeds)]
-            runs.write_atomic(out / "table.md", results_table(read_results(out)) + "\n")
+            try:
+                for encoder, seeds in _encoders(request, chosen, opened, like):
+                    recorder = Recorder(encoder, surroundings)
+                    for name in request.protocols:
+                        records += [recorder.record(name, *settings[name], seed) for seed in _seeds(name, seeds)]
+                shutil.rmtree(features_folder(out), ignore_errors=True)
+            finally:
+                found = read_results(out)
+                if found:
+                    runs.write_atomic(out / "table.md", results_table(found) + "\n")
     return records, results_table(records), out
 
 
@@ -63,6 +84,15 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
     """
     contents = [read_result(path) for path in sorted(folder.glob("*.json"))]
     return [content for content in contents if content.get("protocol") in PROTOCOLS]
+
+
+def _require_lists_to_fit(request: Request) -> None:
+    """Raises ConfigError for a list that would be passed over."""
+    if request.subset_sha256 is not None and request.subset is None:
+        raise ConfigError("--subset-sha256 is of a list, and there is none. Add --subset FILE.")
+    without = [name for name in request.protocols if isinstance(find_settings(name, None, ())[1], SupportVectors)]
+    if request.subset is not None and without:
+        raise ConfigError(f"Protocol {without[0]} takes all labels. Received --subset {request.subset}. Leave it out.")
 
 
 def _seeds(protocol: str, seeds: Sequence[int]) -> Sequence[int]:
@@ -93,4 +123,6 @@ def _folder(request: Request, encoders: list[OpenedEncoder]) -> Path:
         raise ConfigError(
             f"Cannot make the folder of the results {out}: {error.strerror}. Choose another --out."
         ) from error
+    if not os.access(out, os.W_OK):
+        raise ConfigError(f"Cannot write in the folder of the results {out}. Choose another --out.")
     return out

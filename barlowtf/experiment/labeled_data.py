@@ -66,8 +66,14 @@ def open_splits(spec: str, protocol: str, channels: int) -> Splits:
             )
     splits = {name: data.labeled(data.preload(source, channels)) for name, source in sources.items()}
     names = sources["train"].class_names
-    largest = max(int(split.labels.max()) for split in splits.values()) + 1
-    count = largest if names is None else len(names)
+    least = min(int(split.labels.min()) for split in splits.values())
+    largest = max(int(split.labels.max()) for split in splits.values())
+    count = largest + 1 if names is None else len(names)
+    if least < 0 or largest >= count:
+        raise DataError(
+            f"{spec} has labels from {least} to {largest}, and its training images name {count} classes. "
+            f"Expected labels from 0 to {count - 1} in both splits."
+        )
     if count < 2:
         raise DataError(f"{spec} has {count} class. Expected at least two.")
     fingerprints = {name: source.fingerprint for name, source in sources.items()}

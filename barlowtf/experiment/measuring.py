@@ -1,6 +1,7 @@
 """One measurement: an encoder, a protocol, a seed; each protocol is one function."""
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from barlowtf.config.protocols import Logistic, Neighbors, Probe, SupportVectors
 from barlowtf.data import Labeled
 from barlowtf.evaluation import ClassResult, Outcome, classification_outcome, evaluate_voc_svm, fit_logistic
 from barlowtf.experiment.encoders import OpenedEncoder
+from barlowtf.experiment.extracting import center_views, extract
 from barlowtf.experiment.multi_label import MultiLabelSplits
 from barlowtf.experiment.pretraining import save_encoder
 from barlowtf.experiment.probing import Probing, train_probe
@@ -21,31 +23,33 @@ from barlowtf.metrics import knn_votes, nearest_neighbors
 from barlowtf.models import make_head
 from barlowtf.train.interruption import Interruption
 
-_VIEW_BATCH = 256
-# Beyond which kNN looks at the queries in parts: k similarities, places and votes of each are kept meanwhile.
-_QUERY_BLOCK = 4096
-
 
 class Views:
     """Center views and features of an encoder, each computed once; frozen protocols share them."""
 
-    def __init__(self, encoder: OpenedEncoder) -> None:
-        """Computes nothing yet."""
-        self.encoder = encoder
+    def __init__(self, encoder: OpenedEncoder, folder: Path) -> None:
+        """Computes nothing yet.
+
+        Args:
+            encoder: Makes the features.
+            folder: Keeps the features of large data sets while they are computed.
+        """
+        self.encoder, self._folder = encoder, folder
         self._features: dict[str, np.ndarray] = {}
 
     def views(self, examples: Labeled) -> tf.data.Dataset:
         """Returns batches of center views, uint8 [n, S, S, C]."""
-        height, _, channels = self.encoder.image_shape
-        return data.center_views(examples.source, examples.ids, size=height, channels=channels, batch_size=_VIEW_BATCH)
+        return center_views(self.encoder, examples.source, examples.ids)
 
     def features(self, examples: Labeled) -> np.ndarray:
         """Returns features, float32 [M, d]; kept for the next who asks for the same images."""
-        digest = hashlib.sha256(examples.source.fingerprint.encode())
+        # The name too: two splits of files of the same names and sizes have one fingerprint.
+        facts = [examples.source.name, examples.source.fingerprint, json.dumps(self.encoder.identity)]
+        digest = hashlib.sha256("\n".join(facts).encode("utf-8", "replace"))
         digest.update(examples.ids.tobytes())
         key = digest.hexdigest()
         if key not in self._features:
-            self._features[key] = self.encoder.features(self.views(examples), examples.size)
+            self._features[key] = extract(self.encoder, examples, self._folder / key[:16])
         return self._features[key]
 
 
@@ -122,20 +126,16 @@ def measure_neighbors(task: Task, settings: Neighbors) -> Outcome:
     headline: Outcome | None = None
     details: dict[str, Any] = {"neighbors": list(kept)}
     for k in kept:
-        votes = np.concatenate(
-            [
-                knn_votes(
-                    similarity[rows, :k],
-                    task.train.labels[index[rows, :k]],
-                    temperature=settings.temperature,
-                    class_count=task.class_count,
-                )
-                for rows in (slice(start, start + _QUERY_BLOCK) for start in range(0, len(queries), _QUERY_BLOCK))
-            ]
+        votes = knn_votes(
+            similarity[:, :k],
+            task.train.labels[index[:, :k]],
+            temperature=settings.temperature,
+            class_count=task.class_count,
         )
         outcome = classification_outcome(votes, task.test.labels, **details)
-        if headline is None:
-            headline = outcome
+        # Those of ImageNet are 400 MB, and the next ones as many.
+        del votes
+        headline = headline or outcome
         headline.scores.update(
             {f"{name}_k{k}": outcome.scores[name] for name in ("top1", "top5") if name in outcome.scores}
         )

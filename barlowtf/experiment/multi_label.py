@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from barlowtf import data
 from barlowtf.data import MultiLabelSet, open_multi_label
 from barlowtf.errors import DataError
 
@@ -27,6 +30,23 @@ class MultiLabelSplits:
     def fingerprints(self) -> dict[str, str]:
         """Split -> sha256 over images and targets."""
         return {"train": self.train.fingerprint, "test": self.test.fingerprint}
+
+
+def require_readable(splits: MultiLabelSplits) -> None:
+    """Reads all images once.
+
+    Raises:
+        DataError: Some cannot be read. They are not left out, as that would change the protocol's test.
+    """
+    for split in (splits.train, splits.test):
+        ids = np.arange(split.size, dtype=np.int64)
+        lost = np.setdiff1d(ids, data.readable_ids(split.source, ids, channels=3))
+        if len(lost):
+            names = ", ".join(split.source.identify(int(number)) for number in lost[:5])
+            raise DataError(
+                f"{len(lost)} of {split.size} images of {split.source.name} cannot be read: {names}. Copy them again, "
+                "or take them out of the lists."
+            )
 
 
 def open_multi_label_splits(spec: str) -> MultiLabelSplits:

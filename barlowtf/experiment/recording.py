@@ -27,7 +27,7 @@ from barlowtf.experiment.measuring import (
     measure_probe,
     measure_voc,
 )
-from barlowtf.experiment.multi_label import MultiLabelSplits, open_multi_label_splits
+from barlowtf.experiment.multi_label import MultiLabelSplits, open_multi_label_splits, require_readable
 from barlowtf.train import record
 from barlowtf.train.interruption import Interruption
 
@@ -112,7 +112,7 @@ class Recorder:
     def __init__(self, encoder: OpenedEncoder, surroundings: Surroundings) -> None:
         """Keeps the weights that every measurement begins with."""
         self._encoder, self._surroundings = encoder, surroundings
-        self._views = Views(encoder)
+        self._views = Views(encoder, features_folder(surroundings.out))
         self._start = encoder.model.get_weights()
         self._facts = record.describe_surroundings(surroundings.strategy)
 
@@ -128,6 +128,9 @@ class Recorder:
         try:
             return self._record(protocol, recipe, settings, changes, seed)
         except tf.errors.OpError as error:
+            if isinstance(settings, SupportVectors):
+                require_readable(self._surroundings.data[self._voc_key])
+                raise
             key = self._key(protocol)
             before = self._surroundings.data.get(key)
             if not isinstance(before, Splits):
@@ -139,6 +142,10 @@ class Recorder:
             self._surroundings.data[key] = after
         return self._record(protocol, recipe, settings, changes, seed)
 
+    @property
+    def _voc_key(self) -> tuple[str, int]:
+        return f"multi-label {self._surroundings.request.source}", 0
+
     def _key(self, protocol: str) -> tuple[str, int]:
         """Returns what the images of a protocol are kept under."""
         return training_spec(self._surroundings.request.source, protocol), self._encoder.image_shape[2]
@@ -149,8 +156,10 @@ class Recorder:
             "protocol": protocol,
             "recipe": recipe,
             "settings": settings.model_dump(mode="json"),
-            "encoder": self._encoder.sha256,
+            "encoder": self._encoder.identity,
             "data": job.splits.fingerprints,
+            # Without images that cannot be read it is another measurement, with an order of its own.
+            "images": [job.splits.train.size, job.splits.test.size],
             "subset": None if job.subset is None else job.subset["sha256"],
             "seed": seed,
             "replicas": self._surroundings.strategy.num_replicas_in_sync,
@@ -164,12 +173,13 @@ class Recorder:
         started = time.monotonic()
         folder = file.with_suffix("")
         outcome = self._measure(job, folder, protocol)
+        described = self._describe(job)
         content = {
             "protocol": protocol,
             "recipe": recipe,
             "settings": settings.model_dump(mode="json"),
             "changed_settings": changes,
-            **self._describe(job),
+            **described,
             "seed": seed,
             "scores": outcome.scores,
             "details": outcome.details,
@@ -179,8 +189,8 @@ class Recorder:
                 source=self._surroundings.request.source,
                 recipe=recipe,
                 changes=changes,
-                feature_width=self._encoder.width,
-                size=self._encoder.image_shape[0],
+                encoder=described["encoder"],
+                test_images=job.splits.test.size,
                 subset=job.subset,
             ),
             "head": f"{name}/head.keras" if (folder / "head.keras").exists() else None,
@@ -207,17 +217,12 @@ class Recorder:
     def _prepare(self, protocol: str, settings: Settings, seed: int) -> _Job:
         request, around = self._surroundings.request, self._surroundings
         if isinstance(settings, SupportVectors):
-            splits = self._open((f"multi-label {request.source}", 0), lambda: open_multi_label_splits(request.source))
+            splits = self._open(self._voc_key, lambda: open_multi_label_splits(request.source))
 
             def measure_machines(folder: Path) -> Outcome:
                 return measure_voc(self._views, splits, settings, seed, unfinished(folder))
 
             return _Job(splits, splits.train.source.size, None, measure_machines)
-        if isinstance(settings, Probe) and settings.encoder_learning_rate > 0 and not self._start:
-            raise ConfigError(
-                f"Protocol {protocol} trains the encoder, and a {self._encoder.kind} ({self._encoder.name}) cannot be "
-                "trained. Give the run folder or the .keras file."
-            )
         key = self._key(protocol)
         splits = self._open(key, lambda: open_splits(request.source, protocol, key[1]))
         train, subset = choose_labels(splits, protocol, seed, file=request.subset, sha256=request.subset_sha256)
@@ -252,9 +257,9 @@ class Recorder:
                 "name": encoder.name,
                 "kind": encoder.kind,
                 "label": encoder.label,
-                "sha256": encoder.sha256,
-                "image_shape": list(encoder.image_shape),
+                **encoder.identity,
                 "feature_width": encoder.width,
+                "parameters": encoder.model.count_params() if encoder.model.weights else None,
             },
             "data": {
                 "source": self._surroundings.request.source,
@@ -267,6 +272,20 @@ class Recorder:
             "labels": job.labels,
             "subset": job.subset,
         }
+
+
+def require_trainable(encoder: OpenedEncoder, protocol: str, settings: Settings) -> None:
+    """Raises ConfigError where a protocol trains the encoder and it cannot be trained."""
+    if isinstance(settings, Probe) and settings.encoder_learning_rate > 0 and not encoder.model.weights:
+        raise ConfigError(
+            f"Protocol {protocol} trains the encoder, and a {encoder.kind} ({encoder.name}) cannot be trained. "
+            "Give the run folder or the .keras file."
+        )
+
+
+def features_folder(out: Path) -> Path:
+    """Returns where features lie until all that was asked for is measured."""
+    return out / ".features"
 
 
 def unfinished(folder: Path) -> Path:

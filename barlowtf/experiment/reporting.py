@@ -1,7 +1,6 @@
 """`barlowtf report`: run folders -> their files, their encoders on some images -> one page."""
 
 import logging
-import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,7 +14,8 @@ import tensorflow as tf
 import barlowtf.models  # noqa: F401  registers the layers that a saved encoder needs
 from barlowtf import augment
 from barlowtf.data import Source, center_views, open_source, readable_ids, spread_ids
-from barlowtf.errors import ConfigError, DataError
+from barlowtf.errors import CheckpointError, ConfigError, DataError
+from barlowtf.experiment.encoders import load_keras
 from barlowtf.models.features import extract_features
 from barlowtf.report import EmbeddedImages, RunContents, read_run, render_page, shrink
 from barlowtf.runs import write_atomic
@@ -46,7 +46,9 @@ def write_report(runs: list[Path], out: Path, *, images: int = 1000, data: str |
     contents = [read_run(path, name=name) for path, name in zip(runs, names, strict=True)]
     for run in contents:
         _embed(run, images, data)
-    page = render_page(contents, created=datetime.now(UTC), version=metadata.version("barlowtf")).encode()
+    page = render_page(contents, created=datetime.now(UTC), version=metadata.version("barlowtf"))
+    # Names of files and classes may hold bytes that are no text.
+    page = page.encode("utf-8", "replace")
     try:
         write_atomic(out, page)
     except OSError as error:
@@ -89,10 +91,9 @@ def _embed(run: RunContents, count: int, spec: str | None) -> None:
         run.notes.append(f"No map, no neighbors: {' '.join(str(error).split())}")
         return
     try:
-        encoder = keras.models.load_model(run.folder.encoder, compile=False)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().split("\n")[0]
-        run.notes.append(f"encoder.keras cannot be read: {reason} No map, no neighbors.")
+        encoder = load_keras(run.folder.encoder)
+    except CheckpointError as error:
+        run.notes.append(f"encoder.keras is of no use: {error} No map, no neighbors.")
         return
     _LOG.info("%s: embedding images of %s", run.name, source.name)
     try:

@@ -54,7 +54,9 @@ def knn_predict(
     return predicted
 
 
-def knn_votes(similarity: np.ndarray, labels: np.ndarray, *, temperature: float = 0.07, class_count: int) -> np.ndarray:
+def knn_votes(
+    similarity: np.ndarray, labels: np.ndarray, *, temperature: float = 0.07, class_count: int, block: int = 4096
+) -> np.ndarray:
     """Sum of the votes for each class, up to a factor a query.
 
     Args:
@@ -62,14 +64,18 @@ def knn_votes(similarity: np.ndarray, labels: np.ndarray, *, temperature: float 
         labels: Their classes, integers [Q, k] in [0, class_count).
         temperature: > 0; a vote weighs exp(similarity / temperature).
         class_count: Number of classes, >= 1.
+        block: Queries at once, >= 1; the memory beyond the result is that of a block.
 
     Returns:
         float64 [Q, class_count], >= 0; the largest entry of a row is the class that `knn_predict` gives.
     """
-    # Only ratios of weights matter: taking the best similarity away keeps exp within float64 at any temperature.
-    weights = np.exp((similarity - similarity[:, :1]).astype(np.float64) / temperature)
     votes = np.zeros((len(labels), class_count))
-    np.add.at(votes, (np.arange(len(votes))[:, None], labels), weights)
+    for start in range(0, len(votes), block):
+        rows = slice(start, start + block)
+        some, near = votes[rows], similarity[rows]
+        # Only ratios of weights matter: taking the best similarity away keeps exp within float64 at any temperature.
+        weights = np.exp((near - near[:, :1]).astype(np.float64) / temperature)
+        np.add.at(some, (np.arange(len(some))[:, None], labels[rows]), weights)
     return votes
 
 

@@ -19,7 +19,7 @@ _LARGEST_SIDE = 3
 
 @keras.saving.register_keras_serializable(package="barlowtf")
 class Convolution(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` for square kernels and strides, with a faster gradient on a CPU.
+    """`keras.layers.Conv2D` with a faster gradient on a CPU, for square kernels and strides.
 
     Output and weights are those of Keras; gradients differ by the rounding of sums in another order.
     """
@@ -29,10 +29,16 @@ class Convolution(keras.layers.Conv2D):
         stride, padding = self.strides[0], self.padding.upper()
         height, width = self.compute_output_shape(inputs.shape)[1:3]
         small = height is not None and width is not None and max(height, width) <= _LARGEST_SIDE
-        if not small or _has_accelerator():
+        if not small or not self._is_plain() or _has_accelerator():
             return super().convolution_op(inputs, kernel)
         # A tensor: `tf.custom_gradient` treats a variable as something that it has not been given.
         return _convolve(inputs, tf.convert_to_tensor(kernel), stride, padding)
+
+    def _is_plain(self) -> bool:
+        """Returns whether the derivation above holds. Where a stride meets "same", sides are padded differently."""
+        square = len({*self.kernel_size}) == len({*self.strides}) == 1
+        plain = self.groups == 1 and set(self.dilation_rate) == {1} and self.data_format == "channels_last"
+        return square and plain and (self.padding == "valid" or set(self.strides) == {1})
 
 
 def _convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int, padding: str) -> tf.Tensor:

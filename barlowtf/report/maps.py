@@ -1,10 +1,13 @@
 """Features in two dimensions, and who lies next to whom in all of them."""
 
 import importlib.util
+import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+_LOG = logging.getLogger("barlowtf")
 _UMAP_NEIGHBORS = 15
 
 
@@ -31,8 +34,9 @@ def make_maps(features: np.ndarray) -> list[Map]:
     """
     unit = unit_rows(features)
     maps = [_pca(unit)]
-    if len(unit) > _UMAP_NEIGHBORS and importlib.util.find_spec("umap") is not None:
-        maps.append(_umap(unit))
+    umap = _find_umap() if len(unit) > _UMAP_NEIGHBORS else None
+    if umap is not None:
+        maps.append(_umap(unit, umap))
     return maps
 
 
@@ -74,10 +78,19 @@ def _pca(unit: np.ndarray) -> Map:
     return Map("PCA", f"The two axes hold {100 * share:.0f} % of the variance.", _boxed(places))
 
 
-def _umap(unit: np.ndarray) -> Map:
-    from umap import UMAP
+def _find_umap() -> Any:
+    """Returns the class of umap-learn; None where it is not installed, or not whole."""
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        if importlib.util.find_spec("umap") is not None:
+            _LOG.warning("No map by UMAP: the package umap is no working umap-learn: %s.", error)
+        return None
+    return UMAP
 
-    model = UMAP(n_neighbors=_UMAP_NEIGHBORS, metric="cosine", random_state=0, n_jobs=1)
+
+def _umap(unit: np.ndarray, umap: Any) -> Map:
+    model = umap(n_neighbors=_UMAP_NEIGHBORS, metric="cosine", random_state=0, n_jobs=1)
     places = np.asarray(model.fit_transform(unit.astype(np.float32)), np.float64)
     caption = f"Keeps {_UMAP_NEIGHBORS} neighbors close; distances between groups mean little."
     return Map("UMAP", caption, _boxed(places))

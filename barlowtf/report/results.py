@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ _MOST_CLASSES = 40
 # A confusion matrix of more classes is a picture without numbers.
 MOST_CELLS = 20
 _SCORE_NAMES = {"top1": "top-1", "top5": "top-5", "mean_average_precision": "mAP"}
+_OF_CLASSES = {"voc07": "Average precision by class"}
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """One encoder's scores: of a trained run, or its random control."""
+    """One encoder's scores: that of a run, its random control, or another one that was measured beside it.
+
+    `label` is "trained" or "random", `name` what the page calls it.
+    """
 
     run: int
-    run_name: str
+    name: str
     label: str
     seeds: list[int]
     scores: dict[str, Estimate]
@@ -72,6 +77,7 @@ class ResultGroup:
     score_names: list[tuple[str, str]]
     rows: list[Row]
     class_bars: list[ClassBars]
+    class_title: str
     confusions: list[Confusion]
 
 
@@ -87,8 +93,9 @@ def group_results(runs: list[RunContents]) -> list[ResultGroup]:
 
 def _key(result: dict[str, Any]) -> str:
     """What results must share to stand in one table; the protocol comes first."""
-    data = result.get("data") or {}
-    same = [result.get("recipe"), result.get("changed_settings"), result.get("labels")]
+    data, subset = result.get("data") or {}, result.get("subset") or {}
+    same = [result.get("recipe"), result.get("changed_settings"), result.get("labels"), result.get("replicas")]
+    same += [subset.get("kind"), subset.get("list_sha256")]
     return json.dumps([result["protocol"], *same, data.get("fingerprints") or data.get("source")], sort_keys=True)
 
 
@@ -96,11 +103,15 @@ def _group(members: list[tuple[int, dict[str, Any]]], names: list[str]) -> Resul
     first = members[0][1]
     rows, bars, confusions = [], [], []
     for run in sorted({number for number, _ in members}):
-        mine = [result for number, result in members if number == run]
-        labels = sorted({_label(result) for result in mine}, reverse=True)  # trained, then random
-        rows += [_row(run, names[run], label, mine) for label in labels]
-        bars += _class_bars(run, names[run], mine)
-        confusions += _confusion(names[run], mine)
+        mine = _by_encoder([result for number, result in members if number == run], names[run])
+        rows += [_row(run, name, results) for name, results in mine.items()]
+        # Of several trained encoders in one folder the bars and the matrix are of the run's own, the first.
+        own = next((results for results in mine.values() if _label(results[0]) == "trained"), [])
+        random = next((results for results in mine.values() if _label(results[0]) == "random"), [])
+        bars += _class_bars(run, names[run], own + random)
+        confusions += _confusion(names[run], own)
+    reasons = [result.get("not_comparable") for _, result in members if _label(result) == "trained"]
+    reasons = reasons or [first.get("not_comparable")]
     scores = dict.fromkeys(name for row in rows for name in row.scores)
     return ResultGroup(
         protocol=str(first["protocol"]),
@@ -109,10 +120,11 @@ def _group(members: list[tuple[int, dict[str, Any]]], names: list[str]) -> Resul
         labels=first.get("labels"),
         data=str((first.get("data") or {}).get("source", "")),
         published={name: value for name, value in (first.get("published") or {}).items() if _is_number(value)},
-        not_comparable=first.get("not_comparable"),
+        not_comparable=next(filter(None, reasons), None),
         score_names=[(name, _SCORE_NAMES.get(name, name.replace("_", " "))) for name in scores],
         rows=rows,
         class_bars=bars,
+        class_title=_OF_CLASSES.get(str(first["protocol"]), "Accuracy by class"),
         confusions=confusions,
     )
 
@@ -121,15 +133,42 @@ def _label(result: dict[str, Any]) -> str:
     return str(result["encoder"].get("label", "trained"))
 
 
-def _row(run: int, name: str, label: str, results: list[dict[str, Any]]) -> Row:
-    mine = [result for result in results if _label(result) == label]
+def _by_encoder(results: list[dict[str, Any]], run: str) -> dict[str, list[dict[str, Any]]]:
+    """Returns the results of each encoder under what the page calls it: the run's own, others, untrained ones."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for result in results:
+        encoder = result["encoder"]
+        # Untrained encoders differ from seed to seed, and share their architecture.
+        key = encoder.get("architecture") if _label(result) == "random" else encoder.get("sha256")
+        groups.setdefault((_label(result), key), []).append(result)
+    named: dict[str, list[dict[str, Any]]] = {}
+    for (label, key), group in sorted(groups.items(), key=lambda item: _order(item[0][0], item[1], run)):
+        encoder = group[0]["encoder"]
+        own = label == "random" or _is_of(encoder, run)
+        name = f"{run}, {label}" if own else str(encoder.get("name", label))
+        named[name if name not in named else f"{name} ({str(key)[:8]})"] = group
+    return named
+
+
+def _order(label: str, results: list[dict[str, Any]], run: str) -> tuple[Any, ...]:
+    encoder = results[0]["encoder"]
+    return label == "random", not _is_of(encoder, run), str(encoder.get("name", ""))
+
+
+def _is_of(encoder: dict[str, Any], run: str) -> bool:
+    """Returns whether an encoder is that of a run: the folder, or the file in it."""
+    name = str(encoder.get("name", run)).rstrip("/")
+    return Path(run).name in Path(name).parts[-2:] or name == run
+
+
+def _row(run: int, name: str, mine: list[dict[str, Any]]) -> Row:
     scores = {}
     for score in dict.fromkeys(score for result in mine for score in result["scores"]):
         values = [result["scores"].get(score) for result in mine]
         values = [float(value) for value in values if _is_number(value)]
         if values:
             scores[score] = Estimate(*mean_and_interval(values), len(values))
-    return Row(run, name, label, sorted(int(result.get("seed") or 0) for result in mine), scores)
+    return Row(run, name, _label(mine[0]), sorted(int(result.get("seed") or 0) for result in mine), scores)
 
 
 def _class_bars(run: int, name: str, results: list[dict[str, Any]]) -> list[ClassBars]:
@@ -158,8 +197,8 @@ def _class_means(lists: list[list[float | None]]) -> list[float | None]:
 
 
 def _confusion(name: str, results: list[dict[str, Any]]) -> list[Confusion]:
-    """Returns the confusion matrix of the trained encoder's first seed that has one."""
-    found = [result for result in results if result.get("confusion_matrix") and _label(result) == "trained"]
+    """Returns the confusion matrix of an encoder's first seed that has one."""
+    found = [result for result in results if result.get("confusion_matrix")]
     if not found:
         return []
     result = min(found, key=lambda result: int(result.get("seed") or 0))

@@ -91,6 +91,14 @@ def test_unknown_recipe_names_the_nearest():
         load_recipe("cifar10cpu")
 
 
+def test_two_sizes_of_images_need_a_stem_by_name():
+    with pytest.raises(ConfigError, match="model.stem must be imagenet, small or half where augment.test_size differs"):
+        load_recipe("digits", ["augment.test_size=20", "model.stem=auto"])
+    recipe = load_recipe("digits", ["augment.test_size=20", "model.stem=small"])
+    assert (recipe.augment.size, recipe.augment.evaluated_size) == (16, 20)
+    assert load_recipe("digits").augment.evaluated_size == 16
+
+
 def test_unreadable_recipes_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="Cannot read recipe"):
         load_recipe(tmp_path / "missing.toml")

@@ -207,7 +207,7 @@ def test_an_encoder_of_the_files_own_architecture(shape, name, kernel):
 
 def test_what_is_no_resnet(state):
     fewer = {name: value for name, value in state.items() if not name.startswith("layer3.1")}
-    with pytest.raises(ConversionError, match=r"Received \(2, 2, 1, 2\) blocks .* depth 18, 34, 50, 101, 152, 200"):
+    with pytest.raises(ConversionError, match=r"Received \(2, 2, 1, 2\) blocks .* depth 10, 18, 34, 50, 101, 152, 200"):
         make_encoder_of(fewer)
     with pytest.raises(ConversionError, match="conv1.weight absent"):
         make_encoder_of({"encoder.weight": np.zeros(3)})

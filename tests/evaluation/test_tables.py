@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import pytest
 
 from barlowtf.evaluation import classification_outcome, dump_result, identity, not_comparable, results_table
+from barlowtf.models import make_encoder
 
 
 def _record(protocol="semi1", label="trained", seed=0, top1=0.5, **changes):
@@ -12,15 +14,27 @@ def _record(protocol="semi1", label="trained", seed=0, top1=0.5, **changes):
         "protocol": protocol,
         "recipe": "repository",
         "changed_settings": [],
-        "encoder": {"name": "runs/a", "label": label},
-        "data": {"source": "digits"},
+        "encoder": {"name": "runs/a", "label": label, "sha256": label, "architecture": "resnet18"},
+        "data": {"source": "digits", "fingerprints": {"train": "a", "test": "b"}},
         "labels": 14,
+        "subset": {"kind": "class-balanced draw"},
+        "replicas": 1,
         "seed": seed,
         "scores": {"top1": top1},
         "published": {"top1": 0.55},
         "not_comparable": "other data",
         **changes,
     }
+
+
+def _named(name, sha256, **changes):
+    encoder = {"name": name, "label": "trained", "sha256": sha256, "architecture": "resnet18"}
+    return _record(**{"encoder": encoder, **changes})
+
+
+def _row(table, start):
+    (row,) = [line for line in table.splitlines() if line.startswith(start)]
+    return [cell.strip() for cell in row.split("|")[1:-1]]
 
 
 def test_mean_and_interval_side_by_side():
@@ -35,10 +49,44 @@ def test_mean_and_interval_side_by_side():
     assert "over seeds 0, 1, 2" in table
 
 
+def test_other_encoders_have_columns_of_their_own():
+    records = [_named("runs/a", "1" * 64), _named("runs/b", "2" * 64, top1=0.7), _named("runs/b", "3" * 64, top1=0.8)]
+    table = results_table(records)
+    assert _row(table, "| protocol")[4:7] == ["runs/a", "runs/b (22222222)", "runs/b (33333333)"]
+    assert _row(table, "| semi1")[4:7] == ["50.0", "70.0", "80.0"]
+    random = [_record(label="random", seed=seed, top1=0.2 + seed / 10) for seed in range(2)]
+    random[1]["encoder"]["architecture"] = "resnet50"
+    assert _row(results_table(random), "| semi1")[4:6] == ["20.0", "30.0"]
+
+
+def test_one_seed_counts_once():
+    """The same weights under two names: the second name gets the records of the first."""
+    records = [_named("runs/a", "1" * 64, seed=seed, top1=0.5 + seed / 10) for seed in (0, 1)]
+    assert results_table(records + records) == results_table(records)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"replicas": 2},
+        {"subset": {"kind": "list", "list_sha256": "0"}},
+        {"data": {"source": "digits", "fingerprints": {"train": "c", "test": "b"}}},
+        {"labels": 15},
+    ],
+)
+def test_what_is_not_alike_has_a_line_of_its_own(other):
+    table = results_table([_record(), _record(seed=1, top1=0.9, **other)])
+    assert len([line for line in table.splitlines() if line.startswith("| semi1")]) == 2
+    assert "±" not in table.partition("\n\n")[0]
+
+
 def test_published_number_stands_beside_what_it_is_comparable_to():
     table = results_table([_record(not_comparable=None), _record("knn", published=None, not_comparable="no number")])
     assert "| top-1 | 50.0 | 55.0 |" in table
     assert "| knn | digits | 14 | top-1 | 50.0 | – |" in table
+    both = [_named("runs/a", "1" * 64, not_comparable=None), _named("runs/b", "2" * 64, not_comparable="too small")]
+    for records in (both, both[::-1]):
+        assert "published: 55.0; too small" in results_table(records)
 
 
 def test_changed_settings_are_marked_and_told():
@@ -50,8 +98,11 @@ def test_changed_settings_are_marked_and_told():
 
 
 def test_reasons():
-    def reason(protocol="linear", source="tfds:imagenet2012", changes=(), width=2048, recipe="paper", **more):
-        known = {"source": source, "recipe": recipe, "changes": list(changes), "feature_width": width, "size": 224}
+    resnet50 = {"parameters": make_encoder("resnet50", image_shape=(224, 224, 3)).count_params()}
+
+    def reason(protocol="linear", source="tfds:imagenet2012", changes=(), recipe="paper", size=224, **more):
+        known = {"source": source, "recipe": recipe, "changes": list(changes), "test_images": 50_000}
+        known["encoder"] = {"image_shape": [size, size, 3], **resnet50, **more.pop("encoder", {})}
         return not_comparable(protocol, **{**known, **more})
 
     assert reason() is None
@@ -59,13 +110,15 @@ def test_reasons():
     assert reason("semi1") is None
     assert reason(source="imagenet2012") == "other data than tfds:imagenet2012"
     assert reason(changes=["epochs = 5"]) == "settings changed"
-    assert reason(width=512) == reason(size=32) == "other encoder than a ResNet-50 at 224 pixels"
+    assert reason(encoder={"parameters": None}) == reason(size=32) == "other encoder than a ResNet-50 at 224 pixels"
     assert reason("semi1", recipe="small") == "other recipe"
     assert reason("knn") == "no published number"
     ours = {"kind": "list", "list_sha256": "0" * 64}
     theirs = {"kind": "list", "list_sha256": "71e82a48ba78252683ae334c4d019ebd5c6e855b9599c1389fbe83eb9549cf17"}
     drawn = {"kind": "class-balanced draw", "seed": 0}
     assert reason("semi1", subset=theirs) is None
+    assert reason("semi1", subset=theirs, source="/data/imagenet") is None
+    assert "other data" in reason("semi1", subset=theirs, source="/data/imagenet", test_images=500)
     for protocol, subset in (("semi1", ours), ("semi1", drawn), ("semi10", theirs), ("linear", ours)):
         assert reason(protocol, subset=subset) == "other labeled images than the published ones"
     assert reason("places205") == "the data cannot be checked to be those of the paper"

@@ -1,6 +1,7 @@
 """Features as files: order, resume after a signal, unreadable images, folders in use."""
 
 import json
+import os
 import shutil
 import signal
 
@@ -63,22 +64,33 @@ def test_parquet_and_npy_hold_the_features_in_order(run, expected, tmp_path):
 
 
 def test_a_stopped_call_goes_on(run, expected, tmp_path, monkeypatch):
-    out, write, written = tmp_path / "out", embedding._write_part, []
+    out, make, made = tmp_path / "out", embedding._features, []
 
-    def stopping(file, encoder, images, ids):
-        written.append(file.name)
-        if len(written) == 2:
+    def stopping(encoder, images, ids):
+        made.append(int(ids[0]))
+        if len(made) == 3:
             signal.raise_signal(signal.SIGINT)
-        write(file, encoder, images, ids)
+        return make(encoder, images, ids)
 
-    monkeypatch.setattr(embedding, "_write_part", stopping)
+    monkeypatch.setattr(embedding, "_features", stopping)
     options = {"split": "test", "part_rows": 100}
     with pytest.raises(Interrupted, match="SIGINT after 200 of 360 images, saved. The same command resumes"):
         experiment.embed(str(run), "digits", out, **options)
+    # As a crash of the machine may leave it: the name is there, the content is not whole.
+    (out / "part-00000.parquet").write_bytes(b"PAR1")
     result = experiment.embed(str(run), "digits", out, **options)
     assert result["rows"] == 360
-    assert written == [f"part-{number:05d}.parquet" for number in range(4)]
+    assert made == [0, 100, 200, 0, 200, 300]
     np.testing.assert_allclose(np.stack(pq.read_table(out)["feature"].to_numpy()), expected[0], atol=1e-5)
+
+    made.clear()
+    arrays = {**options, "file_format": "npy"}
+    with pytest.raises(Interrupted):
+        experiment.embed(str(run), "digits", tmp_path / "arrays", **arrays)
+    assert experiment.embed(str(run), "digits", tmp_path / "arrays", **arrays)["rows"] == 360
+    assert made == [0, 100, 200, 200, 300]
+    np.testing.assert_allclose(np.load(tmp_path / "arrays" / "features.npy"), expected[0], atol=1e-5)
+    assert np.load(tmp_path / "arrays" / "ids.npy").tolist() == list(range(360))
 
     other = tmp_path / "other"
     shutil.copytree(run, other)
@@ -98,8 +110,11 @@ def test_unreadable_images_are_left_out(run, tmp_path, caplog):
     for number in range(5):
         Image.fromarray(np.full((9, 9), 40 * number, np.uint8)).save(folder / f"{number}.png")
     (folder / "2.png").write_bytes(b"no image")
+    # A name that is no UTF-8.
+    os.rename(folder / "4.png", os.fsencode(folder) + b"/4\xe9.png")
     experiment.embed(str(run), str(folder), tmp_path / "out")
     table = pq.read_table(tmp_path / "out")
+    assert table["path"][3].as_py().endswith("4\\xe9.png")
     assert table["id"].to_pylist() == [0, 1, 3, 4]
     assert table["label"].null_count == 4
     assert "1 images cannot be read and are left out" in caplog.text

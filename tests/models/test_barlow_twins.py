@@ -159,16 +159,19 @@ def test_six_steps_move_every_weight_as_far_as_the_authors_code(six_steps, recor
     assert max(final.values()) < {"weights": 1e-8, "biases": 1e-4}[kind], max(final, key=final.get)
 
 
-def test_two_replicas_take_the_step_of_one(two_replicas):
-    pair = views(16)
+@pytest.mark.parametrize("pairs", [1, 2])
+def test_two_replicas_take_the_step_of_one(two_replicas, pairs):
+    # One pair after the other, each of 16 images.
+    pair = tuple(np.concatenate(parts) for parts in zip(*(views(16, seed) for seed in range(pairs)), strict=True))
 
     def per_replica(context):
         first = 8 * context.replica_id_in_sync_group
-        return tuple(tf.constant(view[first : first + 8]) for view in pair)
+        rows = np.concatenate([16 * number + first + np.arange(8) for number in range(pairs)])
+        return tuple(tf.constant(view[rows]) for view in pair)
 
     with two_replicas.scope():
-        spread = small_model()
-    alone = small_model()
+        spread = small_model(pairs=pairs)
+    alone = small_model(pairs=pairs)
     alone.set_weights(spread.get_weights())
     batch = two_replicas.experimental_distribute_values_from_function(per_replica)
     step = tf.function(lambda data: two_replicas.run(spread.train_step, args=(data,)))

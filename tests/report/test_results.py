@@ -24,19 +24,35 @@ def test_control_stands_beside_the_trained_encoder(make_run):
     )
     second = make_run("second", results=[result(top1=0.9)])
     (group,) = group_results([first, second])
-    assert [(row.run_name, row.label, row.seeds) for row in group.rows] == [
-        ("first", "trained", [0, 1]),
-        ("first", "random", [0]),
-        ("second", "trained", [0]),
+    assert [(row.name, row.seeds) for row in group.rows] == [
+        ("first, trained", [0, 1]),
+        ("first, random", [0]),
+        ("second, trained", [0]),
     ]
     assert [row.scores["top1"].mean for row in group.rows] == pytest.approx([0.55, 0.2, 0.9])
     assert group.score_names == [("top1", "top-1")]
+
+
+def test_an_encoder_beside_the_run_s_own_has_a_row_of_its_own(make_run):
+    """`barlowtf evaluate --encoder runs/a --encoder runs/b` leaves all results in the folder of the first."""
+    results = [
+        result(top1=top1, per_class=[top1], encoder={"label": "trained", "name": name, "sha256": name})
+        for name, top1 in (("runs/b", 0.9), ("runs/a", 0.5))
+    ]
+    (group,) = group_results([make_run("a", results=results)])
+    assert [(row.name, row.scores["top1"].mean, row.scores["top1"].count) for row in group.rows] == [
+        ("a, trained", 0.5, 1),
+        ("runs/b", 0.9, 1),
+    ]
+    assert group.class_bars[0].bars == [("0", 0.5, None)]
 
 
 @pytest.mark.parametrize(
     "other",
     [
         {"protocol": "knn"},
+        {"replicas": 2},
+        {"subset": {"kind": "list", "list_sha256": "0"}},
         {"labels": 15},
         {"changed_settings": ["train.epochs = 5"]},
         {"recipe": "paper"},

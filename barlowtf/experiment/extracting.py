@@ -1,0 +1,93 @@
+"""Features of many images, in parts that are kept on the disk: an interrupted extraction goes on after the last one."""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from barlowtf import data
+from barlowtf.data import Labeled
+from barlowtf.errors import DataError
+from barlowtf.experiment.encoders import OpenedEncoder
+
+_LOG = logging.getLogger("barlowtf")
+_BATCH = 256
+# So many images are extracted again where a signal comes; so few are not worth a file.
+PART_IMAGES = 2_000
+
+
+def extract(encoder: OpenedEncoder, examples: Labeled, folder: Path) -> np.ndarray:
+    """Returns the features of center views, float32 [M, d], in inference mode.
+
+    Args:
+        encoder: Makes them.
+        examples: M images; their classes do not count.
+        folder: Keeps the parts, which a later call for the same encoder and images takes from there; it makes it.
+
+    Raises:
+        DataError: Features are not finite.
+        tf.errors.OpError: An image cannot be read.
+        Interrupted: A signal came; whole parts are kept.
+    """
+    features = np.empty((examples.size, encoder.width), np.float32)
+    started, first = time.monotonic(), None
+    for start in range(0, examples.size, PART_IMAGES):
+        rows = slice(start, min(start + PART_IMAGES, examples.size))
+        file = folder / f"part-{start // PART_IMAGES:05d}.npy"
+        part = _read(file, (rows.stop - start, encoder.width))
+        if part is None:
+            first = start if first is None else first
+            part = encoder.features(center_views(encoder, examples.source, examples.ids[rows]), rows.stop - start)
+            _require_finite(encoder, part, start)
+            if examples.size > PART_IMAGES:
+                _write(file, part)
+                say_progress(rows.stop, first, examples.size, started)
+        features[rows] = part
+    return features
+
+
+def center_views(encoder: OpenedEncoder, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:
+    """Returns batches of center views as the encoder wants them, uint8 [n, S, S, C]."""
+    size, _, channels = encoder.image_shape
+    return data.center_views(source, ids, size=size, channels=channels, batch_size=_BATCH)
+
+
+def say_progress(done: int, first: int, size: int, started: float) -> None:
+    """Logs how many images are done, how fast, and how long the rest will take.
+
+    Args:
+        done: Of `size` images.
+        first: Where this process began.
+        size: All images.
+        started: `time.monotonic()` of the beginning, s.
+    """
+    speed = (done - first) / max(time.monotonic() - started, 1e-9)
+    _LOG.info("%s of %s images  %.4g images/s  %.0f s left", f"{done:,}", f"{size:,}", speed, (size - done) / speed)
+
+
+def _require_finite(encoder: OpenedEncoder, part: np.ndarray, start: int) -> None:
+    bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"Features of {encoder.name} are not finite in {len(bad)} of {len(part)} images, first in number "
+            f"{start + bad[0]}. Expected numbers. The encoder has diverged, or its images are normalized wrongly."
+        )
+
+
+def _read(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """Returns a part; None where it is missing or damaged."""
+    try:
+        part = np.load(file)
+    except (OSError, ValueError, EOFError):
+        return None
+    return part if part.shape == shape and part.dtype == np.float32 else None
+
+
+def _write(file: Path, part: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f".{file.name}")
+    np.save(aside, part)
+    os.replace(aside, file)
