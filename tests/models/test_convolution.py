@@ -8,7 +8,7 @@ import tensorflow as tf
 from barlowtf.models import convolution
 from barlowtf.models.convolution import Convolution, filter_gradient
 
-SHAPES = [(1, 1), (2, 2), (3, 3), (2, 3), (3, 1)]
+SHAPES = [(1, 1), (2, 2), (4, 4), (2, 3), (3, 1)]
 
 
 def make(kind, kernel_size, stride, dtype="float32"):
@@ -68,11 +68,11 @@ def test_filter_gradient_equals_sums_by_hand(size, kernel_size, stride):
 
 def test_large_images_and_unknown_sizes_take_the_kernel(monkeypatch):
     monkeypatch.setattr(convolution, "_convolve", None)  # Calling it would fail.
-    x = np.ones((2, 4, 4, 3), np.float32)
-    for shape, layer in (((4, 4, 3), make(Convolution, 3, 1)), ((None, None, 3), make(Convolution, 3, 1))):
+    x = np.ones((2, 5, 4, 3), np.float32)
+    for shape, layer in (((5, 4, 3), make(Convolution, 3, 1)), ((None, None, 3), make(Convolution, 3, 1))):
         images = keras.Input(shape)
         model = keras.Model(images, layer(images))
-        assert model(x).shape == (2, 4, 4, 4)
+        assert model(x).shape == (2, 5, 4, 4)
     monkeypatch.setattr(convolution, "_has_accelerator", lambda: True)
     assert make(Convolution, 3, 1)(x[:, :2, :2]).shape == (2, 2, 2, 4)
 
