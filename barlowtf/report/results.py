@@ -21,7 +21,7 @@ _OF_CLASSES = {"voc07": "Average precision by class"}
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds; `half_width` of its 95 % interval by Student's t, None for one seed."""
+    """A mean over seeds; `half_width` of its 95 % interval by Student's t, None for one seed or equal values."""
 
     mean: float
     half_width: float | None
@@ -167,7 +167,9 @@ def _row(run: int, name: str, mine: list[dict[str, Any]]) -> Row:
         values = [result["scores"].get(score) for result in mine]
         values = [float(value) for value in values if _is_number(value)]
         if values:
-            scores[score] = Estimate(*mean_and_interval(values), len(values))
+            mean, half = mean_and_interval(values)
+            # Equal to the last digit: nothing is random in it, as in the tables of `barlowtf evaluate`.
+            scores[score] = Estimate(mean, half if len(set(values)) > 1 else None, len(values))
     return Row(run, name, _label(mine[0]), sorted(int(result.get("seed") or 0) for result in mine), scores)
 
 
