@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from barlowtf import runs
 from barlowtf.train import checkpoint
 from benchmarks.soak import command, soak
