@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -26,16 +26,24 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
-            context.exit(128 + signal.SIGINT)
+            _leave(128 + signal.SIGINT)
         except Interrupted as error:
             if str(error):
                 click.echo(str(error), err=True)
-            # All is on the disk, and who sent the signal counts seconds: no waiting for the batches under way.
-            logging.shutdown()
-            sys.stdout.flush()
-            os._exit(128 + error.signal_number)
+            _leave(128 + error.signal_number)
         except BarlowTFError as error:
             raise click.ClickException(" ".join(str(error).split())) from error
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends the process at once.
+
+    All is on the disk, and who sent the signal counts seconds: no waiting for the batches under way. And where SIGINT
+    came in the middle of an `exec`, as imports have them, Python would end with that signal whatever status is asked.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
