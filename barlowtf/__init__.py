@@ -17,6 +17,7 @@ _SUBPACKAGES = (
     "errors",
     "evaluation",
     "experiment",
+    "export",
     "losses",
     "metrics",
     "models",

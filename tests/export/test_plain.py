@@ -1,0 +1,76 @@
+"""An encoder in Keras' own layers, and with its normalizations folded away: the same features."""
+
+import keras
+import numpy as np
+import pytest
+
+from barlowtf.export.plain import folded_encoder, plain_encoder
+from barlowtf.models import make_encoder, make_projector
+
+
+def randomized(model, seed=0):
+    """Gives every weight a value of its own, so that no step of a normalization is the identity."""
+    r = np.random.default_rng(seed)
+    for weight in model.weights:
+        low, high = (0.5, 1.5) if weight.name in ("gamma", "moving_variance") else (-0.1, 0.1)
+        weight.assign(r.uniform(low, high, weight.shape))
+    return model
+
+
+@pytest.fixture(scope="module", params=["resnet18_w0p0625", "resnet50_w0p0625"])
+def encoder(request):
+    stem = "half" if request.param.startswith("resnet18") else "imagenet"
+    return randomized(make_encoder(request.param, image_shape=(None, None, 3), stem=stem, dtype="mixed_bfloat16"))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(1).standard_normal((4, 33, 40, 3)).astype(np.float32)
+
+
+def in_float32(encoder, name, stem):
+    copy = make_encoder(name, image_shape=(None, None, 3), stem=stem, dtype="float32")
+    copy.set_weights(encoder.get_weights())
+    return copy
+
+
+@pytest.mark.parametrize("make", [plain_encoder, folded_encoder])
+def test_features_are_those_of_the_encoder_in_float32(encoder, images, make):
+    stem = "half" if encoder.name.startswith("resnet18") else "imagenet"
+    expected = np.asarray(in_float32(encoder, encoder.name, stem)(images, training=False))
+    copy = make(encoder)
+    # Sums in another order, and for the folded one products in another order.
+    np.testing.assert_allclose(np.asarray(copy(images, training=False)), expected, rtol=2e-5, atol=2e-6)
+    assert all(type(layer).__module__.startswith("keras.") for layer in copy.layers)
+    assert {weight.dtype for weight in copy.weights} == {"float32"}
+    assert all(layer.compute_dtype == "float32" for layer in copy.layers)
+
+
+def test_the_plain_one_keeps_weights_and_names(encoder):
+    copy = plain_encoder(encoder)
+    assert [layer.name for layer in copy.layers] == [layer.name for layer in encoder.layers]
+    for ours, theirs in zip(copy.get_weights(), encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_folded_one_has_no_normalization_left(encoder):
+    copy = folded_encoder(encoder)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in copy.layers)
+    assert len(copy.weights) == 2 * sum(isinstance(layer, keras.layers.Conv2D) for layer in copy.layers)
+
+
+def test_a_projector_folds_too():
+    projector = randomized(make_projector(8, (16, 16, 4)))
+    features = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
+    expected = np.asarray(projector(features, training=False))
+    np.testing.assert_allclose(np.asarray(folded_encoder(projector)(features)), expected, rtol=2e-5, atol=2e-6)
+
+
+def test_models_of_other_kinds_are_refused():
+    inputs = keras.Input((8, 8, 3))
+    separable = keras.Model(inputs, keras.layers.DepthwiseConv2D(3)(inputs))
+    with pytest.raises(ValueError, match="DepthwiseConv2D"):
+        plain_encoder(separable)
+    lonely = keras.Model(inputs, keras.layers.BatchNormalization()(keras.layers.ReLU()(inputs)))
+    with pytest.raises(ValueError, match="follows"):
+        folded_encoder(lonely)
