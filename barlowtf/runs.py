@@ -61,6 +61,11 @@ class RunFolder:
         """The trained encoder."""
         return self.path / "encoder.keras"
 
+    @property
+    def projector(self) -> Path:
+        """The trained projector, which only the embeddings need."""
+        return projector_beside(self.encoder)
+
     def read_info(self) -> dict[str, Any]:
         """Returns the contents of run.json, {} when there is none.
 
@@ -78,6 +83,11 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the run has reached its last step and left its encoder."""
         return self.encoder.exists() and self.read_info().get("status") == "finished"
+
+
+def projector_beside(encoder: Path) -> Path:
+    """Returns where the projector of an encoder file lies: NAME.projector.keras beside NAME.keras."""
+    return encoder.with_name(f"{encoder.stem}.projector.keras")
 
 
 def open_run(path: str | Path, recipe: Recipe) -> RunFolder:

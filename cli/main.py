@@ -11,6 +11,7 @@ import click
 from .data import data
 from .embed import embed
 from .evaluate import evaluate
+from .export import export
 from .launch import launch
 from .pretrain import pretrain
 from .report import report
@@ -63,6 +64,7 @@ def main() -> None:
 
 main.add_command(pretrain)
 main.add_command(evaluate)
+main.add_command(export)
 main.add_command(embed)
 main.add_command(report)
 main.add_command(data)

@@ -167,26 +167,31 @@ def readable_ids(source: Source, ids: np.ndarray, *, channels: int, workers: int
 
 
 def center_view(image: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns the centre of an image, uint8 [size, size, C]; one resampling of the window that is kept.
+    """Returns the center of an image; one resampling of the window that is kept.
 
     Args:
-        image: uint8 [H, W, C].
+        image: uint8 [H, W, C], or several of one size, [n, H, W, C].
         size: Height and width of the view, pixels, >= 1.
+
+    Returns:
+        uint8 [size, size, C] or [n, size, size, C].
     """
     short = round(size * _CENTER_RATIO) if size >= _CENTER_CUT_FROM else size
-    extent = tf.shape(image)[:2]
+    images = image if image.shape.rank == 4 else image[tf.newaxis]
+    extent = tf.shape(images)[1:3]
     resized = tf.cast(short * extent // tf.reduce_min(extent), tf.float32)  # [2], the short one is `short`
     offset = tf.round((resized - size) / 2)
-    view = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis],
+    views = tf.raw_ops.ScaleAndTranslate(
+        images=images,
         size=[size, size],
         scale=resized / tf.cast(extent, tf.float32),
         translation=-offset,
         kernel_type="triangle",
         antialias=True,
-    )[0]
-    view = tf.cast(tf.clip_by_value(tf.round(view), 0.0, 255.0), tf.uint8)
-    return tf.ensure_shape(view, [size, size, image.shape[-1]])
+    )
+    views = tf.cast(tf.clip_by_value(tf.round(views), 0.0, 255.0), tf.uint8)
+    views = tf.ensure_shape(views, [None, size, size, image.shape[-1]])
+    return views if image.shape.rank == 4 else views[0]
 
 
 def _image_by_image(

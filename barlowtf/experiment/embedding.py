@@ -26,8 +26,9 @@ import tensorflow as tf
 
 from barlowtf import data, runs
 from barlowtf.errors import CheckpointError, DataError, Interrupted
-from barlowtf.experiment.encoders import OpenedEncoder, open_encoder
+from barlowtf.experiment.encoders import open_encoder
 from barlowtf.experiment.extracting import PART_IMAGES, center_views, say_progress
+from barlowtf.experiment.opened_encoder import OpenedEncoder
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")

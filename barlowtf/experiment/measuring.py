@@ -14,10 +14,10 @@ from barlowtf import data, runs
 from barlowtf.config.protocols import Logistic, Neighbors, Probe, SupportVectors
 from barlowtf.data import Labeled
 from barlowtf.evaluation import ClassResult, Outcome, classification_outcome, evaluate_voc_svm, fit_logistic
-from barlowtf.experiment.encoders import OpenedEncoder
 from barlowtf.experiment.extracting import center_views, extract
 from barlowtf.experiment.multi_label import MultiLabelSplits
-from barlowtf.experiment.pretraining import save_encoder
+from barlowtf.experiment.opened_encoder import OpenedEncoder
+from barlowtf.experiment.pretraining import save_model
 from barlowtf.experiment.probing import Probing, train_probe
 from barlowtf.metrics import knn_votes, nearest_neighbors
 from barlowtf.models import make_head
@@ -114,7 +114,7 @@ def measure_logistic(task: Task, settings: Logistic) -> Outcome:
     head = make_head(train.shape[1], task.class_count)
     head.set_weights([kernel, bias])
     task.result.mkdir(parents=True, exist_ok=True)
-    save_encoder(head, task.result / "head.keras")
+    save_model(head, task.result / "head.keras")
     return classification_outcome(test @ kernel + bias, task.test.labels, penalty=penalty)
 
 

@@ -145,7 +145,8 @@ class _Run:
             self._stop(finished_step, total_steps)
         if not chief:
             return None
-        save_encoder(self.model.encoder, run.encoder)
+        save_model(self.model.projector, run.projector)
+        save_model(self.model.encoder, run.encoder)
         result = {
             **info,
             "status": "finished",
@@ -249,11 +250,11 @@ def describe_data(spec: str, split: str = "train") -> dict[str, Any]:
     }
 
 
-def save_encoder(encoder: keras.Model, path: Path) -> None:
-    """Saves an encoder as a `.keras` file, whole or not at all."""
+def save_model(model: keras.Model, path: Path) -> None:
+    """Saves a model as a `.keras` file, whole or not at all."""
     aside = path.with_name(f".{path.name}")
-    encoder.save(aside.with_suffix(".keras"))
-    aside.with_suffix(".keras").replace(path)
+    model.save(aside)
+    aside.replace(path)
 
 
 def summarize(run: runs.RunFolder) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from rich.console import Console
 from barlowtf import augment, data, runs
 from barlowtf.config.protocols import Probe as Settings
 from barlowtf.data import Labeled
-from barlowtf.experiment.encoders import OpenedEncoder
-from barlowtf.experiment.pretraining import save_encoder
+from barlowtf.experiment.opened_encoder import OpenedEncoder
+from barlowtf.experiment.pretraining import save_model
 from barlowtf.models import Probe, make_head
 from barlowtf.optim import EpochSchedule, MomentumSGD, epoch_rates
 from barlowtf.train import callbacks, checkpoint, loop
@@ -139,9 +139,9 @@ def train_probe(
         epoch = keep_best.restore(model.head)
         logits = score()
     probing.result.mkdir(parents=True, exist_ok=True)
-    save_encoder(model.head, probing.result / "head.keras")
+    save_model(model.head, probing.result / "head.keras")
     if not probing.frozen:
-        save_encoder(probing.encoder.model, probing.result / "encoder.keras")
+        save_model(probing.encoder.model, probing.result / "encoder.keras")
     return Probed(logits, last, epoch)
 
 

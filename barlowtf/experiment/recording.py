@@ -17,7 +17,6 @@ from barlowtf import runs
 from barlowtf.config.protocols import PROTOCOLS, Logistic, Neighbors, Probe, Settings, SupportVectors
 from barlowtf.errors import CheckpointError, ConfigError, Interrupted
 from barlowtf.evaluation import Outcome, dump_result, identity, not_comparable
-from barlowtf.experiment.encoders import OpenedEncoder
 from barlowtf.experiment.labeled_data import Splits, choose_labels, open_splits, training_spec, without_unreadable
 from barlowtf.experiment.measuring import (
     Task,
@@ -28,6 +27,7 @@ from barlowtf.experiment.measuring import (
     measure_voc,
 )
 from barlowtf.experiment.multi_label import MultiLabelSplits, open_multi_label_splits, require_readable
+from barlowtf.experiment.opened_encoder import OpenedEncoder
 from barlowtf.train import record
 from barlowtf.train.interruption import Interruption
 

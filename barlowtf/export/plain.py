@@ -3,6 +3,8 @@
 What is exported must load where barlowtf is not installed, and run where bfloat16 is slow or missing.
 """
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -27,7 +29,7 @@ def plain_encoder(encoder: keras.Model) -> keras.Model:
     return copy
 
 
-def folded_encoder(encoder: keras.Model) -> keras.Model:
+def folded_encoder(encoder: keras.Model, *, input_std: Sequence[float] | None = None) -> keras.Model:
     """Returns a copy for inference alone: each normalization is part of the convolution or linear layer before it.
 
     With running mean m and variance v, γ (w x - m) / √(v + ε) + β = w' x + b', where w' = γ w / √(v + ε) for each
@@ -35,6 +37,7 @@ def folded_encoder(encoder: keras.Model) -> keras.Model:
 
     Args:
         encoder: See `barlowtf.models.make_encoder` and `make_projector`.
+        input_std: By what the copy divides its input, one value or one a channel: part of its first layer, too.
 
     Raises:
         ValueError: As `plain_encoder`, or a normalization follows no layer of which it could become a part.
@@ -53,6 +56,10 @@ def folded_encoder(encoder: keras.Model) -> keras.Model:
     for source in encoder.layers:
         if source.name not in folded and source.name not in before:
             copy.get_layer(source.name).set_weights(source.get_weights())
+    if input_std is not None:
+        first = next(layer for layer in copy.layers if layer.weights)
+        kernel, *bias = first.get_weights()
+        first.set_weights([kernel / np.reshape(input_std, (-1, 1)), *bias])
     return copy
 
 

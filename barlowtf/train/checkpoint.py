@@ -106,6 +106,31 @@ def restore_state(folder: Path, state: tf.train.Checkpoint) -> int:
     return 0
 
 
+def restore_weights(path: Path, model: keras.Model) -> int:
+    """Restores weights and running statistics of a model from one checkpoint; its optimizer's state stays behind.
+
+    Args:
+        path: One of `list_checkpoints`.
+        model: As the run made it; it need not be compiled.
+
+    Returns:
+        The checkpoint's step.
+
+    Raises:
+        CheckpointError: It is not whole, or belongs to another model.
+    """
+    fault = find_fault(path)
+    if fault is not None:
+        raise CheckpointError(f"The checkpoint {path} is damaged: {fault}. Choose another one.")
+    values = {f"weight-{index}": variable.value for index, variable in enumerate(model.variables)}
+    try:
+        state = tf.train.Checkpoint(values=values).read(str(path / "state"))
+        state.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        raise CheckpointError(f"{path} holds the state of another model: {_reason(error)}") from error
+    return int(path.name.removeprefix(_PREFIX))
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Returns the checkpoints of a run, oldest first."""
     return sorted(folder.glob(f"{_PREFIX}*"))

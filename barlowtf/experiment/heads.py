@@ -1,0 +1,105 @@
+"""The classifier that an evaluation has left, and the encoder that it belongs to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from barlowtf.config.protocols import PROTOCOLS
+from barlowtf.errors import ExportError
+from barlowtf.experiment.encoders import load_keras
+from barlowtf.experiment.opened_encoder import OpenedEncoder, weights_sha256
+from barlowtf.experiment.recording import read_result
+
+
+@dataclass(frozen=True)
+class Head:
+    """A trained classifier.
+
+    Attributes:
+        file: The result that it comes from.
+        model: Features float32 [N, d] -> logits [N, K].
+        class_names: [K].
+        encoder: The fine-tuned encoder that it was trained with; None: the frozen one.
+        sha256: Of its weights.
+        facts: Protocol, recipe, seed, labels and scores of the result.
+    """
+
+    file: Path
+    model: keras.Model
+    class_names: tuple[str, ...]
+    encoder: keras.Model | None
+    sha256: str
+    facts: dict[str, Any]
+
+
+def open_head(text: str, encoder: OpenedEncoder) -> Head:
+    """Returns the head of a result, made on this encoder.
+
+    Args:
+        text: A result file, its folder, or the name of a protocol: then the result of it in the encoder's run, of the
+            lowest seed.
+        encoder: What the features come from: the encoder that was measured, or the one that was fine-tuned then.
+
+    Raises:
+        ExportError: There is no such result, it has no head, or the head belongs to another encoder.
+    """
+    file = _find(text, encoder)
+    record = read_result(file)
+    name = record.get("head")
+    if not name or not (file.parent / name).exists():
+        raise ExportError(
+            f"{file} has no head. Received a result of {record.get('protocol')}. "
+            "Expected one of a protocol that trains a head: linear, linear-fast, semi1, semi10 or a transfer."
+        )
+    model = load_keras(file.parent / name)
+    tuned_file = (file.parent / name).with_name("encoder.keras")
+    tuned = load_keras(tuned_file) if tuned_file.exists() else None
+    known = [record["encoder"]["sha256"], *([] if tuned is None else [weights_sha256(tuned)])]
+    if encoder.sha256 not in known:
+        raise ExportError(
+            f"The head of {file} belongs to another encoder. Received one with weights {encoder.sha256[:12]}. Expected "
+            f"{' or '.join(sha256[:12] for sha256 in known)} ({record['encoder']['name']}). "
+            "Give that encoder, or measure this one with barlowtf evaluate."
+        )
+    count = int(model.output_shape[-1])
+    # Data sets without names of classes have them numbered.
+    names = tuple(record["data"].get("class_names") or map(str, range(count)))
+    facts = {key: record[key] for key in ("protocol", "recipe", "seed", "labels", "scores")}
+    return Head(file, model, names, tuned, weights_sha256(model), facts)
+
+
+def _find(text: str, encoder: OpenedEncoder) -> Path:
+    if text in PROTOCOLS:
+        return _of_protocol(text, encoder)
+    path = Path(text)
+    file = path.with_name(f"{path.name}.json") if path.is_dir() else path
+    if path.name == "head.keras":
+        file = path.parent.with_name(f"{path.parent.name}.json")
+    if not file.is_file() or file.suffix != ".json":
+        raise ExportError(
+            f"No result at {path}. Expected a file results/PROTOCOL-*.json of barlowtf evaluate, "
+            f"or one of {', '.join(PROTOCOLS)}: the result of it in the run."
+        )
+    return file
+
+
+def _of_protocol(protocol: str, encoder: OpenedEncoder) -> Path:
+    """Returns the result of a protocol in the encoder's run, of the lowest seed and the last of these."""
+    if encoder.run is None:
+        raise ExportError(f"{encoder.name} is no run, so it has no result of {protocol}. Give the result's file.")
+    files = sorted((encoder.run / "results").glob(f"{protocol}-*.json"), key=lambda file: file.stat().st_mtime)
+    records = [(file, read_result(file)) for file in files]
+    fitting = [
+        (file, record["seed"])
+        for file, record in records
+        if record.get("protocol") == protocol and record["encoder"]["sha256"] == encoder.sha256
+    ]
+    if not fitting:
+        raise ExportError(
+            f"{encoder.run} has no result of {protocol} for this encoder. "
+            f"Run: barlowtf evaluate --protocol {protocol} --encoder {encoder.name}"
+        )
+    lowest = min(seed for _, seed in fitting)
+    return [file for file, seed in fitting if seed == lowest][-1]

@@ -1,0 +1,120 @@
+"""What is exported and where it comes from: encoder, head and projector that belong together."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from barlowtf import runs
+from barlowtf.config import load_recipe
+from barlowtf.errors import ExportError
+from barlowtf.experiment.encoders import load_keras, open_encoder
+from barlowtf.experiment.heads import Head, open_head
+from barlowtf.experiment.opened_encoder import OpenedEncoder, opened_model, weights_sha256, with_model
+from barlowtf.experiment.restoring import find_checkpoint, restore_parts
+from barlowtf.export import Parts
+from barlowtf.train import checkpoint
+
+_LOG = logging.getLogger("barlowtf")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an export comes from.
+
+    Attributes:
+        encoder: The opened encoder; fine-tuned where the head was trained with it.
+        head: The head, or None.
+        projector: Features -> embeddings, or None.
+        step: Of the checkpoint, where it is from one.
+        data: SPEC of the run's images, or None.
+    """
+
+    encoder: OpenedEncoder
+    head: Head | None
+    projector: keras.Model | None
+    step: int | None
+    data: str | None
+
+    @property
+    def parts(self) -> Parts:
+        """What the formats take."""
+        encoder, head = self.encoder, self.head
+        return Parts(
+            encoder.model,
+            None if head is None else head.model,
+            self.projector,
+            encoder.image_shape[0],
+            encoder.mean,
+            encoder.std,
+            None if head is None else head.class_names,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the facts that a record keeps."""
+        encoder, head = self.encoder, self.head
+        return {
+            "encoder": {"name": encoder.name, "kind": encoder.kind, **encoder.identity, "feature_width": encoder.width},
+            "step": self.step,
+            "head": None if head is None else {"file": str(head.file), "sha256": head.sha256, **head.facts},
+            "class_names": None if head is None else list(head.class_names),
+            "embedding_width": None if self.projector is None else int(self.projector.output_shape[-1]),
+        }
+
+
+def open_origin(
+    encoder: str, *, head: str | None = None, checkpoint_of: str | None = None, config: str | None = None
+) -> Origin:
+    """Returns encoder, head and projector.
+
+    Args:
+        encoder: A run folder, a `.keras` file or a PyTorch file, see `open_encoder`.
+        head: See `open_head`; None: features alone.
+        checkpoint_of: "latest" or a step, of a run; None: its finished encoder.
+        config: Recipe of an encoder that has none beside it.
+
+    Raises:
+        ExportError: The run is unfinished, the head belongs to another encoder, or this kind of encoder has no layers.
+        BarlowTFError: It cannot be read.
+    """
+    path = Path(encoder)
+    run = runs.RunFolder(path) if (path / "recipe.toml").exists() else None
+    if encoder == "random" or (path / "saved_model.pb").exists():
+        raise ExportError(
+            f"Received the encoder {encoder}. Expected one with layers and weights: "
+            "a run, a .keras file or a PyTorch file."
+        )
+    if checkpoint_of is not None and run is None:
+        raise ExportError(f"--checkpoint {checkpoint_of} is of a run. Received the encoder {encoder}. Leave it out.")
+    projector, step = None, None
+    if checkpoint_of is not None:
+        restored = restore_parts(run, checkpoint_of)
+        opened = opened_model(encoder, "run", restored.encoder, load_recipe(run.recipe), run=path)
+        projector, step = restored.projector, restored.step
+    else:
+        if run is not None:
+            _require_finished(run)
+        opened = open_encoder(encoder, config=config)
+        file = runs.projector_beside(path if run is None else run.encoder)
+        projector = load_keras(file) if file.exists() else None
+    found = None if head is None else open_head(head, opened)
+    if found is not None and found.encoder is not None and weights_sha256(found.encoder) != opened.sha256:
+        _LOG.info("The head of %s was trained along with its encoder: that one is exported.", found.file)
+        opened, projector = with_model(opened, found.encoder), None
+    data = load_recipe(run.recipe).data.source if run is not None else None
+    return Origin(opened, found, projector, step, data)
+
+
+def _require_finished(run: runs.RunFolder) -> None:
+    if run.finished:
+        return
+    status = run.read_info().get("status", "unfinished")
+    if not checkpoint.list_checkpoints(run.checkpoints):
+        raise ExportError(f"The run {run.path} is {status} and has no checkpoint yet. Let it train.")
+    step = int(find_checkpoint(run, "latest").name.rpartition("-")[2])
+    raise ExportError(
+        f"The run {run.path} is {status}. Its last whole checkpoint is of step {step}: add --checkpoint latest, or "
+        f"--checkpoint {step}, to export that one; or resume the run."
+    )

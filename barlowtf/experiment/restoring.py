@@ -1,0 +1,58 @@
+"""Encoder and projector of a run from one of its checkpoints, whether the run is finished or not."""
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+
+from barlowtf import runs
+from barlowtf.config import load_recipe
+from barlowtf.errors import CheckpointError
+from barlowtf.experiment.parts import make_model
+from barlowtf.train import checkpoint
+
+_LOG = logging.getLogger("barlowtf")
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds of a model."""
+
+    encoder: keras.Model
+    projector: keras.Model
+    step: int
+
+
+def restore_parts(run: runs.RunFolder, which: str) -> Restored:
+    """Returns encoder and projector as they were at a checkpoint.
+
+    Args:
+        run: A run folder, finished or not.
+        which: "latest", the last one that is whole, or the number of a step.
+
+    Raises:
+        CheckpointError: There is no such checkpoint, or it is damaged.
+    """
+    path = find_checkpoint(run, which)
+    recipe = load_recipe(run.recipe)
+    # Rates do not matter here, and only they depend on the number of steps.
+    model = make_model(recipe, steps_per_epoch=1)
+    step = checkpoint.restore_weights(path, model)
+    _LOG.info("Weights of step %d, from %s.", step, path)
+    return Restored(model.encoder, model.projector, step)
+
+
+def find_checkpoint(run: runs.RunFolder, which: str) -> Path:
+    """Returns the folder of a checkpoint, see `restore_parts`."""
+    paths = checkpoint.list_checkpoints(run.checkpoints)
+    steps = [int(path.name.rpartition("-")[2]) for path in paths]
+    if which == "latest":
+        for path in reversed(paths):
+            if checkpoint.find_fault(path) is None:
+                return path
+    elif which.isdecimal() and int(which) in steps:
+        return paths[steps.index(int(which))]
+    there = ", ".join(map(str, steps)) or "none"
+    raise CheckpointError(
+        f"{run.path} has no whole checkpoint {which}. Received steps {there}. Expected latest or one of them."
+    )

@@ -1,0 +1,84 @@
+"""A SavedModel as an encoder, barlowtf's own export or another's."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from barlowtf.config import Recipe
+from barlowtf.errors import CheckpointError
+from barlowtf.experiment.opened_encoder import OpenedEncoder, evaluated_size, normalization_of, require_square
+
+
+def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> OpenedEncoder:
+    """Returns a SavedModel as a frozen encoder.
+
+    Signature "float_images", of barlowtf's own exports: images in [0, 1], the normalization inside. Otherwise the
+    default signature, which must take normalized float images and return features.
+    """
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise CheckpointError(f"Cannot read the SavedModel {path}: {str(error).splitlines()[0]}") from error
+    own = "float_images" in loaded.signatures
+    signature = loaded.signatures.get("float_images") or loaded.signatures.get("serving_default")
+    inputs = {} if signature is None else signature.structured_input_signature[1]
+    argument, images = next(iter(inputs.items()), (None, None))
+    if len(inputs) != 1 or images.dtype != tf.float32 or images.shape.rank != 4:
+        raise CheckpointError(
+            f"{path} has no signature that takes float images alone. Received {sorted(loaded.signatures)}. "
+            'Expected "float_images", or "serving_default" of one float32 [N, H, W, C].'
+        )
+    outputs = signature.structured_outputs
+    key = "features" if "features" in outputs else next(iter(outputs))
+    rows, *widths = outputs[key].shape.as_list() if outputs[key].shape.rank is not None else [None]
+    if images.shape[0] is not None or rows is not None or len(widths) != 1 or widths[0] is None:
+        raise CheckpointError(
+            f"{path} is no encoder: {key} has the shape {outputs[key].shape} for images {images.shape}. "
+            "Expected features [N, d] for any number N of images."
+        )
+    size = evaluated_size(recipe)
+    shape = tuple(images.shape[1:])
+    shape = (shape[0] or size, shape[1] or size, shape[2])
+    require_square(name, shape)
+    model = _Signature(loaded, signature, argument, key, (None, *shape))
+    model.trainable = False
+    mean, std = ((0.0,), (1.0,)) if own else normalization_of(name, recipe, shape[2])
+    sha256 = _files_sha256(path)
+    # What lies behind a signature cannot be told from its weights.
+    return OpenedEncoder(name, "saved-model", "trained", sha256, sha256, shape, mean, std, model)
+
+
+class _Signature(keras.Model):
+    """A signature of a SavedModel as a Keras model without weights of its own."""
+
+    def __init__(
+        self, loaded: Any, signature: Any, argument: str, key: str, input_shape: tuple[int | None, ...]
+    ) -> None:
+        super().__init__(name="saved_model")
+        # A signature does not keep its variables alive.
+        self._loaded = loaded
+        self._signature, self._argument, self._key = signature, argument, key
+        self._shape = input_shape
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        return self._shape
+
+    @property
+    def output_shape(self) -> tuple[int | None, int]:
+        return (None, int(self._signature.structured_outputs[self._key].shape[-1]))
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return self._signature(**{self._argument: images})[self._key]
+
+
+def _files_sha256(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            digest.update(f"{file.relative_to(folder)}\n".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

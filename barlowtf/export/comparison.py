@@ -1,0 +1,66 @@
+"""How far the outputs of an export are from those of its source."""
+
+from typing import Any
+
+import numpy as np
+
+# Shares of the images whose most probable class stays the same; below, an export is not written unasked.
+LEAST_AGREEMENT = {"float32": 0.999, "float16": 0.995, "dynamic-int8": 0.98, "int8": 0.98}
+# Of outputs that differ by the order of sums alone, relative to the largest value.
+LARGEST_RELATIVE_DIFFERENCE = 1e-3
+
+
+def compare_outputs(
+    expected: dict[str, np.ndarray], found: dict[str, np.ndarray], labels: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Returns what differs between two sets of outputs of the same images.
+
+    Args:
+        expected: Output -> float32 [M, ...] of the source: features, perhaps logits and probabilities.
+        found: The same of the export.
+        labels: Classes of the images, int64 [M]; None where they are unknown.
+
+    Returns:
+        images; for each output largest_difference, absolute, and largest_value of the source; least_cosine of the
+        features; with logits top1_agreement, and with labels, too, top1 of both.
+    """
+    figures: dict[str, Any] = {"images": len(expected["features"])}
+    figures["largest_difference"] = {
+        name: float(np.abs(found[name].astype(np.float64) - value).max()) for name, value in expected.items()
+    }
+    figures["largest_value"] = {name: float(np.abs(value).max()) for name, value in expected.items()}
+    figures["least_cosine"] = float(_cosines(expected["features"], found["features"]).min())
+    if "logits" in expected:
+        classes, found_classes = (outputs["logits"].argmax(axis=1) for outputs in (expected, found))
+        figures["top1_agreement"] = float(np.mean(classes == found_classes))
+        if labels is not None:
+            figures["top1_source"] = float(np.mean(classes == labels))
+            figures["top1"] = float(np.mean(found_classes == labels))
+    return figures
+
+
+def find_shortfall(figures: dict[str, Any], precision: str) -> str | None:
+    """Returns why an export is not good enough, None where it is.
+
+    Args:
+        figures: See `compare_outputs`.
+        precision: Key of `LEAST_AGREEMENT`.
+    """
+    agreement = figures.get("top1_agreement", 1.0)
+    if agreement < LEAST_AGREEMENT[precision]:
+        return (
+            f"agrees with its source in the class of {agreement:.2%} of {figures['images']} images, "
+            f"asked {LEAST_AGREEMENT[precision]:.1%}"
+        )
+    if precision != "float32":
+        return None
+    for name, difference in figures["largest_difference"].items():
+        largest = figures["largest_value"][name]
+        if not difference <= LARGEST_RELATIVE_DIFFERENCE * largest:
+            return f"differs from its source by {difference:.2g} in {name}, whose largest value is {largest:.3g}"
+    return None
+
+
+def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.sum(a * b, axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)

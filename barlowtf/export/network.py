@@ -1,0 +1,72 @@
+"""What every format exports: images in [0, 1] in, features and classes out, normalization inside, float32."""
+
+from dataclasses import dataclass
+
+import keras
+
+from barlowtf.export.plain import folded_encoder, plain_encoder
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is exported.
+
+    Attributes:
+        encoder: Normalized images float32 [N, H, W, C] -> features [N, d]; see `barlowtf.models.make_encoder`.
+        head: Features [N, d] -> logits [N, K]; None: features alone.
+        projector: Features [N, d] -> embeddings [N, D]; None: no embeddings.
+        size: Height and width of a view, pixels.
+        mean: Of the normalization of images in [0, 1], one value or one a channel.
+        std: Like `mean`.
+        class_names: Of the head's K classes; None without head.
+    """
+
+    encoder: keras.Model
+    head: keras.Model | None
+    projector: keras.Model | None
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...] | None
+
+    @property
+    def channels(self) -> int:
+        """C."""
+        return int(self.encoder.input_shape[-1])
+
+
+def trainable_network(parts: Parts) -> keras.Model:
+    """Returns images float32 [N, H, W, C] in [0, 1] -> outputs, with layers as they were trained.
+
+    Height and width are those that the encoder takes, of any size where it takes any. See `_network` for the outputs.
+    """
+    scale = [1.0 / value for value in parts.std]
+    offset = [-mean / std for mean, std in zip(parts.mean, parts.std, strict=True)]
+    normalization = keras.layers.Rescaling(scale, offset, name="normalization", dtype="float32")
+    return _network(parts, normalization, plain_encoder(parts.encoder), parts.encoder.input_shape[1:])
+
+
+def inference_network(parts: Parts) -> keras.Model:
+    """Returns images float32 [N, S, S, C] in [0, 1] -> outputs, S = parts.size; fewer operations, for inference alone.
+
+    Batch normalizations and the division by the deviation of the images are part of the convolutions. That also spares
+    a quantized network a rounding of its input. See `_network` for the outputs.
+    """
+    offset = [-value for value in parts.mean]
+    normalization = keras.layers.Rescaling(1.0, offset, name="normalization", dtype="float32")
+    encoder = folded_encoder(parts.encoder, input_std=parts.std)
+    return _network(parts, normalization, encoder, (parts.size, parts.size, parts.channels))
+
+
+def _network(
+    parts: Parts, normalization: keras.Layer, encoder: keras.Model, image_shape: tuple[int | None, ...]
+) -> keras.Model:
+    """Returns a functional model that gives features [N, d]; with a head a dict: features, logits, probabilities."""
+    images = keras.Input(image_shape, dtype="float32", name="images")
+    features = encoder(normalization(images))
+    if parts.head is None:
+        return keras.Model(images, features, name=encoder.name)
+    logits = plain_encoder(parts.head)(features)
+    probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
+    outputs = {"features": features, "logits": logits, "probabilities": probabilities}
+    return keras.Model(images, outputs, name=encoder.name)
