@@ -46,7 +46,7 @@ _VARIANTS = ("float32", "float16", "dynamic-int8", "int8")
 @click.option(
     "--representative",
     type=click.IntRange(min=1),
-    default=200,
+    default=100,
     show_default=True,
     help="Of tflite int8: from how many training images it takes its ranges.",
 )

@@ -59,7 +59,7 @@ class ExportRequest:
     source: str | None = None
     images: int = 256
     variants: Sequence[str] | None = None
-    representative: int = 200
+    representative: int = 100
     accept_loss: bool = False
 
 

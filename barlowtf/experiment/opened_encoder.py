@@ -117,7 +117,7 @@ def exported_encoder(name: str, model: keras.Model) -> OpenedEncoder | None:
     if not any(layer.name == "normalization" and isinstance(layer, keras.layers.Rescaling) for layer in model.layers):
         return None
     features = model.output["features"] if isinstance(model.output, dict) else model.output
-    encoder = keras.Model(model.inputs, features, name=model.name)
+    encoder = keras.Model(model.input, features, name=model.name)
     height, width, channels = encoder.input_shape[1:]
     shape = (height or _SIZE, width or _SIZE, channels)
     sha256, architecture = weights_sha256(encoder), architecture_sha256(encoder)

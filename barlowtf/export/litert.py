@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite) files of four precisions, and how to run one.
+"""LiteRT (TensorFlow Lite) files of four precisions.
 
 float32        weights and sums float32
 float16        weights float16, half the size; sums as the device has them
@@ -8,6 +8,7 @@ int8           all int8, for devices without floating point; ranges from represe
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.errors import ExportError
-from barlowtf.export.network import Parts, inference_network
+from barlowtf.export.network import Parts, equalized_network, inference_network
 
 VARIANTS = ("float32", "float16", "dynamic-int8", "int8")
 
@@ -34,7 +35,7 @@ def convert_litert(parts: Parts, variants: Iterable[str], images: np.ndarray | N
 
     Raises:
         ValueError: Unknown variant.
-        ExportError: "int8" without images; or the converter failed.
+        ExportError: "int8" without images.
     """
     variants = tuple(variants)
     unknown = set(variants) - set(VARIANTS)
@@ -44,10 +45,23 @@ def convert_litert(parts: Parts, variants: Iterable[str], images: np.ndarray | N
         raise ExportError(
             "The variant int8 takes its ranges from representative images. Received none. Add --data SPEC."
         )
-    network = inference_network(parts)
+    contents = {}
+    floats = tuple(variant for variant in variants if variant != "int8")
+    if floats:
+        with _written(inference_network(parts)) as folder:
+            contents = {variant: _convert(folder, variant) for variant in floats}
+    if "int8" in variants:
+        with _written(equalized_network(parts, images)) as folder:
+            contents["int8"] = _convert(folder, "int8", images)
+    return {variant: contents[variant] for variant in variants}
+
+
+@contextmanager
+def _written(network: keras.Model) -> Iterator[str]:
+    """Gives the folder of a SavedModel of the network, while the converter needs it."""
     with tempfile.TemporaryDirectory() as folder:
         _write_network(network, folder)
-        return {variant: _convert(folder, variant, images) for variant in variants}
+        yield folder
 
 
 def _write_network(network: keras.Model, folder: str) -> None:
@@ -63,7 +77,7 @@ def _named(outputs: Any) -> dict[str, tf.Tensor]:
     return outputs if isinstance(outputs, dict) else {"features": outputs}
 
 
-def _convert(folder: str, variant: str, images: np.ndarray | None) -> bytes:
+def _convert(folder: str, variant: str, images: np.ndarray | None = None) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(folder)
     if variant != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -77,5 +91,9 @@ def _convert(folder: str, variant: str, images: np.ndarray | None) -> bytes:
 
 
 def _representative(images: np.ndarray) -> Iterator[list[np.ndarray]]:
-    for image in images:
-        yield [image[None].astype(np.float32) / 255.0]
+    for number, image in enumerate(images):
+        floats = image[None].astype(np.float32) / 255.0
+        if number == 0:
+            # Black and white, so that the input's step is 1 / 255 whatever the images are.
+            floats[0, 0, 0], floats[0, -1, -1] = 0.0, 1.0
+        yield [floats]

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
+from barlowtf.export.equalization import equalize
 from barlowtf.export.plain import folded_encoder, plain_encoder
 
 
@@ -52,21 +54,52 @@ def inference_network(parts: Parts) -> keras.Model:
     Batch normalizations and the division by the deviation of the images are part of the convolutions. That also spares
     a quantized network a rounding of its input. See `_network` for the outputs.
     """
-    offset = [-value for value in parts.mean]
-    normalization = keras.layers.Rescaling(1.0, offset, name="normalization", dtype="float32")
     encoder = folded_encoder(parts.encoder, input_std=parts.std)
-    return _network(parts, normalization, encoder, (parts.size, parts.size, parts.channels))
+    return _network(parts, _centering(parts), encoder, (parts.size, parts.size, parts.channels))
+
+
+def equalized_network(parts: Parts, views: np.ndarray) -> keras.Model:
+    """Returns the same as `inference_network`, with weights that lose less in eight bits; see equalization.py.
+
+    Args:
+        parts: What is exported.
+        views: Some images, uint8 [M, S, S, C].
+    """
+    encoder = folded_encoder(parts.encoder, input_std=parts.std)
+    centering = _centering(parts)
+    scale = equalize(encoder, np.asarray(centering(views.astype(np.float32) / 255.0)))
+    shape = (parts.size, parts.size, parts.channels)
+    return _network(parts, centering, encoder, shape, feature_scale=scale)
+
+
+def _centering(parts: Parts) -> keras.Layer:
+    """Subtracts the mean; the folded encoder divides by the deviation."""
+    return keras.layers.Rescaling(1.0, [-value for value in parts.mean], name="normalization", dtype="float32")
 
 
 def _network(
-    parts: Parts, normalization: keras.Layer, encoder: keras.Model, image_shape: tuple[int | None, ...]
+    parts: Parts,
+    normalization: keras.Layer,
+    encoder: keras.Model,
+    image_shape: tuple[int | None, ...],
+    *,
+    feature_scale: np.ndarray | None = None,
 ) -> keras.Model:
-    """Returns a functional model that gives features [N, d]; with a head a dict: features, logits, probabilities."""
+    """Returns a functional model that gives features [N, d]; with a head a dict: features, logits, probabilities.
+
+    The encoder's output is multiplied by `feature_scale` [d]: for the head by way of its weights.
+    """
     images = keras.Input(image_shape, dtype="float32", name="images")
     features = encoder(normalization(images))
-    if parts.head is None:
+    head = None if parts.head is None else plain_encoder(parts.head)
+    logits = None if head is None else head(features)
+    if feature_scale is not None:
+        features = keras.layers.Rescaling(feature_scale.tolist(), name="feature_scale", dtype="float32")(features)
+        if head is not None:
+            kernel, bias = head.get_weights()
+            head.set_weights([kernel * feature_scale[:, None], bias])
+    if head is None:
         return keras.Model(images, features, name=encoder.name)
-    logits = plain_encoder(parts.head)(features)
     probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
     outputs = {"features": features, "logits": logits, "probabilities": probabilities}
     return keras.Model(images, outputs, name=encoder.name)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
 from barlowtf.data import center_view, decode
@@ -50,23 +49,27 @@ def write_saved_model(parts: Parts, folder: Path) -> tuple[str, ...]:
         views, valid = _decoded_views(encoded, parts.size, parts.channels)
         return {name: _kept(value, valid) for name, value in outputs_of(views).items()} | {"valid": valid}
 
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    archive.add_endpoint("serving_default", serving_default, [images])
-    archive.add_endpoint("from_jpeg", from_jpeg, [encoded])
-    archive.add_endpoint("float_images", outputs_of, [views])
-    signatures = ["serving_default", "from_jpeg", "float_images"]
-    if parts.projector is not None:
-        projector = folded_encoder(parts.projector)
-        archive.track(projector)
+    projector = None if parts.projector is None else folded_encoder(parts.projector)
 
-        def embed(images: tf.Tensor) -> _Outputs:
-            features = outputs_of(_center_views(images, parts.size))["features"]
-            return {"embeddings": projector(features, training=False)}
+    def embed(images: tf.Tensor) -> _Outputs:
+        features = outputs_of(_center_views(images, parts.size))["features"]
+        return {"embeddings": projector(features, training=False)}
 
-        archive.add_endpoint("embed", embed, [images])
-        signatures.append("embed")
-    archive.write_out(str(folder), verbose=False)
+    functions = {
+        "serving_default": (serving_default, images),
+        "from_jpeg": (from_jpeg, encoded),
+        "float_images": (outputs_of, views),
+        **({} if projector is None else {"embed": (embed, images)}),
+    }
+    signatures = {
+        name: tf.function(function).get_concrete_function(specification)
+        for name, (function, specification) in functions.items()
+    }
+    # Not keras.export.ExportArchive, which stores every weight twice.
+    module = tf.Module()
+    module.weights = [variable.value for variable in network.variables]
+    module.projector_weights = [] if projector is None else [variable.value for variable in projector.variables]
+    tf.saved_model.save(module, str(folder), signatures)
     if parts.class_names is not None:
         # The place for files of one's own beside a SavedModel.
         (folder / "assets.extra").mkdir()

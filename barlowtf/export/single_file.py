@@ -1,7 +1,7 @@
 """A `.keras` file that needs Keras alone, and an ONNX file."""
 
 import io
-import logging
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -27,12 +27,10 @@ def write_onnx(parts: Parts, path: Path) -> None:
     network = inference_network(parts)
     if parts.head is None:
         # A name for the only output.
-        network = type(network)(network.inputs, {"features": network.outputs[0]}, name=network.name)
+        network = type(network)(network.input, {"features": network.output}, name=network.name)
     # The exporter asks for the shapes of a call.
     network(np.zeros((1, *network.inputs[0].shape[1:]), np.float32))
-    before = logging.root.level
-    try:
-        with redirect_stdout(io.StringIO()):
-            network.export(str(path), format="onnx", verbose=False, opset_version=_ONNX_OPSET)
-    finally:
-        logging.root.setLevel(before)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        # Keras' exporter looks for a name that NumPy is about to define.
+        warnings.simplefilter("ignore", FutureWarning)
+        network.export(str(path), format="onnx", verbose=False, opset_version=_ONNX_OPSET)

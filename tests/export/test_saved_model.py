@@ -1,0 +1,94 @@
+"""The SavedModel as it is loaded again: each signature, bad bytes, batches of every size."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from barlowtf.export import write_saved_model
+from tests.export.conftest import CLASS_NAMES
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def folder(parts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved-model") / "1"
+    assert write_saved_model(parts, folder) == ("serving_default", "from_jpeg", "float_images", "embed")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def signatures(folder):
+    loaded = tf.saved_model.load(str(folder))
+    # A signature does not keep its variables alive.
+    yield loaded.signatures
+    del loaded
+
+
+def labels_of(logits):
+    return [CLASS_NAMES[index].encode() for index in logits.argmax(axis=1)]
+
+
+def test_pixels_and_scaled_views_give_the_outputs_of_the_parts(signatures, photographs, views, expected):
+    for result in (
+        signatures["serving_default"](images=tf.constant(photographs)),
+        signatures["float_images"](images=tf.constant(views.astype(np.float32) / 255)),
+    ):
+        assert set(result) == {"features", "logits", "probabilities", "label"}
+        for name in ("features", "logits", "probabilities"):
+            np.testing.assert_allclose(result[name], expected[name], **CLOSE)
+        assert result["label"].numpy().tolist() == labels_of(expected["logits"])
+    embedded = signatures["embed"](images=tf.constant(photographs))
+    np.testing.assert_allclose(embedded["embeddings"], expected["embeddings"], **CLOSE)
+
+
+def test_rows_do_not_depend_on_the_size_of_the_batch(signatures, photographs, views):
+    for name, images in (("serving_default", photographs), ("float_images", views.astype(np.float32) / 255)):
+        whole = signatures[name](images=tf.constant(images))
+        for size in range(1, 65):
+            first = signatures[name](images=tf.constant(images[:size]))
+            for output in ("features", "logits", "probabilities"):
+                np.testing.assert_array_equal(first[output], whole[output][:size])
+
+
+def test_encoded_images_and_bytes_that_are_none(signatures, photographs, expected):
+    encoded = [tf.io.encode_png(image).numpy() for image in photographs[:4]]
+    jpeg = tf.io.encode_jpeg(photographs[4], quality=95).numpy()
+    gray = tf.io.encode_png(photographs[5][..., :1]).numpy()
+    bad = [b"", b"no image", encoded[0][:200], jpeg[:300]]
+    result = signatures["from_jpeg"](encoded=tf.constant([encoded[0], *bad, *encoded[1:], jpeg, gray]))
+    valid = result["valid"].numpy()
+    assert valid.tolist() == [True, *[False] * 4, *[True] * 5]
+    for name in ("features", "logits", "probabilities"):
+        rows = result[name].numpy()
+        np.testing.assert_array_equal(rows[~valid], 0.0)
+        np.testing.assert_allclose(rows[valid][:4], expected[name][:4], **CLOSE)
+    assert result["label"].numpy()[~valid].tolist() == [b""] * 4
+    assert result["label"].numpy()[valid][:4].tolist() == labels_of(expected["logits"][:4])
+    # A JPEG is not the image that it was made of.
+    direct = signatures["serving_default"](images=tf.io.decode_jpeg(jpeg)[None])
+    np.testing.assert_array_equal(result["features"][8], direct["features"][0])
+
+
+def test_a_batch_without_any_image(signatures):
+    result = signatures["from_jpeg"](encoded=tf.constant([b"a", b"b"]))
+    assert result["valid"].numpy().tolist() == [False, False]
+    assert not result["features"].numpy().any()
+
+
+def test_class_names_and_size(folder):
+    names = (folder / "assets.extra" / "class_names.txt").read_text(encoding="utf-8").splitlines()
+    assert tuple(names) == CLASS_NAMES
+    weights = (folder / "variables" / "variables.data-00000-of-00001").stat().st_size
+    # Each weight once: convolutions with their biases, head, projector.
+    assert weights < 4 * 82_000
+
+
+def test_without_head_and_projector(parts, tmp_path):
+    bare = dataclasses.replace(parts, head=None, projector=None, class_names=None)
+    assert write_saved_model(bare, tmp_path / "1") == ("serving_default", "from_jpeg", "float_images")
+    loaded = tf.saved_model.load(str(tmp_path / "1"))
+    result = loaded.signatures["from_jpeg"](encoded=tf.constant([b"x"]))
+    assert set(result) == {"features", "valid"}
