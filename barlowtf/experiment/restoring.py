@@ -53,6 +53,4 @@ def find_checkpoint(run: runs.RunFolder, which: str) -> Path:
     elif which.isdecimal() and int(which) in steps:
         return paths[steps.index(int(which))]
     there = ", ".join(map(str, steps)) or "none"
-    raise CheckpointError(
-        f"{run.path} has no whole checkpoint {which}. Received steps {there}. Expected latest or one of them."
-    )
+    raise CheckpointError(f"{run.path} has no whole checkpoint {which}. Expected latest, or one of its steps: {there}.")
