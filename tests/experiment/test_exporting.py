@@ -26,7 +26,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 def run(tmp_path_factory):
     """A run on the digits with two results: a head on the frozen encoder, and one that was trained along with it."""
     folder = tmp_path_factory.mktemp("runs") / "thin"
-    experiment.pretrain(load_recipe("digits", [f"{key}={value}" for key, value in SETTINGS.items()]), folder)
+    settings = {
+        **SETTINGS,
+        "train.epochs": "1",
+        "optimizer.warmup_epochs": "0",
+        "monitor.knn_every_epochs": "none",
+        "checkpoint.every_steps": "11",
+    }
+    experiment.pretrain(load_recipe("digits", [f"{key}={value}" for key, value in settings.items()]), folder)
     request = experiment.Request(("linear-fast",), (str(folder),), "digits", overrides=["linear-fast.penalties=[0.01]"])
     experiment.evaluate(request)
     experiment.evaluate(experiment.Request(("semi1",), (str(folder),), "digits", "small", overrides=["epochs=1"]))
