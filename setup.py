@@ -5,5 +5,10 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["barlowtf", "barlowtf.*"]), "barlowtf_cli", "barlowtf_configs"],
     package_dir={"barlowtf_cli": "cli", "barlowtf_configs": "configs"},
-    package_data={"barlowtf_configs": ["*.toml"], "barlowtf": ["py.typed"], "barlowtf.report": ["templates/*.j2"]},
+    package_data={
+        "barlowtf_configs": ["*.toml"],
+        "barlowtf": ["py.typed"],
+        "barlowtf.report": ["templates/*.j2"],
+        "barlowtf.export": ["templates/*.j2"],
+    },
 )
