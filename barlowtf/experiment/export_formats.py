@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
+from barlowtf.data import center_view
 from barlowtf.errors import ExportError
 from barlowtf.export import (
     VARIANTS,
@@ -17,8 +19,12 @@ from barlowtf.export import (
     write_onnx,
     write_saved_model,
 )
+from barlowtf.export.serving import serving_readme
+from barlowtf.export.warmup import warmup_requests, write_warmup
 
 CLASS_NAMES_FILE = "class_names.txt"
+# Rows of the requests that a server runs before it offers a version: the least, and some.
+_WARM_UP_ROWS = (1, 8)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class Format(NamedTuple):
     """A format.
 
     Attributes:
-        write: Fills a folder; returns the files in it, each with its precision, a key of `LEAST_AGREEMENT`.
+        write: Fills the folder of a version; returns the files to compare, each with its precision, a key of
+            `LEAST_AGREEMENT`.
         packages: What must be installed.
         extra: The extra of barlowtf that installs them.
     """
@@ -64,8 +71,31 @@ class Format(NamedTuple):
 
 
 def _saved_model(material: Material, folder: Path) -> dict[str, str]:
-    write_saved_model(material.parts, folder)
+    parts = material.parts
+    signatures = write_saved_model(parts, folder)
+    readme = serving_readme(
+        name=material.name,
+        image_size=parts.size,
+        channels=parts.channels,
+        signatures=signatures,
+        class_names=parts.class_names,
+    )
+    (folder / "README.txt").write_text(readme, encoding="utf-8")
+    examples = {name: _example(material, name) for name in signatures}
+    write_warmup(folder, warmup_requests(material.name, examples, batch_sizes=_WARM_UP_ROWS))
     return {".": "float32"}
+
+
+def _example(material: Material, signature: str) -> dict[str, np.ndarray]:
+    """Returns the inputs of a warm-up request: real images, as users send them."""
+    images = [tf.io.decode_png(content) for content in material.encoded]
+    if signature == "from_jpeg":
+        return {"encoded": np.array([tf.io.encode_jpeg(image).numpy() for image in images], object)}
+    if signature == "float_images":
+        views = [center_view(image, material.parts.size).numpy() for image in images]
+        return {"images": np.stack(views).astype(np.float32) / 255.0}
+    # The images of one request are of one size.
+    return {"images": images[0].numpy()[None]}
 
 
 def _litert(material: Material, folder: Path) -> dict[str, str]:

@@ -24,6 +24,7 @@ from barlowtf.experiment.export_formats import FORMATS, Material
 from barlowtf.experiment.origins import Origin, open_origin
 from barlowtf.experiment.samples import Sample, open_sample, representative_views
 from barlowtf.export.comparison import compare_outputs, find_shortfall
+from barlowtf.export.serving import require_servable_name, write_config_files
 from barlowtf.export.verification import compare_file, replay_file, source_outputs
 from barlowtf.export.versions import filling, next_version
 from barlowtf.models import extract_features
@@ -81,6 +82,9 @@ def export(request: ExportRequest) -> dict[str, Any]:
         raise ExportError(f"--variant is of the format tflite. Received {request.file_format}. Leave it out.")
     out = request.out or _default_folder(request)
     version = next_version(out, request.file_format)
+    name = out.resolve().name if request.out else Path(request.encoder).resolve().name
+    if request.file_format == "saved-model":
+        require_servable_name(name)
     origin = open_origin(request.encoder, head=request.head, checkpoint_of=request.checkpoint, config=request.config)
     spec = request.source or origin.data
     if spec is None and request.file_format == "tflite" and "int8" in (request.variants or ("int8",)):
@@ -91,7 +95,7 @@ def export(request: ExportRequest) -> dict[str, Any]:
     sample = open_sample(spec, origin.encoder, request.images)
     material = Material(
         origin.parts,
-        name=out.resolve().name if request.out else Path(request.encoder).resolve().name,
+        name=name,
         encoded=sample.encoded[:8],
         variants=request.variants,
         representative=lambda: _representative(spec, origin, request.representative),
@@ -101,6 +105,8 @@ def export(request: ExportRequest) -> dict[str, Any]:
         figures = _compare(request.file_format, aside, files, sample, origin)
         left_out = {} if request.accept_loss else _leave_out(aside, files, figures)
         _require_success(files, figures, left_out)
+    if request.file_format == "saved-model":
+        write_config_files(out, name=name)
     content = {
         "format": request.file_format,
         "folder": str(out / str(version)),

@@ -7,13 +7,14 @@ import tensorflow as tf
 from barlowtf.data import center_view, decode
 from barlowtf.export.network import Parts, inference_network
 from barlowtf.export.plain import folded_encoder
+from barlowtf.export.serving import Signature
 
 _Outputs = dict[str, tf.Tensor]
 CLASS_NAMES_FILE = "class_names.txt"
 
 
-def write_saved_model(parts: Parts, folder: Path) -> tuple[str, ...]:
-    """Writes a SavedModel and returns the names of its signatures.
+def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
+    """Writes a SavedModel and returns its signatures by name.
 
     ::
 
@@ -61,7 +62,7 @@ def write_saved_model(parts: Parts, folder: Path) -> tuple[str, ...]:
         "float_images": (outputs_of, views),
         **({} if projector is None else {"embed": (embed, images)}),
     }
-    signatures = {
+    concrete = {
         name: tf.function(function).get_concrete_function(specification)
         for name, (function, specification) in functions.items()
     }
@@ -69,12 +70,15 @@ def write_saved_model(parts: Parts, folder: Path) -> tuple[str, ...]:
     module = tf.Module()
     module.weights = [variable.value for variable in network.variables]
     module.projector_weights = [] if projector is None else [variable.value for variable in projector.variables]
-    tf.saved_model.save(module, str(folder), signatures)
+    tf.saved_model.save(module, str(folder), concrete)
     if parts.class_names is not None:
         # The place for files of one's own beside a SavedModel.
         (folder / "assets.extra").mkdir()
         (folder / "assets.extra" / CLASS_NAMES_FILE).write_text("".join(f"{name}\n" for name in parts.class_names))
-    return tuple(signatures)
+    return {
+        name: Signature({specification.name: specification}, concrete[name].structured_outputs)
+        for name, (_, specification) in functions.items()
+    }
 
 
 def _center_views(images: tf.Tensor, size: int) -> tf.Tensor:

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from barlowtf.export import write_saved_model
+from barlowtf.export.serving import signatures_of
 from tests.export.conftest import CLASS_NAMES
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -15,7 +16,17 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 @pytest.fixture(scope="module")
 def folder(parts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved-model") / "1"
-    assert write_saved_model(parts, folder) == ("serving_default", "from_jpeg", "float_images", "embed")
+    signatures = write_saved_model(parts, folder)
+    assert list(signatures) == ["serving_default", "from_jpeg", "float_images", "embed"]
+    # As they are found in the file again.
+    loaded = signatures_of(tf.saved_model.load(str(folder)))
+    for name, signature in signatures.items():
+        assert {key: (spec.shape, spec.dtype) for key, spec in signature.inputs.items()} == {
+            key: (spec.shape, spec.dtype) for key, spec in loaded[name].inputs.items()
+        }
+        assert {key: (spec.shape.rank, spec.dtype) for key, spec in signature.outputs.items()} == {
+            key: (spec.shape.rank, spec.dtype) for key, spec in loaded[name].outputs.items()
+        }
     return folder
 
 
@@ -88,7 +99,7 @@ def test_class_names_and_size(folder):
 
 def test_without_head_and_projector(parts, tmp_path):
     bare = dataclasses.replace(parts, head=None, projector=None, class_names=None)
-    assert write_saved_model(bare, tmp_path / "1") == ("serving_default", "from_jpeg", "float_images")
+    assert list(write_saved_model(bare, tmp_path / "1")) == ["serving_default", "from_jpeg", "float_images"]
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     result = loaded.signatures["from_jpeg"](encoded=tf.constant([b"x"]))
     assert set(result) == {"features", "valid"}
