@@ -1,15 +1,19 @@
 """LiteRT files as ai-edge-litert runs them, and the single files of Keras and ONNX."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import keras
 import numpy as np
 import onnxruntime
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 from barlowtf.errors import ExportError
 from barlowtf.export import VARIANTS, convert_litert, write_keras, write_onnx
+from tests.export.conftest import CLASS_NAMES
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 # Of the largest value: float16 has 11 bits; int8 weights 8; with int8 sums errors add up over the layers.
@@ -50,6 +54,18 @@ def test_full_integer_files_take_pixels_as_they_are(parts, views, files):
         scale, zero_point = image["quantization"]
         assert scale == pytest.approx(1 / 255, rel=1e-5)
         assert zero_point == 0
+
+
+def test_the_code_of_the_documentation_names_a_class(files, photographs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photographs[0]).save("photo.jpg")
+    (tmp_path / "class_names.txt").write_text("".join(f"{name}\n" for name in CLASS_NAMES), encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    for variant in ("int8", "float16"):
+        (tmp_path / f"{variant}.tflite").write_bytes(files[variant])
+        exec(compile(code.replace("int8.tflite", f"{variant}.tflite"), "serving.md", "exec"), {})
+        assert capsys.readouterr().out.strip() in CLASS_NAMES
 
 
 def test_sizes_follow_the_precision(files):
