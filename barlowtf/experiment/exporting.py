@@ -202,7 +202,8 @@ def _leave_out(folder: Path, files: dict[str, str], figures: dict[str, dict[str,
 def _require_success(files: dict[str, str], figures: dict[str, dict[str, Any]], left_out: dict[str, str]) -> None:
     for name, precision in files.items():
         if precision == "float32" and figures[name]["falls_short"] is not None:
-            raise ExportError(f"{name} {figures[name]['falls_short']}. Nothing was written. Report this.")
+            subject = "The SavedModel" if name == "." else name
+            raise ExportError(f"{subject} {figures[name]['falls_short']}. Nothing was written. Report this.")
     if left_out and len(left_out) == len(files):
         raise ExportError(f"Nothing was written: {explain_left_out(left_out)}")
 

@@ -12,6 +12,7 @@ from barlowtf.errors import ExportError
 from barlowtf.export import replay
 from barlowtf.export.comparison import compare_outputs
 from barlowtf.export.network import Parts, trainable_network
+from barlowtf.export.plain import plain_encoder
 from barlowtf.models import extract_features
 
 _BATCH = 64
@@ -30,7 +31,7 @@ def source_outputs(parts: Parts, views: np.ndarray) -> dict[str, np.ndarray]:
     named = [output if isinstance(output, dict) else {"features": output} for output in outputs]
     result = {name: np.concatenate([output[name] for output in named]) for name in named[0]}
     if parts.projector is not None:
-        result["embeddings"] = extract_features(parts.projector, [result["features"]])
+        result["embeddings"] = extract_features(plain_encoder(parts.projector), [result["features"]])
     return result
 
 
