@@ -8,6 +8,7 @@ setup(
     package_data={
         "barlowtf_configs": ["*.toml"],
         "barlowtf": ["py.typed"],
+        "barlowtf.convert": ["recorded.npz"],
         "barlowtf.report": ["templates/*.j2"],
         "barlowtf.export": ["templates/*.j2"],
     },

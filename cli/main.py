@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
+from .convert import convert
 from .data import data
 from .embed import embed
 from .evaluate import evaluate
@@ -66,6 +67,7 @@ main.add_command(pretrain)
 main.add_command(evaluate)
 main.add_command(export)
 main.add_command(embed)
+main.add_command(convert)
 main.add_command(report)
 main.add_command(data)
 main.add_command(launch)

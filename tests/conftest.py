@@ -2,8 +2,10 @@
 
 import os
 import sys
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,3 +36,22 @@ def two_replicas():
 def golden() -> Path:
     """Folder of the numbers recorded from the authors' code; see its README."""
     return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def formula_tensor():
+    """Function (name, shape, salt): the float32 array that the golden README's formula gives a PyTorch tensor."""
+
+    def tensor(name, shape, salt):
+        r = np.random.default_rng([zlib.crc32(name.encode()), salt])
+        if name.endswith("running_mean"):
+            value = 0.1 * r.standard_normal(shape)
+        elif name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
+            value = r.uniform(0.5, 1.5, shape)
+        elif len(shape) == 1:
+            value = 0.1 * r.standard_normal(shape)
+        else:
+            value = np.sqrt(2 / (shape[0] * np.prod(shape[2:]))) * r.standard_normal(shape)
+        return value.astype(np.float32)
+
+    return tensor

@@ -1,6 +1,8 @@
-"""Tensors of a PyTorch or safetensors file as NumPy arrays, without running what the file holds."""
+"""Tensors of a PyTorch or safetensors file as NumPy arrays, without running what the file holds, and the way back."""
 
 import pickle
+import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,12 @@ from typing import Any
 import numpy as np
 
 from barlowtf.errors import ConversionError
+
+# What an unpickler raises over a damaged file, by the documentation of pickle and by trying.
+_DAMAGED = (
+    *(RuntimeError, EOFError, OSError, ValueError, LookupError),
+    *(TypeError, AttributeError, AssertionError, struct.error),
+)
 
 
 def read_tensors(source: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -34,57 +42,108 @@ def read_tensors(source: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray
     # The authors' checkpoint.pth: epoch, model, optimizer.
     inner = content.get("model") if isinstance(content, Mapping) else None
     state = inner if isinstance(inner, Mapping) else content
-    tensors = {str(key): _to_numpy(value) for key, value in _items(state) if hasattr(value, "shape")}
+    tensors = {str(key): _to_numpy(name, key, value) for key, value in _items(state) if hasattr(value, "shape")}
     if not tensors:
         raise ConversionError(f'{name} holds no tensors by name. Expected a state dict, or one under "model".')
     return tensors
+
+
+def write_tensors(path: str | Path, state: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays by name as a file that PyTorch programs read.
+
+    Args:
+        path: Of the file; `.safetensors`, or any other suffix for a state dict as torch.save writes it. A file that is
+            there is replaced.
+        state: Name -> array; see `barlowtf.convert.state_dict_of`. Their order is kept by torch.save.
+
+    Raises:
+        ConversionError: The file needs a package that is not installed.
+        OSError: It cannot be written.
+    """
+    path = Path(path)
+    # safetensors would write the memory of a transposed array as it lies, and PyTorch takes none that is read-only.
+    arrays = {name: np.require(value, requirements=["C", "W"]) for name, value in state.items()}
+    if path.suffix == ".safetensors":
+        save = _import_safetensors(f"Writing {path}").save
+        # As a file of ours: its own save_file makes one that nobody else may read.
+        path.write_bytes(save(arrays, metadata={"format": "pt"}))
+        return
+    torch = _import_torch(f"Writing {path}")
+    with open(path, "wb") as file:
+        torch.save({name: torch.from_numpy(value) for name, value in arrays.items()}, file)
 
 
 def _items(state: Any) -> Any:
     return state.items() if isinstance(state, Mapping) else ()
 
 
-def _load_torch(path: Path) -> Any:
+def _import_torch(task: str) -> Any:
     try:
         import torch
     except ImportError as error:
         raise ConversionError(
-            f"Reading {path} needs PyTorch, which is not installed. Run: pip install 'barlowtf[torch]'"
+            f"{task} needs PyTorch, which is not installed. Run: pip install 'barlowtf[torch]'"
         ) from error
+    return torch
+
+
+def _import_safetensors(task: str) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        import safetensors.numpy
+    except ImportError as error:
+        raise ConversionError(
+            f"{task} needs the package safetensors, which is not installed. Run: pip install 'barlowtf[torch]'"
+        ) from error
+    return safetensors.numpy
+
+
+def _exclude_bias_and_norm(parameter: Any) -> None:
+    """Stands for the one function that the authors' checkpoint.pth names, in its optimizer's settings."""
+
+
+def _load_torch(path: Path) -> Any:
+    torch = _import_torch(f"Reading {path}")
+    names = [f"{module}.exclude_bias_and_norm" for module in ("__main__", "__mp_main__")]
+    try:
+        # Their warnings are about other ways of loading; what is refused is raised.
+        with torch.serialization.safe_globals([(_exclude_bias_and_norm, name) for name in names]):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ConversionError(
             f"{path} holds other objects than tensors, and loading those could run any program: {_reason(error)}. "
             "Save the model's state_dict() alone."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _DAMAGED as error:
         raise ConversionError(
             f"Cannot read {path}: {_reason(error)}. Expected a file of torch.save. Copy or download it again."
         ) from error
 
 
 def _load_safetensors(path: Path) -> dict[str, np.ndarray]:
+    package = _import_safetensors(f"Reading {path}")
+    from safetensors import SafetensorError
+
     try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError as error:
-        raise ConversionError(
-            f"Reading {path} needs the package safetensors, which is not installed. Run: pip install 'barlowtf[torch]'"
-        ) from error
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        return dict(package.load_file(path))
+    except (SafetensorError, OSError, ValueError, LookupError, AttributeError) as error:
         raise ConversionError(f"Cannot read {path}: {_reason(error)}. Copy or download it again.") from error
 
 
-def _to_numpy(value: Any) -> np.ndarray:
+def _to_numpy(source: str, name: Any, value: Any) -> np.ndarray:
     """Returns a PyTorch tensor, of any device and float type, or an array as an array."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        # NumPy has no bfloat16 of its own.
-        value = (value.float() if value.is_floating_point() else value).numpy()
-    return np.asarray(value)
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = (value.float() if value.is_floating_point() else value).numpy()
+    except (RuntimeError, TypeError) as error:
+        raise ConversionError(
+            f"{source}: the tensor {name} has no plain values: {_reason(error)}. Expected a dense tensor."
+        ) from error
+    array = np.asarray(value)
+    # NumPy has no bfloat16 of its own.
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def _reason(error: Exception) -> str:

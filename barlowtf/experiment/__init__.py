@@ -3,6 +3,7 @@
 pretraining.py and evaluating.py read top to bottom; parts.py makes each part of a run from its section of the recipe.
 """
 
+from barlowtf.experiment.converting import convert
 from barlowtf.experiment.embedding import embed
 from barlowtf.experiment.evaluating import evaluate
 from barlowtf.experiment.exporting import ExportRequest, explain_left_out, export
@@ -13,6 +14,7 @@ from barlowtf.experiment.reporting import write_report
 __all__ = [
     "ExportRequest",
     "Request",
+    "convert",
     "describe_data",
     "embed",
     "evaluate",

@@ -9,8 +9,9 @@ import keras
 from barlowtf.config.protocols import PROTOCOLS
 from barlowtf.errors import ExportError
 from barlowtf.experiment.encoders import load_keras
-from barlowtf.experiment.opened_encoder import OpenedEncoder, weights_sha256
+from barlowtf.experiment.opened_encoder import OpenedEncoder
 from barlowtf.experiment.recording import read_result
+from barlowtf.models.fingerprint import weights_sha256
 
 
 @dataclass(frozen=True)

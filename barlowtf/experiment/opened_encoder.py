@@ -15,6 +15,7 @@ from barlowtf import augment
 from barlowtf.config import Recipe
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models import extract_features
+from barlowtf.models.fingerprint import weights_sha256
 
 _LOG = logging.getLogger("barlowtf")
 # Of ImageNet, as torchvision has them: what encoders from elsewhere were trained with.
@@ -159,18 +160,6 @@ def normalization_of(name: str, recipe: Recipe | None, channels: int) -> tuple[t
         )
     _LOG.info("%s has no recipe beside it: images are normalized by mean and deviation of ImageNet.", name)
     return _MEAN, _STD
-
-
-def weights_sha256(model: keras.Model) -> str:
-    """Returns the sha256 over name, shape and values of all weights and running statistics."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
-        # Without the model's own name in front, which says nothing about its function.
-        name = "/".join(weight.path.split("/")[-2:])
-        digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
 
 
 def architecture_sha256(model: keras.Model) -> str:

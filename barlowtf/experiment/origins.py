@@ -12,9 +12,10 @@ from barlowtf.config import load_recipe
 from barlowtf.errors import ExportError
 from barlowtf.experiment.encoders import load_keras, open_encoder
 from barlowtf.experiment.heads import Head, open_head
-from barlowtf.experiment.opened_encoder import OpenedEncoder, opened_model, weights_sha256, with_model
+from barlowtf.experiment.opened_encoder import OpenedEncoder, opened_model, with_model
 from barlowtf.experiment.restoring import find_checkpoint, restore_parts
 from barlowtf.export import Parts
+from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.train import checkpoint
 
 _LOG = logging.getLogger("barlowtf")

@@ -1,14 +1,12 @@
-"""PyTorch's tensors into an encoder: names and layouts by hand, files as PyTorch writes them, and every refusal."""
+"""PyTorch's tensors into an encoder and its projector: names and layouts by hand, and every refusal."""
 
-import json
-import sys
-import warnings
+import logging
 
 import keras
 import numpy as np
 import pytest
 
-from barlowtf.convert import load_torch_weights, make_encoder_of, named_weights, to_torch_layout
+from barlowtf.convert import load_torch_weights, make_encoder_of, make_models_of, named_weights, to_torch_layout
 from barlowtf.errors import ConversionError
 from barlowtf.models import make_encoder
 
@@ -73,13 +71,6 @@ def assert_holds(encoder, state):
         np.testing.assert_array_equal(to_torch_layout(weight.variable.numpy()), state[name])
 
 
-def test_names_and_shapes_are_those_of_the_authors_file(golden):
-    expected = json.loads((golden / "resnet50_state_dict.json").read_text())
-    expected = {name: tuple(shape) for name, shape in expected.items() if not name.endswith("num_batches_tracked")}
-    weights = named_weights(make_encoder("resnet50", image_shape=(None, None, 3)))
-    assert {name: weight.shape for name, weight in weights.items()} == expected
-
-
 def test_a_dict_of_arrays(encoder, state):
     classifier = {"fc.weight": np.zeros((10, 32)), "fc.bias": np.zeros(10)}
     loaded = load_torch_weights(encoder, {**state, **classifier})
@@ -99,76 +90,6 @@ def test_of_the_authors_whole_model_the_backbone_is_taken(encoder, state, prefix
     assert f"{prefix}backbone.conv1.weight" in loaded.taken
     with pytest.raises(ConversionError, match=rf"1 tensors unknown: {prefix}conv1.weight\."):
         load_torch_weights(encoder, {**whole, f"{prefix}conv1.weight": state["conv1.weight"]})
-
-
-@pytest.fixture(scope="module")
-def torch():
-    with warnings.catch_warnings():
-        # Its import warns of its own surroundings.
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("torch")
-
-
-def test_files_of_pytorch(encoder, state, tmp_path, torch):
-    tensors = {name: torch.from_numpy(value.copy()) for name, value in state.items()}
-    torch.save(tensors, tmp_path / "resnet.pth")
-    load_torch_weights(encoder, tmp_path / "resnet.pth")
-    assert_holds(encoder, state)
-
-    whole = {f"module.backbone.{name}": value.to(torch.float64) for name, value in tensors.items()}
-    whole["module.projector.0.weight"] = torch.zeros(2, 2)
-    torch.save({"epoch": 4, "model": whole, "optimizer": {"param_groups": [{"lr": 0.2}]}}, tmp_path / "checkpoint.pth")
-    again = make_encoder_of(str(tmp_path / "checkpoint.pth"))
-    assert_holds(again, state)
-
-    halves = {name: value.to(torch.bfloat16) if value.is_floating_point() else value for name, value in tensors.items()}
-    load_torch_weights(encoder, halves)
-    assert_holds(encoder, {name: value.float().numpy() for name, value in halves.items()})
-
-
-class Anything:
-    pass
-
-
-def test_files_that_cannot_be_read(encoder, tmp_path, torch):
-    def refuse(name):
-        with pytest.raises(ConversionError) as caught:
-            load_torch_weights(encoder, tmp_path / name)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    # The class must be importable where it is pickled; importlib mode gives test modules no name there.
-    sys.modules[Anything.__module__] = sys.modules.get(Anything.__module__) or type(sys)(Anything.__module__)
-    sys.modules[Anything.__module__].Anything = Anything
-    torch.save({"model": Anything()}, tmp_path / "program.pth")
-    message = refuse("program.pth")
-    assert "holds other objects than tensors" in message and "Anything" in message
-    (tmp_path / "empty.pth").touch()
-    assert "Cannot read" in refuse("empty.pth")
-    torch.save({"a": torch.zeros(100)}, tmp_path / "cut.pth")
-    (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:700])
-    assert "Copy or download it again" in refuse("cut.pth")
-    torch.save([1, 2], tmp_path / "list.pth")
-    assert "holds no tensors by name" in refuse("list.pth")
-    assert "No such file" in refuse("absent.pth")
-
-
-@pytest.mark.parametrize(("package", "file"), [("torch", "a.pth"), ("safetensors", "a.safetensors")])
-def test_without_the_package_the_error_names_it(encoder, tmp_path, monkeypatch, package, file):
-    monkeypatch.setitem(sys.modules, package, None)
-    (tmp_path / file).touch()
-    with pytest.raises(ConversionError, match=r"which is not installed. Run: pip install 'barlowtf\[torch\]'"):
-        load_torch_weights(encoder, tmp_path / file)
-
-
-def test_safetensors(encoder, state, tmp_path):
-    safetensors = pytest.importorskip("safetensors.numpy")
-    safetensors.save_file(state, tmp_path / "resnet.safetensors")
-    load_torch_weights(encoder, tmp_path / "resnet.safetensors")
-    assert_holds(encoder, state)
-    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "resnet.safetensors").read_bytes()[:1000])
-    with pytest.raises(ConversionError, match="Cannot read .*cut.safetensors"):
-        load_torch_weights(encoder, tmp_path / "cut.safetensors")
 
 
 def test_everything_that_does_not_fit_is_named_and_nothing_is_assigned(encoder, state):
@@ -217,3 +138,99 @@ def test_a_model_that_is_no_encoder():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="Expected an encoder of barlowtf"):
         named_weights(model)
+
+
+def whole_state(widths=(6, 5, 7), seed=1):
+    """The authors' whole model with the thin ResNet-18 of `torch_state`, its projector's names written out."""
+    random = np.random.default_rng(seed)
+    state = {f"backbone.{name}": value for name, value in torch_state().items()}
+    for index, (inputs, out) in enumerate(zip((32, *widths[:-1]), widths, strict=True)):
+        state[f"projector.{3 * index}.weight"] = random.standard_normal((out, inputs)).astype(np.float32)
+        if index < len(widths) - 1:
+            for part in ("weight", "bias", "running_mean"):
+                state[f"projector.{3 * index + 1}.{part}"] = random.standard_normal(out).astype(np.float32)
+            state[f"projector.{3 * index + 1}.running_var"] = random.uniform(0.5, 1.5, out).astype(np.float32)
+            state[f"projector.{3 * index + 1}.num_batches_tracked"] = np.array(7)
+    return state | {"bn.running_mean": np.zeros(widths[-1]), "bn.running_var": np.ones(widths[-1])}
+
+
+def project(state, features, count):
+    """The authors' projector in inference mode, by hand in float64."""
+    x = features.astype(np.float64)
+    for index in range(0, 3 * count, 3):
+        x = x @ state[f"projector.{index}.weight"].T.astype(np.float64)
+        if index < 3 * (count - 1):
+            norm = {name: state[f"projector.{index + 1}.{name}"] for name in ("weight", "bias")}
+            mean, variance = (state[f"projector.{index + 1}.running_{name}"] for name in ("mean", "var"))
+            x = np.maximum((x - mean) / np.sqrt(variance + 1e-5) * norm["weight"] + norm["bias"], 0)
+    return x
+
+
+@pytest.mark.parametrize("widths", [(6, 5, 7), (4, 9), (8,)])
+def test_the_projector_of_the_whole_model(widths):
+    state = whole_state(widths)
+    models = make_models_of({f"module.{name}": value for name, value in state.items()})
+    assert_holds(models.encoder, {name.removeprefix("backbone."): value for name, value in state.items()})
+    features = np.random.default_rng(2).standard_normal((3, 32)).astype(np.float32)
+    # Sums of at most 32 products in float32.
+    np.testing.assert_allclose(
+        models.projector(features, training=False), project(state, features, len(widths)), rtol=1e-4, atol=1e-5
+    )
+    counters = [f"module.{name}" for name in state if name.endswith("tracked")]
+    assert set(models.passed_over) == {*counters, "module.bn.running_mean", "module.bn.running_var"}
+    assert make_models_of(torch_state()).projector is None
+
+
+def test_faults_of_encoder_and_projector_are_named_together():
+    broken = whole_state()
+    del broken["backbone.conv1.weight"], broken["projector.6.weight"], broken["projector.1.bias"]
+    broken["projector.0.bias"] = np.zeros(6)
+    broken["projector.5.weight"] = np.zeros(5)
+    broken["projector.x"] = np.zeros(7)
+    broken["backbone.layer2.0.bn1.bias"] = np.zeros(3)
+    broken["projector.3.weight"] = broken["projector.3.weight"].T
+    broken["projector.4.running_var"] = np.full(5, 1e300)
+    with pytest.raises(ConversionError) as caught:
+        make_models_of(broken)
+    message = str(caught.value)
+    assert message.startswith("The state dict holds no whole resnet18_w0p0625; nothing was loaded. 3 tensors missing: ")
+    assert "missing: conv1.weight, projector.1.bias, projector.6.weight. 3 tensors" in message
+    assert "3 tensors unknown: projector.0.bias, projector.5.weight, projector.x." in message
+    assert "backbone.layer2.0.bn1.bias [3] (expected [8])" in message
+    assert "projector.3.weight [6, 5] (expected [5, 6])" in message
+    assert message.endswith("1 tensors not finite: projector.4.running_var.")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("lost", ["projector.6.weight", "projector.0.weight", "projector.4.weight"])
+def test_a_missing_tensor_of_the_projector_is_the_only_fault(lost):
+    with pytest.raises(ConversionError, match=rf"nothing was loaded\. 1 tensors missing: {lost}\.$"):
+        make_models_of({name: value for name, value in whole_state().items() if name != lost})
+
+
+def test_numbers_too_large_for_float32_are_refused(state):
+    with pytest.raises(ConversionError, match="1 tensors not finite: bn1.weight"):
+        make_encoder_of({**state, "bn1.weight": np.full(4, 1e300)})
+    with pytest.raises(ConversionError, match="1 tensors not finite: bn1.weight"):
+        make_encoder_of({**state, "bn1.weight": np.full(4, 1j)})
+
+
+def test_a_prefix_that_some_names_lack_is_part_of_a_name(state):
+    """Otherwise one of two tensors would silently take the other's place."""
+    with pytest.raises(ConversionError, match="1 tensors unknown: module.conv1.weight"):
+        make_encoder_of({**state, "module.conv1.weight": np.zeros_like(state["conv1.weight"])})
+
+
+def test_the_stem_that_tensors_do_not_tell(caplog):
+    caplog.set_level(logging.INFO, "barlowtf")
+    small = torch_state(kernel=3)
+    assert make_encoder_of(small).get_layer("conv1").strides == (1, 1)
+    assert 'conv1 is 3x3, taken for the stem "small"' in caplog.text
+    caplog.clear()
+    half = make_encoder_of(small, stem="half")
+    assert half.get_layer("conv1").strides == (2, 2)
+    assert_holds(half, small)
+    make_encoder_of(torch_state())
+    assert not caplog.text
+    with pytest.raises(ConversionError, match=r"conv1.weight \[4, 3, 7, 7\] \(expected \[4, 3, 3, 3\]\)"):
+        make_encoder_of(torch_state(), stem="small")

@@ -1,8 +1,5 @@
 """Weights by the formula of tests/golden/README.md, under PyTorch's names."""
 
-import zlib
-
-import numpy as np
 import pytest
 
 TORCH_WEIGHT = {
@@ -24,19 +21,6 @@ def torch_shape(weight):
     return [*shape[:-3:-1], *shape[:-2]]
 
 
-def formula_tensor(name, shape, salt):
-    r = np.random.default_rng([zlib.crc32(name.encode()), salt])
-    if name.endswith("running_mean"):
-        value = 0.1 * r.standard_normal(shape)
-    elif name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
-        value = r.uniform(0.5, 1.5, shape)
-    elif len(shape) == 1:
-        value = 0.1 * r.standard_normal(shape)
-    else:
-        value = np.sqrt(2 / (shape[0] * np.prod(shape[2:]))) * r.standard_normal(shape)
-    return value.astype(np.float32)
-
-
 @pytest.fixture(scope="session")
 def torch_shapes():
     """Function: Keras model -> {PyTorch name: (variable, shape in PyTorch's layout)}."""
@@ -52,7 +36,7 @@ def torch_shapes():
 
 
 @pytest.fixture(scope="session")
-def set_formula_weights(torch_shapes):
+def set_formula_weights(torch_shapes, formula_tensor):
     """Function (model, salt, prefix): sets each weight to the formula's value for prefix + its PyTorch name."""
 
     def set_weights(model, salt, prefix=""):
