@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# TensorFlow 2.15 and TensorFlow Addons, for `make compat` alone.
+PYTHON311 ?= python3.11
+OLD := .compat
 
-.PHONY: quickstart test lint bench soak clean
+.PHONY: quickstart test lint bench soak compat clean
 
 quickstart: $(STAMP)  ## pre-train on the embedded digits, measure against the untrained encoder, write a report
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
@@ -27,11 +30,23 @@ bench: $(STAMP)  ## every benchmark; writes benchmarks/results/*.json
 soak: $(STAMP)  ## kill -9 at 24 random moments; writes benchmarks/results/soak.json
 	$(BIN)/python -m benchmarks.soak --kills 24
 
+compat: $(STAMP) $(OLD)/.installed  ## TensorFlow 2.15 and TensorFlow Addons against ours; writes benchmarks/results/compat.json
+	$(BIN)/python -m benchmarks.compat $(if $(SAVED_MODEL),--saved-model $(SAVED_MODEL)) $(if $(IMAGES),--images $(IMAGES))
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(OLD) build dist *.egg-info
 
 $(STAMP): pyproject.toml setup.py
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "barlowtf needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@
+
+$(OLD)/.installed: benchmarks/compat_requirements.txt
+	@$(PYTHON311) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+		{ echo "make compat needs Python 3.11, the last that TensorFlow Addons knows. Received PYTHON311=$(PYTHON311)." >&2; exit 1; }
+	rm -rf $(OLD)
+	$(PYTHON311) -m venv $(OLD)
+	@$(OLD)/bin/python -m pip install -q -r $< || \
+		{ echo "make compat could not install $<: it needs a network, or a package index, that has these." >&2; exit 1; }
 	touch $@

@@ -57,7 +57,13 @@ def pin(cores: int) -> None:
     os.sched_setaffinity(0, allowed[:cores])
 
 
-def run_child(module: str, *arguments: str, threads: int, environment: dict[str, str] | None = None) -> Any:
+def run_child(
+    module: str,
+    *arguments: str,
+    threads: int,
+    environment: dict[str, str] | None = None,
+    python: str = sys.executable,
+) -> Any:
     """Runs `python -m module arguments` and returns what it printed as JSON in its last line.
 
     Args:
@@ -65,6 +71,7 @@ def run_child(module: str, *arguments: str, threads: int, environment: dict[str,
         *arguments: Of its command line.
         threads: Cores of the process and threads of its libraries, >= 1.
         environment: Further variables.
+        python: Of the environment to run in.
 
     Raises:
         RuntimeError: The process failed; the message holds the end of what it said.
@@ -72,7 +79,7 @@ def run_child(module: str, *arguments: str, threads: int, environment: dict[str,
     variables = dict.fromkeys(_THREAD_VARIABLES, str(threads))
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [python, "-m", module, *arguments],
         cwd=ROOT,
         env={**os.environ, **variables, **quiet, **(environment or {})},
         capture_output=True,

@@ -14,7 +14,7 @@ def write_small_saved_model(folder: Path) -> Path:
 
     Signatures: serving_default (images uint8 [N, H, W, 3]), float_images (images float32 [N, 32, 32, 3] in [0, 1]),
     from_jpeg (encoded string [N]). Outputs: features float32 [N, 16], logits and probabilities [N, 4], label string
-    [N]; from_jpeg also valid, bool [N], false where the bytes do not begin as a JPEG's or PNG's do.
+    [N]; from_jpeg also valid, bool [N], false where the bytes are no image: such a row is zero.
     """
     model, path = _Model(), folder / "1"
     signatures = {
@@ -55,23 +55,28 @@ class _Model(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
     def from_bytes(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        png = tf.strings.substr(encoded, 0, 4) == b"\x89PNG"
-        jpeg = tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
-        valid = png | jpeg
-
-        def decode(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-            content, good = pair
-            return tf.cond(good, lambda: _decoded(content), lambda: tf.zeros([_SIZE, _SIZE, 3]))
-
-        images = tf.map_fn(decode, (encoded, valid), fn_output_signature=tf.TensorSpec([_SIZE, _SIZE, 3], tf.float32))
+        images, valid = _decode(encoded)
         outputs = self._outputs(images)
         rows = {name: tf.where(valid[:, None], outputs[name], 0.0) for name in ("features", "logits", "probabilities")}
         return {**rows, "label": tf.where(valid, outputs["label"], ""), "valid": valid}
 
 
-def _decoded(content: tf.Tensor) -> tf.Tensor:
-    """Returns a JPEG or PNG as float32 [32, 32, 3]: this operation reads both."""
-    return _small(tf.io.decode_jpeg(content, channels=3, try_recover_truncated=True)[None])[0]
+def _decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns (pixels float32 [N, 32, 32, 3], valid bool [N]) of JPEG or PNG files [N]; black where not valid."""
+    rows = tf.size(encoded)
+
+    def numbered(i: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # This operation reads both.
+        return i, _small(tf.io.decode_jpeg(content, channels=3)[None])
+
+    def put(state: tuple[tf.Tensor, tf.Tensor], pair: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        (images, valid), (i, image) = state, pair
+        place = [[i]]
+        return tf.tensor_scatter_nd_update(images, place, image), tf.tensor_scatter_nd_update(valid, place, [True])
+
+    # Only a data set can pass over what fails.
+    readable = tf.data.Dataset.from_tensor_slices(encoded).enumerate().map(numbered).ignore_errors()
+    return readable.reduce((tf.zeros([rows, _SIZE, _SIZE, 3]), tf.zeros([rows], tf.bool)), put)
 
 
 def _small(images: tf.Tensor) -> tf.Tensor:

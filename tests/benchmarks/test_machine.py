@@ -39,6 +39,13 @@ def test_child_reads_the_last_line_and_has_its_threads(machine, monkeypatch, tmp
     assert machine.run_child("child", "a", "b", threads=2) == [["a", "b"], "2"]
 
 
+def test_child_runs_in_the_environment_of_its_python(machine, tmp_path):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "[\\"$2\\"]"\n', encoding="utf-8")
+    python.chmod(0o755)
+    assert machine.run_child("child", threads=1, python=str(python)) == ["child"]
+
+
 def test_child_that_fails_is_an_error_with_its_words(machine, monkeypatch, tmp_path):
     (tmp_path / "child.py").write_text("raise SystemExit('out of luck')\n", encoding="utf-8")
     monkeypatch.setattr(machine, "ROOT", tmp_path)
