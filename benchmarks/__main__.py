@@ -5,7 +5,7 @@ import sys
 
 from benchmarks import machine
 
-BENCHMARKS = ("loss", "input", "loop", "determinism", "exactness", "micro_batch", "filter_gradient", "step")
+BENCHMARKS = ("loss", "input", "loop", "determinism", "exactness", "micro_batch", "filter_gradient", "step", "serving")
 
 
 def main() -> None:
