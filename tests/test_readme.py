@@ -24,7 +24,7 @@ OUT_OF_REACH = [command for command in BARLOWTF if "tfds:imagenet2012" in comman
 ELSEWHERE = [command for command in BARLOWTF if command.startswith(("barlowtf launch", "barlowtf convert"))]
 # The command as it stands, but a run of seconds instead of minutes.
 SHORT = "--set train.epochs=2 --set optimizer.warmup_epochs=1 --set train.batch_size=64"
-SHORT += " --set model.encoder=resnet18_w0p0625"
+SHORT += " --set model.encoder=resnet10_w0p0625"
 SHORT += " --set model.projector=[16,16] --set monitor.knn_every_epochs=2"
 
 

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    recipe = load_recipe("digits", ["augment.size=8", "model.encoder=resnet18_w0p0625"])
+    recipe = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p0625"])
     (folder / "recipe.toml").write_text(dump_recipe(recipe))
-    make_encoder("resnet18_w0p0625", image_shape=(8, 8, 1), seed=5).save(folder / "encoder.keras")
+    make_encoder("resnet10_w0p0625", image_shape=(8, 8, 1), seed=5).save(folder / "encoder.keras")
     return folder
 
 
@@ -94,7 +94,7 @@ def test_a_stopped_call_goes_on(run, expected, tmp_path, monkeypatch):
 
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    make_encoder("resnet18_w0p0625", image_shape=(8, 8, 1), seed=6).save(other / "encoder.keras")
+    make_encoder("resnet10_w0p0625", image_shape=(8, 8, 1), seed=6).save(other / "encoder.keras")
     with pytest.raises(CheckpointError, match="holds features of another encoder, format. Choose another --out"):
         experiment.embed(str(other), "digits", out, **options, file_format="npy")
     with pytest.raises(CheckpointError, match="is in use and holds no features"):

@@ -23,7 +23,7 @@ from barlowtf.train import callbacks
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-RECIPE = load_recipe("digits", ["augment.size=8", "model.encoder=resnet18_w0p0625", "data.channels=1"])
+RECIPE = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p0625", "data.channels=1"])
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "thin"
     folder.mkdir()
     (folder / "recipe.toml").write_text(dump_recipe(RECIPE))
-    encoder = make_encoder("resnet18_w0p0625", image_shape=(8, 8, 1), seed=5)
+    encoder = make_encoder("resnet10_w0p0625", image_shape=(8, 8, 1), seed=5)
     encoder.save(folder / "encoder.keras")
     return folder
 
@@ -166,9 +166,9 @@ def test_fine_tuning_on_replicas_equals_one(run, tmp_path, two_replicas, monkeyp
 
 
 def test_files_of_any_size_and_several_kinds_of_encoder(photographs, tmp_path, caplog):
-    color = load_recipe("digits", ["augment.size=8", "model.encoder=resnet18_w0p0625", "data.channels=3"])
+    color = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p0625", "data.channels=3"])
     (tmp_path / "color.toml").write_text(dump_recipe(color))
-    encoder = make_encoder("resnet18_w0p0625", image_shape=(8, 8, 3), seed=5)
+    encoder = make_encoder("resnet10_w0p0625", image_shape=(8, 8, 3), seed=5)
     encoder.save(tmp_path / "encoder.keras")
     archive = keras.export.ExportArchive()
     archive.track(encoder)
@@ -226,12 +226,12 @@ def test_another_preparation_or_architecture_is_another_measurement(tmp_path):
     """One file of weights, two sizes of images; untrained weights of equal seed and shapes, two strides."""
     configs = {}
     for size in (8, 12):
-        recipe = load_recipe("digits", [f"augment.size={size}", "model.encoder=resnet18_w0p0625"])
+        recipe = load_recipe("digits", [f"augment.size={size}", "model.encoder=resnet10_w0p0625"])
         configs[size] = tmp_path / f"{size}.toml"
         configs[size].write_text(dump_recipe(recipe))
-    half = load_recipe("digits", ["augment.size=8", "model.encoder=resnet18_w0p0625", "model.stem=half"])
+    half = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p0625", "model.stem=half"])
     (tmp_path / "half.toml").write_text(dump_recipe(half))
-    make_encoder("resnet18_w0p0625", image_shape=(None, None, 1), stem="small").save(tmp_path / "encoder.keras")
+    make_encoder("resnet10_w0p0625", image_shape=(None, None, 1), stem="small").save(tmp_path / "encoder.keras")
     out, encoder = tmp_path / "out", (str(tmp_path / "encoder.keras"),)
     for size in (8, 12):
         ((record),), _, _ = _evaluate(None, out, "knn", encoders=encoder, config=str(configs[size]))
@@ -282,7 +282,7 @@ def test_extraction_goes_on_after_its_last_part(run, tmp_path, monkeypatch):
 
 
 def test_views_and_tests_of_different_size(tmp_path):
-    settings = ["augment.size=8", "augment.test_size=12", "model.encoder=resnet18_w0p0625", "model.stem=small"]
+    settings = ["augment.size=8", "augment.test_size=12", "model.encoder=resnet10_w0p0625", "model.stem=small"]
     settings += ["model.projector=[16,16]", "train.epochs=1", "optimizer.warmup_epochs=0.5", "train.batch_size=479"]
     recipe = load_recipe("digits", settings)
     info = experiment.pretrain(recipe, tmp_path / "run")
@@ -405,7 +405,7 @@ def test_bad_input_is_told_and_earlier_results_stay(run, photographs, tmp_path):
     damaged.write_bytes(b"no archive")
     with pytest.raises(CheckpointError, match="Cannot read .*damaged.keras"):
         _evaluate(damaged, tmp_path / "out", "knn")
-    make_encoder("resnet18_w0p0625", image_shape=(8, 12, 1), stem="small").save(tmp_path / "wide.keras")
+    make_encoder("resnet10_w0p0625", image_shape=(8, 12, 1), stem="small").save(tmp_path / "wide.keras")
     with pytest.raises(CheckpointError, match="wide.keras takes images of 8 x 12 pixels. Expected as wide as high"):
         _evaluate(
             None, tmp_path / "out", "knn", encoders=(str(tmp_path / "wide.keras"),), config=str(run / "recipe.toml")

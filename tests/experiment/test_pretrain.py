@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 # Digits at 8 pixels through a very thin ResNet: seconds a run, every part of the real thing.
 SMALL = [
     "augment.size=8",
-    "model.encoder=resnet18_w0p0625",
+    "model.encoder=resnet10_w0p0625",
     "model.projector=[16, 16]",
     "train.batch_size=400",
     "train.epochs=3",
@@ -90,27 +90,27 @@ class Stop(Exception):
     """Stands for whatever ends a process."""
 
 
-@pytest.mark.parametrize("stop_after", [1, 4])
-def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(unbroken, recipe, tmp_path, monkeypatch, caplog, stop_after):
-    from barlowtf.train.callbacks import StepMetrics
-
-    original = StepMetrics.on_train_batch_end
-
-    def stop(self, batch, logs=None):
-        if int(logs["step"]) > stop_after:
-            raise Stop
-        original(self, batch, logs)
-
-    monkeypatch.setattr(StepMetrics, "on_train_batch_end", stop)
-    with pytest.raises(Stop):
-        experiment.pretrain(recipe, tmp_path / "run")
-    monkeypatch.undo()
-    run = runs.RunFolder(tmp_path / "run")
-    assert not run.finished
+def test_a_run_stopped_twice_equals_the_unbroken_one_bit_for_bit(unbroken, recipe, tmp_path, monkeypatch, caplog):
+    """Before its first save, and again after step 4."""
     caplog.set_level("INFO", "barlowtf")
+    original = callbacks.StepMetrics.on_train_batch_end
+    run = runs.RunFolder(tmp_path / "run")
+    for stop_after in (1, 4):
+
+        def stop(self, batch, logs=None, stop_after=stop_after):
+            if int(logs["step"]) > stop_after:
+                raise Stop
+            original(self, batch, logs)
+
+        monkeypatch.setattr(callbacks.StepMetrics, "on_train_batch_end", stop)
+        with pytest.raises(Stop):
+            experiment.pretrain(recipe, run.path)
+        monkeypatch.undo()
+        assert not run.finished
+        assert "Resuming" not in caplog.text
     experiment.pretrain(recipe, run.path)
     # A run that began again at step 0 would end in the same weights. Saves fall on every second step.
-    assert ("after step 4 of 9" in caplog.text) == (stop_after == 4)
+    assert "after step 4 of 9" in caplog.text
 
     first, second = weights(unbroken[0]), weights(run)
     assert first.keys() == second.keys()
@@ -125,31 +125,25 @@ def timeless(run):
     return [{key: value for key, value in record.items() if key != "images_per_second"} for record in records]
 
 
-@pytest.mark.parametrize(
-    ("kind", "method", "step"),
-    [(callbacks.StepMetrics, "on_train_batch_end", 6), (callbacks.KNNMonitor, "_measure", 9)],
-)
-def test_a_run_interrupted_at_the_end_of_an_epoch_measures_it_when_resumed(
-    unbroken, recipe, tmp_path, monkeypatch, kind, method, step
-):
+def test_a_run_interrupted_at_the_end_of_an_epoch_measures_it_when_resumed(unbroken, recipe, tmp_path, monkeypatch):
     """Steps 6 and 9 end epochs with kNN: the signal does not wait for it, and no measurement is missing in the end."""
-    original = getattr(kind, method)
+    run, requeues = runs.RunFolder(tmp_path / "run"), []
+    for kind, method, step in [(callbacks.StepMetrics, "on_train_batch_end", 6), (callbacks.KNNMonitor, "_measure", 9)]:
+        original = getattr(kind, method)
 
-    def interrupt(self, *arguments, **options):
-        if int(options.get("logs", arguments[-1])["step"]) == step:
-            os.kill(os.getpid(), signal.SIGUSR1)
-        original(self, *arguments, **options)
+        def interrupt(self, *arguments, original=original, step=step, **options):
+            if int(options.get("logs", arguments[-1])["step"]) == step:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            original(self, *arguments, **options)
 
-    run = runs.RunFolder(tmp_path / "run")
-    requeues = []
-    monkeypatch.setattr("barlowtf.experiment.requeue.requeue", lambda: requeues.append(1))
-    monkeypatch.setattr(kind, method, interrupt)
-    with pytest.raises(Interrupted, match=f"Stopped by SIGUSR1 after step {step} of 9, saved") as caught:
-        experiment.pretrain(recipe, run.path)
-    monkeypatch.undo()
-    assert caught.value.signal_number == signal.SIGUSR1
-    assert requeues == [1]
-    assert run.read_info()["status"] == "interrupted"
+        monkeypatch.setattr("barlowtf.experiment.requeue.requeue", lambda: requeues.append(1))
+        monkeypatch.setattr(kind, method, interrupt)
+        with pytest.raises(Interrupted, match=f"Stopped by SIGUSR1 after step {step} of 9, saved") as caught:
+            experiment.pretrain(recipe, run.path)
+        monkeypatch.undo()
+        assert caught.value.signal_number == signal.SIGUSR1
+        assert run.read_info()["status"] == "interrupted"
+    assert requeues == [1, 1]
     experiment.pretrain(recipe, run.path)
     assert timeless(run) == timeless(unbroken[0])
     for name, value in weights(run).items():
@@ -216,7 +210,8 @@ def test_flat_color_photographs_with_a_damaged_one_train_without_labels(tmp_path
     settings = [
         f"data.source={json.dumps(str(tmp_path))}",
         "data.channels=3",
-        "train.batch_size=8",
+        # One batch is all images, so that the damaged one is in the first.
+        "train.batch_size=24",
         "data.max_unreadable=1",
     ]
     info = experiment.pretrain(load_recipe("digits", [*SMALL, *settings]), tmp_path / "run")

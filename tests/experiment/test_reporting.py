@@ -25,7 +25,7 @@ def finished(tmp_path_factory):
     """A run folder as training leaves it, with an encoder that has learned nothing."""
     run = tmp_path_factory.mktemp("runs") / "tiny"
     (run / "results").mkdir(parents=True)
-    recipe = load_recipe("digits", ["augment.size=8", "model.encoder=resnet18_w0p125", "train.epochs=20"])
+    recipe = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p125", "train.epochs=20"])
     (run / "recipe.toml").write_text(dump_recipe(recipe))
     info = {"status": "finished", "steps": {"total": 10, "per_epoch": 5}, "wall_seconds": 61.0, "command": "<script>"}
     (run / "run.json").write_text(json.dumps(info))
@@ -50,7 +50,7 @@ def finished(tmp_path_factory):
         }
         (run / "results" / f"semi1-{label}-{seed}.json").write_text(json.dumps(value))
     (run / "results" / "plan.json").write_text("[]")  # JSON, and no result
-    make_encoder("resnet18_w0p125", image_shape=(8, 8, 1)).save(run / "encoder.keras")
+    make_encoder("resnet10_w0p125", image_shape=(8, 8, 1)).save(run / "encoder.keras")
     with tf.summary.create_file_writer(str(run / "tensorboard")).as_default(step=10):
         tf.summary.image("cross_correlation", np.zeros((1, 4, 4, 1), np.uint8))
         tf.summary.image("view_pairs", np.zeros((1, 16, 64, 1), np.uint8))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 SETTINGS = [
     "augment.size=8",
-    "model.encoder=resnet18_w0p0625",
+    "model.encoder=resnet10_w0p0625",
     "model.projector=[16, 16]",
     "optimizer.name=lars",
     "optimizer.learning_rate=0.2",

@@ -14,7 +14,7 @@ LABELS = np.array([0, 1, 2, 0, 1, 2, 0])
 
 
 def _probe(frozen):
-    encoder = make_encoder("resnet18_w0p0625", image_shape=(8, 8, 3), seed=1)
+    encoder = make_encoder("resnet10_w0p0625", image_shape=(8, 8, 3), seed=1)
     # The last gammas of the blocks start at 0, behind which no gradient would be seen.
     for layer in encoder.layers:
         for weight in layer.weights:
