@@ -12,7 +12,6 @@ from barlowtf_cli.main import main
 from click.testing import CliRunner
 
 from barlowtf import data, experiment
-from barlowtf.config import dump_recipe, load_recipe
 from barlowtf.errors import CheckpointError, Interrupted
 from barlowtf.experiment import embedding
 from barlowtf.experiment.encoders import open_encoder
@@ -22,23 +21,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    recipe = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p0625"])
-    (folder / "recipe.toml").write_text(dump_recipe(recipe))
-    make_encoder("resnet10_w0p0625", image_shape=(8, 8, 1), seed=5).save(folder / "encoder.keras")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def expected(run):
+def expected(thin_run):
     source = data.open_source("digits", "test")
     views = data.center_views(source, np.arange(source.size), size=8, channels=1, batch_size=360)
-    return open_encoder(str(run)).features(views), source.labels
+    return open_encoder(str(thin_run)).features(views), source.labels
 
 
-def test_parquet_and_npy_hold_the_features_in_order(run, expected, tmp_path):
-    words = ["embed", "--encoder", str(run), "--data", "digits", "--split", "test", "--out", str(tmp_path / "a")]
+def test_parquet_and_npy_hold_the_features_in_order(thin_run, expected, tmp_path):
+    words = ["embed", "--encoder", str(thin_run), "--data", "digits", "--split", "test", "--out", str(tmp_path / "a")]
     result = CliRunner().invoke(main, [*words, "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["rows"] == 360
@@ -52,7 +42,7 @@ def test_parquet_and_npy_hold_the_features_in_order(run, expected, tmp_path):
     again = CliRunner().invoke(main, words)
     assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "features    360 of width 32, parquet")
 
-    experiment.embed(str(run), "digits", tmp_path / "b", split="test", file_format="npy", part_rows=100)
+    experiment.embed(str(thin_run), "digits", tmp_path / "b", split="test", file_format="npy", part_rows=100)
     assert sorted(path.name for path in (tmp_path / "b").iterdir() if path.name != ".lock") == [
         "_embed.json",
         "features.npy",
@@ -63,7 +53,7 @@ def test_parquet_and_npy_hold_the_features_in_order(run, expected, tmp_path):
     assert np.load(tmp_path / "b" / "labels.npy").tolist() == expected[1].tolist()
 
 
-def test_a_stopped_call_goes_on(run, expected, tmp_path, monkeypatch):
+def test_a_stopped_call_goes_on(thin_run, expected, tmp_path, monkeypatch):
     out, make, made = tmp_path / "out", embedding._features, []
 
     def stopping(encoder, images, ids):
@@ -75,10 +65,10 @@ def test_a_stopped_call_goes_on(run, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(embedding, "_features", stopping)
     options = {"split": "test", "part_rows": 100}
     with pytest.raises(Interrupted, match="SIGINT after 200 of 360 images, saved. The same command resumes"):
-        experiment.embed(str(run), "digits", out, **options)
+        experiment.embed(str(thin_run), "digits", out, **options)
     # As a crash of the machine may leave it: the name is there, the content is not whole.
     (out / "part-00000.parquet").write_bytes(b"PAR1")
-    result = experiment.embed(str(run), "digits", out, **options)
+    result = experiment.embed(str(thin_run), "digits", out, **options)
     assert result["rows"] == 360
     assert made == [0, 100, 200, 0, 200, 300]
     np.testing.assert_allclose(np.stack(pq.read_table(out)["feature"].to_numpy()), expected[0], atol=1e-5)
@@ -86,23 +76,23 @@ def test_a_stopped_call_goes_on(run, expected, tmp_path, monkeypatch):
     made.clear()
     arrays = {**options, "file_format": "npy"}
     with pytest.raises(Interrupted):
-        experiment.embed(str(run), "digits", tmp_path / "arrays", **arrays)
-    assert experiment.embed(str(run), "digits", tmp_path / "arrays", **arrays)["rows"] == 360
+        experiment.embed(str(thin_run), "digits", tmp_path / "arrays", **arrays)
+    assert experiment.embed(str(thin_run), "digits", tmp_path / "arrays", **arrays)["rows"] == 360
     assert made == [0, 100, 200, 200, 300]
     np.testing.assert_allclose(np.load(tmp_path / "arrays" / "features.npy"), expected[0], atol=1e-5)
     assert np.load(tmp_path / "arrays" / "ids.npy").tolist() == list(range(360))
 
     other = tmp_path / "other"
-    shutil.copytree(run, other)
+    shutil.copytree(thin_run, other)
     make_encoder("resnet10_w0p0625", image_shape=(8, 8, 1), seed=6).save(other / "encoder.keras")
     with pytest.raises(CheckpointError, match="holds features of another encoder, format. Choose another --out"):
         experiment.embed(str(other), "digits", out, **options, file_format="npy")
     with pytest.raises(CheckpointError, match="is in use and holds no features"):
-        experiment.embed(str(run), "digits", other)
+        experiment.embed(str(thin_run), "digits", other)
     assert pq.read_metadata(out / "part-00003.parquet").num_rows == 60
 
 
-def test_unreadable_images_are_left_out(run, tmp_path, caplog):
+def test_unreadable_images_are_left_out(thin_run, tmp_path, caplog):
     from PIL import Image
 
     folder = tmp_path / "flat"
@@ -112,7 +102,7 @@ def test_unreadable_images_are_left_out(run, tmp_path, caplog):
     (folder / "2.png").write_bytes(b"no image")
     # A name that is no UTF-8.
     os.rename(folder / "4.png", os.fsencode(folder) + b"/4\xe9.png")
-    experiment.embed(str(run), str(folder), tmp_path / "out")
+    experiment.embed(str(thin_run), str(folder), tmp_path / "out")
     table = pq.read_table(tmp_path / "out")
     assert table["path"][3].as_py().endswith("4\\xe9.png")
     assert table["id"].to_pylist() == [0, 1, 3, 4]

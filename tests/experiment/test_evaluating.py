@@ -1,0 +1,109 @@
+"""`barlowtf evaluate` on real images, end to end: what it measures, records and shows."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from barlowtf_cli.main import main
+from click.testing import CliRunner
+from PIL import Image
+
+from barlowtf import data
+from barlowtf.errors import ConfigError, DataError
+from barlowtf.experiment import encoders
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def test_command_measures_records_and_shows(thin_run, tmp_path):
+    words = ["evaluate", "--protocol", "semi1", "--protocol", "knn", "--protocol", "linear-fast", "--seeds", "0,1"]
+    words += ["--encoder", str(thin_run), "--encoder", "random", "--out", str(tmp_path), "--set", "semi1.epochs=2"]
+    result = CliRunner().invoke(main, [*words, "--set", "penalties=[0.1]", "--json"])
+    assert result.exit_code == 0, result.output
+    records = json.loads(result.stdout)["results"]
+    counts = {(r["protocol"], r["encoder"]["label"]): 0 for r in records}
+    for record in records:
+        counts[record["protocol"], record["encoder"]["label"]] += 1
+    # kNN has no luck of its own; untrained encoders differ from seed to seed.
+    assert counts == {
+        ("semi1", "trained"): 2,
+        ("semi1", "random"): 2,
+        ("knn", "trained"): 1,
+        ("knn", "random"): 2,
+        ("linear-fast", "trained"): 2,
+        ("linear-fast", "random"): 2,
+    }
+    semi = next(record for record in records if record["protocol"] == "semi1")
+    assert semi["labels"] == 14
+    assert semi["subset"]["kind"] == "class-balanced draw"
+    assert semi["changed_settings"] == ["epochs = 2 (recipe: 20)"]
+    assert semi["published"] == {"top1": 0.55, "top5": 0.792}
+    assert semi["data"]["test_images"] == 360
+    assert np.sum(semi["confusion_matrix"]) == 360
+    accuracy = np.trace(semi["confusion_matrix"]) / 360
+    assert semi["scores"]["top1"] == pytest.approx(accuracy)
+    for key in ("versions", "machine", "seconds", "git_commit", "per_class", "not_comparable"):
+        assert semi[key] is not None
+    for key in ("sha256", "image_shape", "feature_width"):
+        assert key in semi["encoder"]
+
+    head = keras.models.load_model(tmp_path / semi["head"])
+    encoder = keras.models.load_model((tmp_path / semi["head"]).with_name("encoder.keras"))
+    opened = encoders.open_encoder(str(thin_run))
+    test = data.labeled(data.open_source("digits", "test"))
+    views = data.center_views(test.source, test.ids, size=8, channels=1, batch_size=360)
+    images = np.concatenate([opened.normalize(batch) for batch in views])
+    predicted = head(encoder(images, training=False)).numpy().argmax(1)
+    # Head and fine-tuned encoder together are what was measured; batches of another size round otherwise.
+    assert np.mean(predicted == test.labels) == pytest.approx(semi["scores"]["top1"], abs=2 / 360)
+
+    table = (tmp_path / "table.md").read_text()
+    assert re.search(r"\| semi1 \(repository\) \* \| digits \| 14 \| top-1 \| [\d.]+ ± [\d.]+ \|", table)
+    assert not list(tmp_path.glob(".semi1*"))
+
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    again = CliRunner().invoke(main, [*words, "--set", "penalties=[0.1]"])
+    assert again.exit_code == 0
+    assert again.stdout.startswith("| protocol |")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")} == files
+
+
+def test_voc07_on_images_whose_answer_is_known(evaluate, thin_run, tmp_path):
+    r = np.random.default_rng(0)
+    # Brightness tells the class: dark images show "night", light ones "day".
+    for split, count in (("train", 30), ("test", 12)):
+        (tmp_path / "set" / split).mkdir(parents=True)
+        rows = ["file,night,day"]
+        for number in range(count):
+            kind = number % 2
+            pixels = r.integers(0, 20, (9, 9), np.uint8) + np.uint8(220 * kind)
+            Image.fromarray(pixels).save(tmp_path / "set" / split / f"{number}.png")
+            rows.append(f"{number}.png,{int(kind == 0)},{int(kind == 1)}")
+        (tmp_path / "set" / f"{split}.csv").write_text("\n".join(rows) + "\n")
+    (record,), table, _ = evaluate(
+        thin_run, tmp_path / "out", "voc07", source=str(tmp_path / "set"), overrides=("costs=[1.0,10.0]",)
+    )
+    assert record["scores"]["mean_average_precision"] == 1.0
+    assert record["scores"]["mean_average_precision_11_points"] == 1.0
+    assert record["per_class"] == [1.0, 1.0]
+    assert record["confusion_matrix"] is None
+    assert "| mAP | 100.0 | – |" in table
+    assert "| mAP, interpolated | 100.0 | not comparable [1] |" in table
+    assert "[1] published: 86.2" in table
+
+    with pytest.raises(ConfigError, match="voc07 takes all labels. Received --subset .*list. Leave it out"):
+        evaluate(thin_run, tmp_path / "out", "voc07", source=str(tmp_path / "set"), subset=tmp_path / "list")
+    (tmp_path / "set" / "test" / "3.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"1 of 12 images of set test cannot be read: .*3\.png"):
+        evaluate(thin_run, tmp_path / "out", "voc07", source=str(tmp_path / "set"))
+
+
+def test_imagenet_takes_the_published_subsets():
+    from barlowtf.experiment.labeled_data import training_spec
+
+    assert training_spec("tfds:imagenet2012", "semi1") == "tfds:imagenet2012_subset/1pct"
+    assert training_spec("tfds:imagenet2012", "semi10") == "tfds:imagenet2012_subset/10pct"
+    assert training_spec("tfds:imagenet2012", "linear") == "tfds:imagenet2012"
+    assert training_spec("digits", "semi1") == "digits"
