@@ -98,15 +98,13 @@ def export(request: ExportRequest) -> dict[str, Any]:
         name=name,
         encoded=sample.encoded[:8],
         variants=request.variants,
-        representative=lambda: _representative(spec, origin, request.representative),
+        representative=lambda: representative_views(spec, origin.encoder, request.representative),
     )
     with filling(out, version) as aside:
         files = form.write(material, aside)
         figures = _compare(request.file_format, aside, files, sample, origin)
         left_out = {} if request.accept_loss else _leave_out(aside, files, figures)
         _require_success(files, figures, left_out)
-    if request.file_format == "saved-model":
-        write_config_files(out, name=name)
     content = {
         "format": request.file_format,
         "folder": str(out / str(version)),
@@ -118,8 +116,16 @@ def export(request: ExportRequest) -> dict[str, Any]:
         **record.describe_surroundings(tf.distribute.get_strategy()),
     }
     file = _record_file(origin, out, request.file_format, version)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_json(file, content)
+    try:
+        if request.file_format == "saved-model":
+            write_config_files(out, name=name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        runs.write_json(file, content)
+    except OSError as error:
+        raise ExportError(
+            f"{out / str(version)} is whole, but what belongs to it cannot be written: {error.filename}: "
+            f"{error.strerror}. Make room or give the right to write there, and export again."
+        ) from error
     return {**content, "record": str(file)}
 
 
@@ -136,12 +142,6 @@ def _record_file(origin: Origin, out: Path, file_format: str, version: int) -> P
     folder = out if origin.encoder.run is None else origin.encoder.run / "exports"
     name = file_format if out.name == file_format else f"{out.resolve().name}-{file_format}"
     return folder / f"{name}-{version}.json"
-
-
-def _representative(spec: str | None, origin: Origin, count: int) -> np.ndarray:
-    if spec is None:
-        raise ExportError("Received no images for the ranges of a full-integer file. Add --data SPEC.")
-    return representative_views(spec, origin.encoder, count)
 
 
 def _compare(

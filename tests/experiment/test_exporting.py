@@ -200,7 +200,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(run, tmp_path, words, messag
     assert not (tmp_path / "out").exists()
 
 
-def test_encoders_that_are_no_runs(run, tmp_path):
+def test_encoders_that_are_no_runs(run, tmp_path, monkeypatch):
     other = make_encoder("resnet10_w0p0625", image_shape=(8, 8, 3), seed=9)
     other.save(tmp_path / "other.keras")
     words = ["--encoder", tmp_path / "other.keras", "--format", "tflite", "--variant", "float32"]
@@ -218,6 +218,14 @@ def test_encoders_that_are_no_runs(run, tmp_path):
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["images"] == {"source": "photographs of scikit-learn", "count": 64}
     assert (tmp_path / "out" / "out-tflite-1.json").exists()
+
+    def full(path, value):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(runs, "write_json", full)
+    result = export(*words)
+    assert (result.exit_code, "2 is whole, but what belongs to it cannot be written" in result.output) == (1, True)
+    assert (tmp_path / "out" / "2" / "float32.tflite").exists()
 
 
 def test_extras_that_are_not_installed(run, tmp_path, monkeypatch):
