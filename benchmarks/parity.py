@@ -126,13 +126,17 @@ def by_older_tensorflow(python: Path) -> Callable[[Path, str, dict[str, np.ndarr
 
     def load(saved_model: Path, signature: str, inputs: dict[str, np.ndarray]) -> Outputs:
         with tempfile.TemporaryDirectory() as folder:
-            save_arrays(Path(folder, "job.npz"), inputs)
+            given, results = Path(folder, "in"), Path(folder, "out")
+            given.mkdir()
+            results.mkdir()
+            save_arrays(given / "job.npz", inputs)
             code = (
                 "import sys; from pathlib import Path; from benchmarks.compat_old import run_signatures; "
-                "run_signatures(sys.argv[1], [{'name': 'job', 'signature': sys.argv[2]}], Path(sys.argv[3]))"
+                "jobs = [{'file': 'job.npz', 'signature': sys.argv[2]}]; "
+                "run_signatures(sys.argv[1], jobs, Path(sys.argv[3]), Path(sys.argv[4]))"
             )
-            _run([str(python), "-c", code, str(saved_model), signature, folder])
-            return load_arrays(Path(folder, "job.out.npz"))
+            _run([str(python), "-c", code, str(saved_model), signature, str(given), str(results)])
+            return load_arrays(results / "job.npz")
 
     return load
 
