@@ -8,6 +8,9 @@ import numpy as np
 from barlowtf.export.equalization import equalize
 from barlowtf.export.plain import folded_encoder, plain_encoder
 
+# All activations of the images that a network is equalized on lie in memory at once: 2 GB for a ResNet-50.
+_MOST_PIXELS, _LEAST_IMAGES = 1_000_000, 8
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -63,8 +66,10 @@ def equalized_network(parts: Parts, views: np.ndarray) -> keras.Model:
 
     Args:
         parts: What is exported.
-        views: Some images, uint8 [M, S, S, C].
+        views: Some images, uint8 [M, S, S, C]; of large ones an even selection.
     """
+    count = max(_LEAST_IMAGES, _MOST_PIXELS // parts.size**2)
+    views = views[np.unique(np.linspace(0, len(views) - 1, count).round().astype(int))]
     encoder = folded_encoder(parts.encoder, input_std=parts.std)
     centering = _centering(parts)
     scale = equalize(encoder, np.asarray(centering(views.astype(np.float32) / 255.0)))
