@@ -1,56 +1,70 @@
 """Real processes that are interrupted: by signals, by `kill -9` at random moments, by a disk that is full."""
 
 import os
+import random
 import re
 import resource
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from barlowtf import runs
 from barlowtf.train import checkpoint
-from benchmarks.soak import command, soak
+from benchmarks import soak
 
 ENDLESS = ["--set", "train.epochs=100000", "--set", "monitor.knn_every_epochs=none"]
+# Decides nothing but when a test that hangs is given up: the machine may be busy with other things.
+PATIENCE = 300
 
 
-def start(run, *words, **options):
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.Popen(
-        [*command(run.path), *ENDLESS, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        **options,
-    )
+@pytest.fixture(autouse=True)
+def small_encoder(monkeypatch):
+    """A ResNet-10: what a process does before its first step is mostly tracing that step."""
+    monkeypatch.setitem(soak.SETTINGS, "model.encoder", "resnet10_w0p0625")
 
 
-def wait_for_save(run, beyond=0):
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        saved = [int(path.name[-8:]) for path in checkpoint.list_checkpoints(run.checkpoints)]
-        if saved and max(saved) > beyond:
-            return
+@pytest.fixture
+def start():
+    """Function (run, options of Popen): starts the endless run; when the test ends, so does it."""
+    started = []
+
+    def call(run, **options):
+        environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+        started.append(subprocess.Popen([*soak.command(run.path), *ENDLESS], **pipes, **options))
+        return started[-1]
+
+    yield call
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def wait_until(process, happened):
+    """Returns when it has happened; the process must not end before."""
+    until = time.monotonic() + PATIENCE
+    while not happened():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until
         time.sleep(0.02)
-    raise AssertionError("no checkpoint came")
 
 
-def test_a_run_killed_three_times_at_random_ends_in_the_weights_of_the_unbroken_one(tmp_path):
+def test_a_run_killed_twice_at_random_ends_in_the_weights_of_the_unbroken_one(tmp_path):
     """More of it: make soak."""
-    result = soak(tmp_path, kills=3, seed=int(time.time()))
-    assert result["kills"] == 3, result
+    result = soak.soak(tmp_path, kills=2, seed=int(time.time()))
+    assert result["kills"] == 2, result
     assert set(result["values_that_differ"]) == {0}, result
 
 
-def test_a_signal_saves_the_step_and_a_full_disk_keeps_the_save(tmp_path):
+def test_a_signal_saves_the_step_and_a_full_disk_keeps_the_save(tmp_path, start):
     run = runs.RunFolder(tmp_path / "run")
     process = start(run)
-    wait_for_save(run)
+    wait_until(process, lambda: checkpoint.list_checkpoints(run.checkpoints))
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGTERM, errors
     assert "SIGTERM: finishing the step and saving" in errors
     step = int(re.search(r"Stopped by \w+ after step (\d+) of", errors)[1])
@@ -61,7 +75,7 @@ def test_a_signal_saves_the_step_and_a_full_disk_keeps_the_save(tmp_path):
     # The same command on a disk that takes no file of more than 100 kB: resumes, cannot save, says so.
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     process = start(run, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit)))
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, errors
     assert f"after step {step} of" in errors
     assert re.search(r"^Error: Cannot .*(File too large|checkpoint of step).*resume", errors, flags=re.MULTILINE), (
@@ -73,13 +87,14 @@ def test_a_signal_saves_the_step_and_a_full_disk_keeps_the_save(tmp_path):
     assert checkpoint.find_fault(last) is None
 
 
-def test_a_signal_before_the_first_step_ends_at_once(tmp_path):
-    """While TensorFlow starts and images are read: nothing is to be saved."""
+def test_a_signal_before_the_first_step_ends_at_once(tmp_path, start):
+    """While TensorFlow starts and images are read, wherever it comes: nothing is to be saved."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         pytest.skip("SIGINT is ignored here, as in a script's background job, until barlowtf asks for it")
     process = start(runs.RunFolder(tmp_path / "run"))
-    time.sleep(3.0)
+    wait_until(process, lambda: "libtensorflow" in Path(f"/proc/{process.pid}/maps").read_text())
+    time.sleep(random.uniform(0.0, 2.5))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGINT, errors
     assert "Traceback" not in errors

@@ -39,15 +39,31 @@ SETTINGS = [
     "checkpoint.keep=9",
 ]
 ENDLESS = ["train.epochs=10000", "checkpoint.every_steps=5"]
+# Decides nothing but when a test that hangs is given up: the machine may be busy with other things.
+PATIENCE = 300
 
 
-def launch(run, *settings):
-    words = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
-    command = [sys.executable, "-m", "barlowtf_cli.main", "launch", "--workers", "2", "--"]
-    command += ["pretrain", "--config", "digits", "--run-dir", str(run.path), *words]
-    # Without the setting of the tests, which keeps TensorFlow's own messages.
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+@pytest.fixture
+def launch():
+    """Function (run, *settings): starts the launcher of two workers; when the test ends, so do they."""
+    started = []
+
+    def call(run, *settings):
+        words = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
+        command = [sys.executable, "-m", "barlowtf_cli.main", "launch", "--workers", "2", "--"]
+        command += ["pretrain", "--config", "digits", "--run-dir", str(run.path), *words]
+        # Without the setting of the tests, which keeps TensorFlow's own messages.
+        environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, env=environment, **pipes))
+        return started[-1]
+
+    yield call
+    for launcher in started:
+        if launcher.poll() is None:
+            for worker in workers_of(launcher):
+                os.kill(worker, signal.SIGKILL)
+            launcher.communicate()
 
 
 def workers_of(launcher):
@@ -56,12 +72,14 @@ def workers_of(launcher):
     return sorted(int(number) for number in children.split())
 
 
-def wait_for_save(run, beyond=0, seconds=120):
-    until = time.monotonic() + seconds
+def wait_for_save(launcher, run, beyond=0):
+    """Returns the step of the first save after step `beyond` that is seen."""
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         saved = checkpoint.list_checkpoints(run.checkpoints)
         if saved and int(saved[-1].name[-8:]) > beyond:
             return int(saved[-1].name[-8:])
+        assert launcher.poll() is None, launcher.communicate()[1]
         time.sleep(0.05)
     raise AssertionError("no checkpoint came")
 
@@ -110,9 +128,9 @@ def test_a_run_goes_on_over_two_replicas(one_replica, half_way, recipe, two_repl
     assert largest_difference(state(half_way), state(one_replica)) < (1e-4, "")
 
 
-def test_a_run_goes_on_over_two_workers_and_only_the_chief_writes(one_replica, half_way):
+def test_a_run_goes_on_over_two_workers_and_only_the_chief_writes(one_replica, half_way, launch):
     launcher = launch(half_way)
-    output, errors = launcher.communicate(timeout=200)
+    output, errors = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, errors
     assert "after step 3 of 6" in errors
     assert "worker 1" not in errors
@@ -124,12 +142,12 @@ def test_a_run_goes_on_over_two_workers_and_only_the_chief_writes(one_replica, h
     assert half_way.read_info()["replicas"] == 2
 
 
-def test_a_signal_to_one_worker_stops_both_and_a_dead_one_is_named(tmp_path):
+def test_a_signal_to_one_worker_stops_both_and_a_dead_one_is_named(tmp_path, launch):
     run = runs.RunFolder(tmp_path / "run")
     launcher = launch(run, *ENDLESS)
-    wait_for_save(run)
+    wait_for_save(launcher, run)
     os.kill(workers_of(launcher)[1], signal.SIGTERM)
-    _, errors = launcher.communicate(timeout=120)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 128 + signal.SIGTERM, errors
     assert "Stopped by SIGTERM after step" in errors
     step = int(errors.partition("Stopped by SIGTERM after step ")[2].split()[0])
@@ -137,10 +155,10 @@ def test_a_signal_to_one_worker_stops_both_and_a_dead_one_is_named(tmp_path):
     assert run.read_info()["status"] == "interrupted"
 
     launcher = launch(run, *ENDLESS)
-    saved = wait_for_save(run, beyond=step)
+    saved = wait_for_save(launcher, run, beyond=step)
     os.kill(workers_of(launcher)[1], signal.SIGKILL)
     killed = time.monotonic()
-    _, errors = launcher.communicate(timeout=120)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert time.monotonic() - killed < 60
     assert launcher.returncode == 1, errors
     assert f"after step {step} of" in errors
@@ -164,7 +182,7 @@ def test_workers_that_differ_are_refused(tmp_path):
         )
         for index, config in enumerate(cluster_configs(free_ports(2)))
     ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
     assert [process.returncode for process in processes] == [1, 1], errors
     for text in errors:
         assert "Error: worker" in text
