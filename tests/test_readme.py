@@ -4,8 +4,10 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+from barlowtf_cli.evaluate import evaluate
 from barlowtf_cli.main import main
 from click.testing import CliRunner
 from PIL import Image
@@ -54,6 +56,11 @@ def test_command_runs(place, monkeypatch, command):
     if words[0] == "export":
         # A head of one epoch knows nothing: its classes change with the last bit.
         words += ["--images", "8", "--accept-loss"]
+    if "--seeds" in words:
+        # As it stands it is read; fewer seeds are run.
+        parent = click.Context(main, **main.context_settings)
+        assert evaluate.make_context("evaluate", words[1:], parent=parent).params["seeds"] == (0, 1, 2)
+        words += ["--seeds", "0,1", "--set", "penalties=[0.1]"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     if words[0] in ("report", "embed"):
