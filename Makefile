@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON311 ?= python3.11
 OLD := .compat
 
-.PHONY: quickstart test lint bench soak compat clean
+.PHONY: quickstart test test-torch lint bench soak compat clean
 
 quickstart: $(STAMP)  ## pre-train on the embedded digits, measure against the untrained encoder, write a report
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
@@ -17,6 +17,10 @@ quickstart: $(STAMP)  ## pre-train on the embedded digits, measure against the u
 
 test: $(STAMP)  ## the fast suite, in two processes
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-torch: $(STAMP)  ## the tests of PyTorch's files, with PyTorch
+	$(BIN)/python -m pip install -q torch==2.13.0 safetensors
+	$(BIN)/python -m pytest -q tests/convert tests/experiment/test_convert.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

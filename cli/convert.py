@@ -32,16 +32,14 @@ from .tensorflow import start_tensorflow
 )
 @JSON_OPTION
 def convert(source: Path, out: Path, stem: str | None, projector: Path | None, as_json: bool) -> None:
-    r"""Turn weights of PyTorch into a .keras file, and back.
+    """Turn weights of PyTorch into a .keras file, and back.
 
     FILE: the authors' resnet50.pth or checkpoint.pth, any ResNet with torchvision's names, .safetensors; or a .keras
     file or a run folder. A projector in FILE goes to NAME.projector.keras, beside --out NAME.keras.
 
-    \b
-    Examples:
-      barlowtf convert resnet50.pth --out encoder.keras
-      barlowtf convert checkpoint.pth --out encoder.keras
-      barlowtf convert runs/cifar --out resnet.pth
+    Example: barlowtf convert resnet50.pth --out encoder.keras
+
+    And back: barlowtf convert runs/cifar --out resnet.pth
     """
     start_tensorflow()
     from barlowtf.experiment import convert as write

@@ -123,7 +123,9 @@ def _encoder_file(source: Path) -> Path:
 
 
 def _stem_of(encoder: keras.Model) -> str:
-    first = encoder.get_layer("conv1")
+    first = next((layer for layer in encoder.layers if layer.name == "conv1"), None)
+    if first is None:
+        raise ValueError("Received a model without the layer conv1. Expected an encoder of barlowtf.")
     shape = (first.kernel_size[0], first.strides[0])
     if shape not in _STEMS:
         raise ValueError(

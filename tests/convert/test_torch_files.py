@@ -102,7 +102,7 @@ class Program:
 )
 def test_a_program_in_a_file_is_named_and_does_not_run(tmp_path, torch, function, named, zipped):
     trace = tmp_path / "trace"
-    arguments = {os.system: f"touch {trace}", builtins.exec: f"open({str(trace)!r}, 'w')", os.mkdir: str(trace)}
+    arguments = {os.system: f"touch {trace}", builtins.exec: f"open({str(trace)!r}, 'w').close()", os.mkdir: str(trace)}
     program = Program(function, arguments.get(function, __file__))
     # It does run where it is let.
     if function in arguments:
