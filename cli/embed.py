@@ -27,7 +27,7 @@ from .tensorflow import start_tensorflow
 def embed(
     encoder: str, source: str, out: Path, split: str, file_format: str, config: str | None, as_json: bool
 ) -> None:
-    r"""Write the features of images, in the order of the data set.
+    """Write the features of images, in the order of the data set.
 
     Parquet: id, path, label and feature, 2,000 images a file. npy: features.npy, labels.npy and ids.npy. The same
     command goes on where it was stopped.

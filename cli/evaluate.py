@@ -75,7 +75,7 @@ def evaluate(
     replicas: int | None,
     as_json: bool,
 ) -> None:
-    r"""Measure an encoder by the paper's protocols and write results that say how they came about.
+    """Measure an encoder by the paper's protocols and write results that say how they came about.
 
     \b
     linear       a linear classifier on the frozen encoder; linear-fast: on features that are extracted once

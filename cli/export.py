@@ -67,7 +67,7 @@ def export(
     config: str | None,
     as_json: bool,
 ) -> None:
-    r"""Write an encoder in a form that other programs load; a fresh process loads it and compares it with its source.
+    """Write an encoder in a form that other programs load; a fresh process loads it and compares it with its source.
 
     \b
     saved-model  for TensorFlow Serving: signatures for pixels, JPEG bytes and embeddings, warm-up, README.txt

@@ -26,7 +26,7 @@ def pretrain(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    r"""Learn an encoder from images without labels, by Barlow Twins.
+    """Learn an encoder from images without labels, by Barlow Twins.
 
     The same command on the same run folder resumes an unfinished run.
 

@@ -29,7 +29,7 @@ from .tensorflow import start_tensorflow
 @click.option("--data", "source", metavar="SPEC", help="Images for the map. Default: the data of each run.")
 @JSON_OPTION
 def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, as_json: bool) -> None:
-    r"""Write one HTML page about one or several runs, side by side.
+    """Write one HTML page about one or several runs, side by side.
 
     Curves, pictures of C, results, a map of the features and nearest neighbors. The page is one file and opens
     without a network. An unfinished run gives a page of what there is.

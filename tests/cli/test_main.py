@@ -28,6 +28,8 @@ def test_every_command_has_help_with_an_example(path, command):
     result = CliRunner().invoke(main, [*path[1:], "-h"])
     assert result.exit_code == 0
     assert "Example" in result.output
+    # The mark before lines that stay as they are; click takes it out where it is the character itself.
+    assert "\\b" not in result.output
     for parameter in command.params:
         assert not isinstance(parameter, click.Option) or parameter.help
 
