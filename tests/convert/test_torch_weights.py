@@ -208,6 +208,17 @@ def test_a_missing_tensor_of_the_projector_is_the_only_fault(lost):
         make_models_of({name: value for name, value in whole_state().items() if name != lost})
 
 
+def test_a_missing_layer_of_the_projector_takes_its_width_from_the_next():
+    lost = ("projector.3.", "projector.4.")
+    with pytest.raises(ConversionError) as caught:
+        make_models_of({name: value for name, value in whole_state().items() if not name.startswith(lost)})
+    names = (
+        "projector.3.weight",
+        *(f"projector.4.{part}" for part in ("weight", "bias", "running_mean", "running_var")),
+    )
+    assert str(caught.value).endswith(f"nothing was loaded. 5 tensors missing: {', '.join(names)}.")
+
+
 def test_numbers_too_large_for_float32_are_refused(state):
     with pytest.raises(ConversionError, match="1 tensors not finite: bn1.weight"):
         make_encoder_of({**state, "bn1.weight": np.full(4, 1e300)})

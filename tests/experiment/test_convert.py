@@ -268,23 +268,26 @@ def test_a_full_disk_and_a_signal_leave_nothing(place, monkeypatch, source):
     assert contents(place) == before
 
 
-def test_a_file_that_appears_meanwhile_is_not_overwritten(place, monkeypatch):
-    compare = converting.compare_with_recorded
+@pytest.mark.parametrize(("owner", "moment"), [(converting, "compare_with_recorded"), (os, "fsync")])
+def test_a_file_that_appears_meanwhile_is_not_overwritten(place, monkeypatch, owner, moment):
+    """Before the files are written, and while they are."""
+    before = getattr(owner, moment)
 
-    def slow(encoder):
+    def slow(argument):
         (place / "made.projector.keras").write_bytes(b"mine")
-        return compare(encoder)
+        return before(argument)
 
-    monkeypatch.setattr(converting, "compare_with_recorded", slow)
+    monkeypatch.setattr(owner, moment, slow)
     with pytest.raises(BarlowTFError, match=r"made.projector.keras is there already"):
         experiment.convert(place / "whole.safetensors", place / "made.keras")
     assert (place / "made.projector.keras").read_bytes() == b"mine"
     assert len(list(place.iterdir())) == 6
 
 
-def test_what_does_not_read_back_is_not_kept(place, monkeypatch):
+@pytest.mark.parametrize("damage", ["bn1.bias", "more"])
+def test_what_does_not_read_back_is_not_kept(place, monkeypatch, damage):
     before = contents(place)
-    monkeypatch.setattr(converting, "read_tensors", lambda path: {**read_tensors(path), "bn1.bias": np.zeros(4)})
+    monkeypatch.setattr(converting, "read_tensors", lambda path: {**read_tensors(path), damage: np.zeros(4)})
     with pytest.raises(ConversionError, match="did not read back as it was written"):
         experiment.convert(place / "encoder.keras", place / "made.safetensors")
     assert contents(place) == before
