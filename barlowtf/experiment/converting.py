@@ -70,7 +70,7 @@ def _from_torch(source: Path, out: Path, stem: str | None) -> dict[str, Any]:
     models = make_models_of(source, stem=stem)
     parts = {"encoder": (out, models.encoder)}
     if models.projector is not None:
-        parts["projector"] = (out.with_suffix(".projector.keras"), models.projector)
+        parts["projector"] = (runs.projector_beside(out), models.projector)
     targets, recorded = [target for target, _ in parts.values()], _compare(models.encoder)
     with _all_or_none(targets) as places:
         for place, (_, model) in zip(places, parts.values(), strict=True):
