@@ -20,7 +20,7 @@ test: $(STAMP)  ## the fast suite, in two processes
 
 test-torch: $(STAMP)  ## the tests of PyTorch's files, with PyTorch
 	$(BIN)/python -m pip install -q torch==2.13.0 safetensors
-	$(BIN)/python -m pytest -q tests/convert tests/experiment/test_convert.py
+	$(BIN)/python -m pytest -q tests/convert tests/experiment/test_convert.py tests/experiment/test_convert_refusals.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

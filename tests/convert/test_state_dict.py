@@ -9,15 +9,7 @@ import pytest
 from barlowtf.convert import make_models_of, read_tensors, state_dict_of, write_tensors
 from barlowtf.export import folded_encoder, plain_encoder
 from barlowtf.models import make_encoder, make_head, make_projector
-
-
-def randomized(model, seed=0):
-    """Gives every weight a value of its own."""
-    r = np.random.default_rng(seed)
-    for weight in model.weights:
-        low, high = (0.5, 1.5) if weight.name in ("gamma", "moving_variance") else (-0.1, 0.1)
-        weight.assign(r.uniform(low, high, weight.shape))
-    return model
+from tests.weights import randomized
 
 
 def thin(depth=18, stem="imagenet", **options):

@@ -1,16 +1,8 @@
-"""`barlowtf convert`: both directions, the authors' checkpoint.pth, and refusals that leave everything as it was."""
+"""`barlowtf convert`: both directions, and the authors' checkpoint.pth."""
 
 import json
-import os
-import pickle
 import re
-import resource
-import shutil
-import signal
 import sys
-import warnings
-from pathlib import Path
-from types import ModuleType
 
 import keras
 import numpy as np
@@ -18,71 +10,14 @@ import pytest
 from barlowtf_cli.main import main
 from click.testing import CliRunner
 
-from barlowtf import experiment
-from barlowtf.config import dump_recipe, load_recipe
-from barlowtf.convert import named_weights, read_tensors, state_dict_of, write_tensors
-from barlowtf.errors import BarlowTFError, ConversionError, Interrupted
-from barlowtf.experiment import converting
-from barlowtf.models import make_encoder, make_head, make_projector
+from barlowtf.convert import named_weights, read_tensors, state_dict_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.usefixtures("safetensors"),
+]
 
 NAME = "resnet10_w0p0625"
-
-
-def randomized(model, seed=0):
-    """Gives every weight a value of its own."""
-    r = np.random.default_rng(seed)
-    for weight in model.weights:
-        low, high = (0.5, 1.5) if weight.name in ("gamma", "moving_variance") else (-0.1, 0.1)
-        weight.assign(r.uniform(low, high, weight.shape))
-    return model
-
-
-@pytest.fixture(autouse=True)
-def safetensors(monkeypatch):
-    """The package, or where it is not installed a stand-in that keeps the same arrays as a pickle."""
-    try:
-        import safetensors.numpy  # noqa: F401
-    except ImportError:
-        package, parent = ModuleType("safetensors.numpy"), ModuleType("safetensors")
-        parent.numpy, parent.SafetensorError = package, pickle.UnpicklingError
-        package.save = lambda arrays, metadata: pickle.dumps(arrays)
-        package.load_file = lambda path: pickle.loads(Path(path).read_bytes())
-        monkeypatch.setitem(sys.modules, "safetensors", parent)
-        monkeypatch.setitem(sys.modules, "safetensors.numpy", package)
-
-
-@pytest.fixture(scope="module")
-def torch():
-    with warnings.catch_warnings():
-        # Its import warns of its own surroundings.
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    return randomized(make_encoder(NAME, image_shape=(None, None, 3), stem="half", dtype="mixed_bfloat16"))
-
-
-@pytest.fixture(scope="module")
-def projector():
-    return randomized(make_projector(32, (6, 5)), seed=1)
-
-
-@pytest.fixture
-def place(tmp_path, encoder, projector, safetensors):
-    """A folder with the encoder and its projector as files of either kind, and a run."""
-    encoder.save(tmp_path / "encoder.keras")
-    projector.save(tmp_path / "projector.keras")
-    write_tensors(tmp_path / "encoder.safetensors", state_dict_of(encoder))
-    whole = {f"module.{name}": value for name, value in state_dict_of(encoder, projector).items()}
-    write_tensors(tmp_path / "whole.safetensors", whole)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "recipe.toml").write_text(dump_recipe(load_recipe("digits")))
-    shutil.copy(tmp_path / "encoder.keras", tmp_path / "run")
-    return tmp_path
 
 
 def run(*words):
@@ -161,136 +96,6 @@ def test_pth_there_and_back_is_exact(place, torch, encoder, projector):
     assert run(made, "--out", again, "--stem", "half").exit_code == 0
     assert_same_weights(keras.models.load_model(again), encoder)
     assert_same_weights(keras.models.load_model(place / "again.projector.keras"), projector)
-
-
-REFUSED = [
-    ("nothing.pth --out made.keras", "No such file or run: nothing.pth"),
-    ("encoder.safetensors --out made.pth", "Expected --out to end in .keras."),
-    ("encoder.keras --out made.keras", "Expected --out to end in .pth, .pt or .safetensors."),
-    ("run --out made", "Expected --out to end in .pth, .pt or .safetensors."),
-    ("encoder.safetensors --out no/made.keras", "there is no folder no. Make it, or choose another --out."),
-    ("whole.safetensors --out encoder.keras", "encoder.keras is there already and is never overwritten"),
-    ("encoder.keras --out encoder.safetensors", "encoder.safetensors is there already"),
-    ("whole.safetensors --out taken.keras", "taken.projector.keras is there already"),
-    ("encoder.safetensors --out dangling.keras", "dangling.keras is there already"),
-    ("encoder.keras --stem half --out made.safetensors", "It is for files of PyTorch: leave it out."),
-    ("whole.safetensors --projector projector.keras --out made.keras", "A file of PyTorch holds its own"),
-    ("unfinished --out made.safetensors", "has no encoder.keras yet: it is interrupted. Resume it"),
-    ("folder --out made.safetensors", "folder is no run folder: it holds no recipe.toml"),
-    ("projector.keras --out made.safetensors", "Received a model without the layer conv1"),
-    ("head.keras --out made.safetensors", "cannot be written for PyTorch. Received a model with the weight"),
-    (
-        "encoder.keras --projector encoder.keras --out made.safetensors",
-        "encoder.keras with the projector encoder.keras cannot be written for PyTorch. Received an encoder of width 32",
-    ),
-    ("cut.keras --out made.safetensors", "Cannot read cut.keras"),
-    ("cut.safetensors --out made.keras", "Cannot read cut.safetensors"),
-    (
-        "misfit.safetensors --out made.keras",
-        "2 tensors missing: bn1.bias, projector.1.weight. 1 tensors unknown: module.backbone.more.",
-    ),
-]
-
-
-def test_every_refusal_is_one_line_and_leaves_everything_as_it_was(place, monkeypatch):
-    monkeypatch.chdir(place)
-    (place / "taken.projector.keras").write_bytes(b"mine")
-    (place / "dangling.keras").symlink_to("nowhere")
-    (place / "unfinished").mkdir()
-    (place / "unfinished" / "recipe.toml").write_text(dump_recipe(load_recipe("digits")))
-    (place / "unfinished" / "run.json").write_text('{"status": "interrupted"}')
-    (place / "folder").mkdir()
-    make_head(3, 2).save(place / "head.keras")
-    for kind in ("keras", "safetensors"):
-        (place / f"cut.{kind}").write_bytes((place / f"encoder.{kind}").read_bytes()[:999])
-    misfit = read_tensors("whole.safetensors")
-    del misfit["module.backbone.bn1.bias"], misfit["module.projector.1.weight"]
-    write_tensors("misfit.safetensors", {**misfit, "module.backbone.more": np.zeros(1)})
-    before = contents(place)
-    for words, message in REFUSED:
-        result = run(*words.split())
-        assert result.exit_code == 1, words
-        (line,) = [line for line in result.stderr.splitlines() if "taken for the stem" not in line]
-        assert line.startswith("Error: ") and message in line
-        assert contents(place) == before, words
-
-
-@pytest.mark.parametrize("file", ["made.pth", "source.pth"])
-def test_without_pytorch_the_line_says_what_to_install(place, monkeypatch, file):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.chdir(place)
-    (place / "source.pth").write_bytes(b"PK")
-    before = contents(place)
-    words = ("encoder.keras", "--out", file) if file == "made.pth" else (file, "--out", "made.keras")
-    result = run(*words)
-    assert result.exit_code == 1
-    assert f"{file} needs PyTorch, which is not installed. Run: pip install 'barlowtf[torch]'" in result.stderr
-    assert contents(place) == before
-
-
-def test_a_program_in_the_file_is_named_and_does_not_run(place, torch, monkeypatch):
-    monkeypatch.chdir(place)
-
-    class Program:
-        def __reduce__(self):
-            return os.system, ("touch trace",)
-
-    torch.save({"model": {"conv1.weight": torch.zeros(1), "x": Program()}}, "program.pth")
-    before = contents(place)
-    result = run("program.pth", "--out", "made.keras")
-    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert "GLOBAL posix.system" in result.stderr
-    assert contents(place) == before
-
-
-@pytest.mark.parametrize("source", ["whole.safetensors", "encoder.keras"])
-def test_a_full_disk_and_a_signal_leave_nothing(place, monkeypatch, source):
-    out = place / ("made.keras" if source == "whole.safetensors" else "made.safetensors")
-    before = contents(place)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    try:
-        with pytest.raises(ConversionError, match=rf"Cannot write {out}: .* Nothing is kept"):
-            experiment.convert(place / source, out)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert contents(place) == before
-
-    replace = converting.os.replace
-
-    def stopped(*paths):
-        signal.raise_signal(signal.SIGTERM)
-        replace(*paths)
-
-    monkeypatch.setattr(converting.os, "replace", stopped)
-    with pytest.raises(Interrupted):
-        experiment.convert(place / source, out)
-    assert contents(place) == before
-
-
-@pytest.mark.parametrize(("owner", "moment"), [(converting, "compare_with_recorded"), (os, "fsync")])
-def test_a_file_that_appears_meanwhile_is_not_overwritten(place, monkeypatch, owner, moment):
-    """Before the files are written, and while they are."""
-    before = getattr(owner, moment)
-
-    def slow(argument):
-        (place / "made.projector.keras").write_bytes(b"mine")
-        return before(argument)
-
-    monkeypatch.setattr(owner, moment, slow)
-    with pytest.raises(BarlowTFError, match=r"made.projector.keras is there already"):
-        experiment.convert(place / "whole.safetensors", place / "made.keras")
-    assert (place / "made.projector.keras").read_bytes() == b"mine"
-    assert len(list(place.iterdir())) == 6
-
-
-@pytest.mark.parametrize("damage", ["bn1.bias", "more"])
-def test_what_does_not_read_back_is_not_kept(place, monkeypatch, damage):
-    before = contents(place)
-    monkeypatch.setattr(converting, "read_tensors", lambda path: {**read_tensors(path), damage: np.zeros(4)})
-    with pytest.raises(ConversionError, match="did not read back as it was written"):
-        experiment.convert(place / "encoder.keras", place / "made.safetensors")
-    assert contents(place) == before
 
 
 def test_the_authors_checkpoint_of_formula_weights(tmp_path, golden, formula_tensor, torch, monkeypatch):

@@ -1,5 +1,7 @@
 """A thin encoder with head and projector, every weight with a value of its own, and real photographs to feed it."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,18 +10,11 @@ from sklearn.datasets import load_sample_images
 from barlowtf.data import center_view
 from barlowtf.export import Parts
 from barlowtf.models import make_encoder, make_head, make_projector
+from tests import weights
 
 SIZE = 24
 CLASS_NAMES = ("café", "flower", "sky")
-
-
-def randomized(model, seed=0):
-    """Gives every weight a value of its own, so that no step of a normalization is the identity."""
-    r = np.random.default_rng(seed)
-    for weight in model.weights:
-        low, high = (0.5, 1.5) if weight.name in ("gamma", "moving_variance") else (-0.3, 0.3)
-        weight.assign(r.uniform(low, high, weight.shape))
-    return model
+randomized = functools.partial(weights.randomized, reach=0.3)
 
 
 @pytest.fixture(scope="session")
