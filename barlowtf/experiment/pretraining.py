@@ -29,7 +29,7 @@ from barlowtf.experiment.parts import (
 )
 from barlowtf.experiment.requeue import requeued
 from barlowtf.experiment.stepping import count_steps_per_call, group_batches, make_step
-from barlowtf.experiment.workers import require_agreement, telling_failures
+from barlowtf.experiment.workers import leave_together, require_agreement, telling_failures
 from barlowtf.models import BarlowTwins
 from barlowtf.models.memory import estimate_memory
 from barlowtf.train import callbacks, checkpoint, loop, record
@@ -77,6 +77,7 @@ def pretrain(
             finished = run.finished
             require_agreement(chosen, {"whether the run is finished": finished})
             if finished:
+                leave_together(chosen)
                 _LOG.info("%s is finished: nothing to do.", run.path)
                 return run.read_info() if is_chief(chosen) else None
             if recipe.train.deterministic:
@@ -137,6 +138,7 @@ class _Run:
             for watcher in watchers:
                 if hasattr(watcher, "close"):
                     watcher.close()
+        leave_together(self.strategy)
         seconds = round(before.get("wall_seconds", 0.0) + time.monotonic() - started, 1)
         # Also after the last step: its measurements are then still to be made.
         if finished_step < total_steps or self.model.stop_training:
@@ -194,8 +196,6 @@ class _Run:
         """Ends an interrupted run, on every worker."""
         # A worker that was not asked itself stops because another one was.
         number = self.interruption.received or signal.SIGTERM
-        # The chief must not leave before the others have heard that the last step is over.
-        require_agreement(self.strategy, {"the step of the interruption": step})
         text = f"Stopped by {number.name} after step {step} of {total_steps}, saved. The same command resumes."
         raise Interrupted(text if is_chief(self.strategy) else "", number)
 

@@ -1,4 +1,4 @@
-"""What the workers of a run tell each other outside the training step: that they agree, and why one ended."""
+"""What the workers of a run tell each other outside the training step: that they agree, that they go, why one ended."""
 
 import hashlib
 import logging
@@ -40,10 +40,23 @@ def require_agreement(strategy: tf.distribute.Strategy, facts: Mapping[str, str 
     differing = [name for name, column in zip(facts, rows.T, strict=True) if len(set(column.tolist())) > 1]
     if differing:
         own = ", ".join(f"{name} = {facts[name]}" for name in differing)
+        leave_together(strategy)
         raise ConfigError(
             f"The workers differ in {' and '.join(differing)}; {cluster.name(cluster.index)} has {own}. "
             "Start all of them with the same command, the same data and a run folder that all of them see."
         )
+
+
+def leave_together(strategy: tf.distribute.Strategy) -> None:
+    """Returns when every worker of a strategy has come here, or is gone. Nothing may be exchanged after it.
+
+    A worker whose part of the last exchange is over may end its process before another has its own part; what that one
+    then misses is a greeting, so the error is no failure of the run.
+    """
+    try:
+        require_agreement(strategy, {"that the last step is over": "yes"})
+    except tf.errors.OpError as error:
+        _LOG.debug("A worker left early: %s", error)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from barlowtf.distribute import Cluster
 from barlowtf.errors import ConfigError, TrainingError
 from barlowtf.experiment.requeue import requeue
 from barlowtf.experiment.workers import telling_failures
+from barlowtf.launching import cluster_configs, free_ports
 from barlowtf.train import checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -170,8 +171,6 @@ def test_a_signal_to_one_worker_stops_both_and_a_dead_one_is_named(tmp_path, lau
 
 def test_workers_that_differ_are_refused(tmp_path):
     """Each worker is started by hand here, with a seed of its own."""
-    from barlowtf.launching import cluster_configs, free_ports
-
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "barlowtf_cli.main", "pretrain", "--strategy", "multiworker", "--run-dir"]
@@ -188,6 +187,31 @@ def test_workers_that_differ_are_refused(tmp_path):
         assert "Error: worker" in text
         assert "The workers differ in recipe" in text
     assert not (tmp_path / "run").exists()
+
+
+LEAVING = """
+import os
+from barlowtf.distribute import cluster_of, make_strategy
+from barlowtf.experiment.workers import leave_together, require_agreement
+
+strategy = make_strategy("multiworker")
+require_agreement(strategy, {"fact": 1})
+if cluster_of(strategy).index == 1:
+    os._exit(0)
+leave_together(strategy)
+"""
+
+
+def test_a_worker_that_leaves_first_is_no_failure():
+    configs = cluster_configs(free_ports(2))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", LEAVING], env={**os.environ, "TF_CONFIG": config}, stderr=subprocess.PIPE
+        )
+        for config in configs
+    ]
+    errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
 
 
 CLUSTER = Cluster(("a:1", "b:2"), 1)
