@@ -65,19 +65,33 @@ def test_one_seed_counts_once():
     assert results_table(records + records) == results_table(records)
 
 
+_LISTED = {"kind": "list", "list_sha256": "0"}
+
+
 @pytest.mark.parametrize(
-    "other",
+    ("one", "other"),
     [
-        {"replicas": 2},
-        {"subset": {"kind": "list", "list_sha256": "0"}},
-        {"data": {"source": "digits", "fingerprints": {"train": "c", "test": "b"}}},
-        {"labels": 15},
+        ({}, {"replicas": 2}),
+        ({}, {"subset": _LISTED}),
+        ({"subset": _LISTED}, {"subset": {**_LISTED, "list_sha256": "1"}}),
+        ({}, {"data": {"source": "copies", "fingerprints": {"train": "a", "test": "b"}}}),
+        ({}, {"data": {"source": "digits", "fingerprints": {"train": "c", "test": "b"}}}),
+        ({}, {"recipe": "paper"}),
+        ({}, {"labels": 15}),
     ],
 )
-def test_what_is_not_alike_has_a_line_of_its_own(other):
-    table = results_table([_record(), _record(seed=1, top1=0.9, **other)])
+def test_what_is_not_alike_has_a_line_of_its_own(one, other):
+    table = results_table([_record(**one), _record(seed=1, top1=0.9, **other)])
     assert len([line for line in table.splitlines() if line.startswith("| semi1")]) == 2
     assert "±" not in table.partition("\n\n")[0]
+
+
+def test_a_title_tells_a_list_and_replicas():
+    listed = _record(subset=_LISTED, replicas=2, changed_settings=["epochs = 5"])
+    assert _row(results_table([listed, _record()]), "| semi1 (repository), ")[0] == (
+        "semi1 (repository), list, 2 replicas *"
+    )
+    assert _row(results_table([_record()]), "| semi1")[0] == "semi1 (repository)"
 
 
 def test_published_number_stands_beside_what_it_is_comparable_to():
@@ -87,6 +101,21 @@ def test_published_number_stands_beside_what_it_is_comparable_to():
     both = [_named("runs/a", "1" * 64, not_comparable=None), _named("runs/b", "2" * 64, not_comparable="too small")]
     for records in (both, both[::-1]):
         assert "published: 55.0; too small" in results_table(records)
+
+
+def test_the_untrained_encoder_does_not_decide_what_is_comparable():
+    random = _record(label="random", not_comparable="untrained")
+    assert _row(results_table([random, _record(not_comparable=None)]), "| semi1")[-1] == "55.0"
+    assert "published: 55.0; untrained" in results_table([random])
+
+
+def test_one_cell_of_a_result_tells_why():
+    scores, published = {"top1": 0.5, "top5": 0.75}, {"top1": 0.55, "top5": 0.8}
+    table = results_table([_record(scores=scores, published=published)])
+    first, second = (line.split("|")[4:-1] for line in table.splitlines() if line.startswith("| semi1"))
+    assert [cell.strip() for cell in first] == ["top-1", "50.0", "not comparable [1]"]
+    assert [cell.strip() for cell in second] == ["top-5", "75.0", "not comparable"]
+    assert "[2]" not in table
 
 
 def test_changed_settings_are_marked_and_told():
@@ -113,6 +142,12 @@ def test_reasons():
     assert reason(encoder={"parameters": None}) == reason(size=32) == "other encoder than a ResNet-50 at 224 pixels"
     assert reason("semi1", recipe="small") == "other recipe"
     assert reason("knn") == "no published number"
+    assert reason(recipe="small", changes=["epochs = 5"], size=32, source="digits").split(", ") == [
+        "other data than tfds:imagenet2012",
+        "other recipe",
+        "settings changed",
+        "other encoder than a ResNet-50 at 224 pixels",
+    ]
     ours = {"kind": "list", "list_sha256": "0" * 64}
     theirs = {"kind": "list", "list_sha256": "71e82a48ba78252683ae334c4d019ebd5c6e855b9599c1389fbe83eb9549cf17"}
     drawn = {"kind": "class-balanced draw", "seed": 0}
@@ -128,6 +163,9 @@ def test_result_file_is_json_with_a_key_a_line():
     outcome = classification_outcome(np.eye(3), np.array([0, 1, 1]), epoch=2)
     assert outcome.per_class == [1.0, 0.5, None]
     assert outcome.confusion == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+    # Five of at most five classes are always right: no measure.
+    assert outcome.scores == {"top1": 2 / 3}
+    assert classification_outcome(np.eye(6), np.arange(6)).scores == {"top1": 1.0, "top5": 1.0}
     text = dump_result({"scores": outcome.scores, "confusion_matrix": outcome.confusion, "details": outcome.details})
     assert len(text.splitlines()) == 5
     assert json.loads(text)["details"] == {"epoch": 2}
