@@ -36,8 +36,8 @@ class Case:
     steps: int
 
 
-_RESNET50 = {"depth": 50, "image_size": 224, "batch_size": 16, "widths": (8192, 8192, 8192), "rounds": 2, "steps": 4}
-_RESNET18 = {"depth": 18, "image_size": 32, "batch_size": 128, "widths": (2048, 2048, 2048), "rounds": 2, "steps": 7}
+_RESNET50 = {"depth": 50, "image_size": 224, "batch_size": 16, "widths": (8192, 8192, 8192), "rounds": 5, "steps": 4}
+_RESNET18 = {"depth": 18, "image_size": 32, "batch_size": 128, "widths": (2048, 2048, 2048), "rounds": 5, "steps": 7}
 CASES = {
     "resnet50-float32": Case(**{**_RESNET50, "steps": 3}, bfloat16=False, target=1.9),
     "resnet50-bfloat16": Case(**_RESNET50, bfloat16=True, target=1.4),
