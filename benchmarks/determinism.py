@@ -23,7 +23,7 @@ def run(deterministic: bool, steps: int) -> dict[str, object]:
     import tensorflow as tf
 
     from barlowtf.config import load_recipe
-    from barlowtf.experiment import parts
+    from barlowtf.experiment.pretraining import parts
     from barlowtf.train.loop import compile_step
 
     if deterministic:

@@ -62,7 +62,7 @@ def measure_ours(folder: Path, *, device_part: bool) -> dict[str, float]:
     from barlowtf import augment
     from barlowtf.config import Recipe
     from barlowtf.data import open_source
-    from barlowtf.experiment import parts
+    from barlowtf.experiment.pretraining import parts
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

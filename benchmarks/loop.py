@@ -38,7 +38,7 @@ from rich.console import Console
 
 from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
-from barlowtf.experiment import parts
+from barlowtf.experiment.pretraining import parts
 from barlowtf.train import callbacks, loop
 from benchmarks import machine
 

@@ -25,8 +25,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from barlowtf.experiment import ExportRequest, export
-from barlowtf.experiment.encoders import open_encoder
-from barlowtf.experiment.samples import Sample, open_sample
+from barlowtf.experiment.encoders.opening import open_encoder
+from barlowtf.experiment.exporting.samples import Sample, open_sample
 from barlowtf.export.warmup import predict_request
 from barlowtf.models import make_encoder
 from benchmarks import machine

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from barlowtf.evaluation import results_table
-from barlowtf.experiment.evaluating import read_results
+from barlowtf.experiment.evaluating.evaluate import read_results
 from benchmarks import machine
 
 # Of each result the rest is the same in all, or too long to keep 40 times.

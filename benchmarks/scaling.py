@@ -61,7 +61,7 @@ def measure_saves(source: str, rounds: int) -> dict[str, Any]:
     import tensorflow as tf
 
     from barlowtf.config import load_recipe
-    from barlowtf.experiment import parts
+    from barlowtf.experiment.pretraining import parts
     from barlowtf.train.checkpoint import save_state, training_state
     from barlowtf.train.loop import compile_step
     from barlowtf.train.saver import BackgroundSaver
@@ -140,7 +140,7 @@ def measure_replicas(source: str, rounds: int) -> dict[str, Any]:
 
     from barlowtf.config import load_recipe
     from barlowtf.distribute import make_strategy
-    from barlowtf.experiment import parts
+    from barlowtf.experiment.pretraining import parts
     from barlowtf.train.loop import compile_step
 
     strategies = {"two": make_strategy("mirrored", 2), "one": tf.distribute.get_strategy()}

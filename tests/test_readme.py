@@ -22,7 +22,7 @@ COMMANDS = [
 BARLOWTF = [command for command in COMMANDS if command.startswith("barlowtf")]
 # ImageNet and its GPUs cannot be had here; the options of the line are those of the lines that run.
 OUT_OF_REACH = [command for command in BARLOWTF if "tfds:imagenet2012" in command]
-# tests/experiment/test_workers.py starts the same two processes; tests/convert reads PyTorch files, where PyTorch is.
+# tests/experiment/pretraining starts the same two processes; tests/convert reads PyTorch files, where PyTorch is.
 ELSEWHERE = [command for command in BARLOWTF if command.startswith(("barlowtf launch", "barlowtf convert"))]
 # The command as it stands, but a run of seconds instead of minutes.
 SHORT = "--set train.epochs=2 --set optimizer.warmup_epochs=1 --set train.batch_size=64"

@@ -20,6 +20,8 @@ FLOORS = [
     {"train", "evaluation", "export", "convert", "report"},
     {"experiment"},
 ]
+# The top floor has rooms of its own, each above the one before; the files beside them use them all.
+EXPERIMENT_ROOMS = ["pretraining", "encoders", "evaluating", "exporting"]
 # runs.py reads and writes the recipes of config/: both are files on disk, and neither knows TensorFlow.
 ALLOWED_BESIDE = {("runs", "config")}
 WITHOUT_TENSORFLOW = {"errors", "config", "runs", "launching"}
@@ -57,6 +59,13 @@ def test_module_imports_only_from_floors_below(path):
         if top != "barlowtf" or not rest or rest[0] == room:
             continue
         assert _floor(rest[0]) < _floor(room) or (room, rest[0]) in ALLOWED_BESIDE, f"{room} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiment").glob("*/*.py")), ids=lambda path: path.name)
+def test_rooms_of_experiment_import_only_from_rooms_before(path):
+    allowed = EXPERIMENT_ROOMS[: EXPERIMENT_ROOMS.index(path.parent.name) + 1]
+    for name in _imports(path):
+        assert not name.startswith("barlowtf.experiment") or name.split(".")[2] in allowed, name
 
 
 @pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT.parent / "cli").glob("*.py"))], ids=lambda path: path.name)

@@ -1,14 +1,16 @@
 """From a recipe to a result: one function a command.
 
-pretraining.py and evaluating.py read top to bottom; parts.py makes each part of a run from its section of the recipe.
+pretraining/run.py, evaluating/evaluate.py and exporting/export.py read top to bottom. The rooms are floors, too:
+pretraining, encoders, evaluating, exporting; the files beside them use them all.
 """
 
 from barlowtf.experiment.converting import convert
+from barlowtf.experiment.describing import describe_data, plan
 from barlowtf.experiment.embedding import embed
-from barlowtf.experiment.evaluating import evaluate
-from barlowtf.experiment.exporting import ExportRequest, explain_left_out, export
-from barlowtf.experiment.pretraining import describe_data, plan, pretrain
-from barlowtf.experiment.recording import Request
+from barlowtf.experiment.evaluating.evaluate import evaluate
+from barlowtf.experiment.evaluating.recording import Request
+from barlowtf.experiment.exporting.export import ExportRequest, explain_left_out, export
+from barlowtf.experiment.pretraining.run import pretrain
 from barlowtf.experiment.reporting import write_report
 
 __all__ = [

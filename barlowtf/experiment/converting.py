@@ -14,7 +14,7 @@ import numpy as np
 from barlowtf import runs
 from barlowtf.convert import compare_with_recorded, make_models_of, read_tensors, state_dict_of, write_tensors
 from barlowtf.errors import CheckpointError, ConfigError, ConversionError
-from barlowtf.experiment.encoders import load_keras
+from barlowtf.experiment.encoders.opening import load_keras
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.train.interruption import Interruption
 

@@ -26,9 +26,9 @@ import tensorflow as tf
 
 from barlowtf import data, runs
 from barlowtf.errors import CheckpointError, DataError, Interrupted
-from barlowtf.experiment.encoders import open_encoder
-from barlowtf.experiment.extracting import PART_IMAGES, center_views, say_progress
-from barlowtf.experiment.opened_encoder import OpenedEncoder
+from barlowtf.experiment.encoders.extracting import PART_IMAGES, center_views, say_progress
+from barlowtf.experiment.encoders.opened import OpenedEncoder
+from barlowtf.experiment.encoders.opening import open_encoder
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")

@@ -15,7 +15,7 @@ import barlowtf.models  # noqa: F401  registers the layers that a saved encoder 
 from barlowtf import augment
 from barlowtf.data import Source, center_views, open_source, readable_ids, spread_ids
 from barlowtf.errors import CheckpointError, ConfigError, DataError
-from barlowtf.experiment.encoders import load_keras
+from barlowtf.experiment.encoders.opening import load_keras
 from barlowtf.models.features import extract_features
 from barlowtf.report import EmbeddedImages, RunContents, read_run, render_page, shrink
 from barlowtf.runs import write_atomic

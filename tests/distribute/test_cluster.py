@@ -1,4 +1,4 @@
-"""The cluster: read from the environment, waited for, named. Training over it is tests/experiment/test_workers.py."""
+"""The cluster: read from the environment, waited for, named. Training over it: tests/experiment/pretraining."""
 
 import json
 import socket

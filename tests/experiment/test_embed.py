@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from barlowtf import data, experiment
 from barlowtf.errors import CheckpointError, Interrupted
 from barlowtf.experiment import embedding
-from barlowtf.experiment.encoders import open_encoder
+from barlowtf.experiment.encoders.opening import open_encoder
 from barlowtf.models import make_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

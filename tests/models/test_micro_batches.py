@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from barlowtf.augment import TwoViews
 from barlowtf.config import load_recipe
-from barlowtf.experiment import parts
+from barlowtf.experiment.pretraining import parts
 from barlowtf.losses import barlow_twins_loss
 from barlowtf.models import BarlowTwins, BatchNormalization, make_encoder, make_projector, micro_batches
 from barlowtf.models.layers import Layers

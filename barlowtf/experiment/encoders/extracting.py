@@ -11,7 +11,7 @@ import tensorflow as tf
 from barlowtf import data
 from barlowtf.data import Labeled
 from barlowtf.errors import DataError
-from barlowtf.experiment.opened_encoder import OpenedEncoder
+from barlowtf.experiment.encoders.opened import OpenedEncoder
 
 _LOG = logging.getLogger("barlowtf")
 _BATCH = 256

@@ -10,10 +10,10 @@ import keras
 from barlowtf import runs
 from barlowtf.config import load_recipe
 from barlowtf.errors import ExportError
-from barlowtf.experiment.encoders import load_keras, open_encoder
-from barlowtf.experiment.heads import Head, open_head
-from barlowtf.experiment.opened_encoder import OpenedEncoder, opened_model, with_model
-from barlowtf.experiment.restoring import find_checkpoint, restore_parts
+from barlowtf.experiment.encoders.opened import OpenedEncoder, opened_model, with_model
+from barlowtf.experiment.encoders.opening import load_keras, open_encoder
+from barlowtf.experiment.encoders.restoring import find_checkpoint, restore_parts
+from barlowtf.experiment.exporting.heads import Head, open_head
 from barlowtf.export import Parts
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.train import checkpoint

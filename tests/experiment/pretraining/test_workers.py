@@ -17,8 +17,8 @@ from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
 from barlowtf.distribute import Cluster
 from barlowtf.errors import ConfigError, TrainingError
-from barlowtf.experiment.requeue import requeue
-from barlowtf.experiment.workers import telling_failures
+from barlowtf.experiment.pretraining.requeue import requeue
+from barlowtf.experiment.pretraining.workers import telling_failures
 from barlowtf.launching import cluster_configs, free_ports
 from barlowtf.train import checkpoint
 
@@ -122,7 +122,7 @@ def half_way(one_replica, tmp_path):
 
 def test_a_run_goes_on_over_two_replicas(one_replica, half_way, recipe, two_replicas, monkeypatch, caplog):
     caplog.set_level("INFO", "barlowtf")
-    monkeypatch.setattr("barlowtf.experiment.pretraining.make_strategy", lambda *_: two_replicas)
+    monkeypatch.setattr("barlowtf.experiment.pretraining.run.make_strategy", lambda *_: two_replicas)
     experiment.pretrain(recipe, half_way.path, strategy="mirrored", replicas=2)
     assert "after step 3 of 6" in caplog.text
     assert "237 of 1437 images are left out of each epoch" in caplog.text
@@ -192,7 +192,7 @@ def test_workers_that_differ_are_refused(tmp_path):
 LEAVING = """
 import os
 from barlowtf.distribute import cluster_of, make_strategy
-from barlowtf.experiment.workers import leave_together, require_agreement
+from barlowtf.experiment.pretraining.workers import leave_together, require_agreement
 
 strategy = make_strategy("multiworker")
 require_agreement(strategy, {"fact": 1})

@@ -8,9 +8,9 @@ import keras
 from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.errors import CheckpointError, ConfigError
-from barlowtf.experiment.opened_encoder import OpenedEncoder, exported_encoder, opened_model
-from barlowtf.experiment.parts import make_recipe_encoder
-from barlowtf.experiment.saved_model_encoder import open_saved_model
+from barlowtf.experiment.encoders.opened import OpenedEncoder, exported_encoder, opened_model
+from barlowtf.experiment.encoders.saved_model import open_saved_model
+from barlowtf.experiment.pretraining.parts import make_recipe_encoder
 
 FORMS = "a run folder, a .keras file, a SavedModel folder, a .pth or .safetensors file, or random"
 

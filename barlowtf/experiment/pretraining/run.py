@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
@@ -17,26 +16,24 @@ from rich.console import Console
 from barlowtf import data, runs
 from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, is_chief, make_strategy
-from barlowtf.errors import DataError, Interrupted
-from barlowtf.experiment.failures import explained
-from barlowtf.experiment.parts import (
+from barlowtf.errors import Interrupted
+from barlowtf.experiment.pretraining.failures import explained
+from barlowtf.experiment.pretraining.parts import (
     count_steps_per_epoch,
     make_batches,
     make_callbacks,
     make_model,
-    make_recipe_encoder,
     open_training_data,
 )
-from barlowtf.experiment.requeue import requeued
-from barlowtf.experiment.stepping import count_steps_per_call, group_batches, make_step
-from barlowtf.experiment.workers import leave_together, require_agreement, telling_failures
+from barlowtf.experiment.pretraining.requeue import requeued
+from barlowtf.experiment.pretraining.stepping import count_steps_per_call, group_batches, make_step
+from barlowtf.experiment.pretraining.workers import leave_together, require_agreement, telling_failures
 from barlowtf.models import BarlowTwins
-from barlowtf.models.memory import estimate_memory
+from barlowtf.models.saving import save_model
 from barlowtf.train import callbacks, checkpoint, loop, record
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
-_OPTIMIZER_SLOTS = {"lars": 1, "sgd": 1, "lamb": 2, "adamw": 2}
 
 
 def pretrain(
@@ -198,63 +195,6 @@ class _Run:
         number = self.interruption.received or signal.SIGTERM
         text = f"Stopped by {number.name} after step {step} of {total_steps}, saved. The same command resumes."
         raise Interrupted(text if is_chief(self.strategy) else "", number)
-
-
-def plan(recipe: Recipe, *, strategy: str = "one", replicas: int | None = None) -> dict[str, Any]:
-    """Returns what a run would do, without training: steps, parameters, learning rates, memory."""
-    chosen = make_strategy(strategy, replicas)
-    source = data.open_source(recipe.data.source, "train")
-    steps_per_epoch = count_steps_per_epoch(recipe, source, chosen)
-    model = make_model(recipe, steps_per_epoch)
-    rate = recipe.train.batch_size / 256
-    bias_rate = recipe.optimizer.bias_learning_rate or recipe.optimizer.learning_rate
-    memory = estimate_memory(
-        make_recipe_encoder(recipe, recipe.augment.size, dtype=recipe.train.precision, seed=recipe.train.seed),
-        model.projector,
-        images=recipe.train.batch_size * recipe.train.pairs // chosen.num_replicas_in_sync,
-        optimizer_slots=_OPTIMIZER_SLOTS[recipe.optimizer.name],
-        activation_bytes=4 if recipe.train.precision == "float32" else 2,
-    )
-    return {
-        "images": source.size,
-        "labels": source.has_labels,
-        "replicas": chosen.num_replicas_in_sync,
-        "steps_per_epoch": steps_per_epoch,
-        "total_steps": steps_per_epoch * recipe.train.epochs,
-        "unseen_per_epoch": source.size - steps_per_epoch * recipe.train.batch_size,
-        "encoder_parameters": model.encoder.count_params(),
-        "projector_parameters": model.projector.count_params(),
-        "peak_learning_rate": recipe.optimizer.learning_rate * rate,
-        "peak_bias_learning_rate": bias_rate * rate,
-        "memory_bytes_per_replica": memory,
-    }
-
-
-def describe_data(spec: str, split: str = "train") -> dict[str, Any]:
-    """Returns what a data set holds: images, classes and their sizes, fingerprint.
-
-    Raises:
-        DataError: It cannot be read, or has no such split.
-    """
-    source = data.open_source(spec, split)
-    if source is None:
-        raise DataError(f"{spec} has no {split} split.")
-    counts = np.bincount(source.labels) if source.has_labels else None
-    return {
-        "name": source.name,
-        "images": source.size,
-        "classes": None if counts is None else len(counts),
-        "class_names": source.class_names,
-        "images_per_class": None if counts is None else counts.tolist(),
-        "fingerprint": source.fingerprint,
-    }
-
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Saves a model as a `.keras` file, whole or not at all."""
-    aside = path.with_name(f".{path.name}")
-    model.save(aside)
-    aside.replace(path)
 
 
 def summarize(run: runs.RunFolder) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from barlowtf.config import load_recipe
 from barlowtf.errors import ConfigError
-from barlowtf.experiment import parts, stepping
+from barlowtf.experiment.pretraining import parts, stepping
 from barlowtf.train import loop
 
 SMALL = [

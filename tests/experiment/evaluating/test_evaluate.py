@@ -12,7 +12,7 @@ from PIL import Image
 
 from barlowtf import data
 from barlowtf.errors import ConfigError, DataError
-from barlowtf.experiment import encoders
+from barlowtf.experiment.encoders.opening import open_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -51,7 +51,7 @@ def test_command_measures_records_and_shows(thin_run, tmp_path):
 
     head = keras.models.load_model(tmp_path / semi["head"])
     encoder = keras.models.load_model((tmp_path / semi["head"]).with_name("encoder.keras"))
-    opened = encoders.open_encoder(str(thin_run))
+    opened = open_encoder(str(thin_run))
     test = data.labeled(data.open_source("digits", "test"))
     views = data.center_views(test.source, test.ids, size=8, channels=1, batch_size=360)
     images = np.concatenate([opened.normalize(batch) for batch in views])
@@ -101,7 +101,7 @@ def test_voc07_on_images_whose_answer_is_known(evaluate, thin_run, tmp_path):
 
 
 def test_imagenet_takes_the_published_subsets():
-    from barlowtf.experiment.labeled_data import training_spec
+    from barlowtf.experiment.evaluating.labeled_data import training_spec
 
     assert training_spec("tfds:imagenet2012", "semi1") == "tfds:imagenet2012_subset/1pct"
     assert training_spec("tfds:imagenet2012", "semi10") == "tfds:imagenet2012_subset/10pct"

@@ -136,7 +136,7 @@ def test_a_run_interrupted_at_the_end_of_an_epoch_measures_it_when_resumed(unbro
                 os.kill(os.getpid(), signal.SIGUSR1)
             original(self, *arguments, **options)
 
-        monkeypatch.setattr("barlowtf.experiment.requeue.requeue", lambda: requeues.append(1))
+        monkeypatch.setattr("barlowtf.experiment.pretraining.requeue.requeue", lambda: requeues.append(1))
         monkeypatch.setattr(kind, method, interrupt)
         with pytest.raises(Interrupted, match=f"Stopped by SIGUSR1 after step {step} of 9, saved") as caught:
             experiment.pretrain(recipe, run.path)
@@ -195,7 +195,7 @@ def test_bad_input_leaves_no_run_folder(tmp_path, settings, error, words):
 
 
 def test_a_batch_that_does_not_divide_over_replicas_is_refused(recipe, two_replicas, monkeypatch, tmp_path):
-    monkeypatch.setattr("barlowtf.experiment.pretraining.make_strategy", lambda *_: two_replicas)
+    monkeypatch.setattr("barlowtf.experiment.pretraining.run.make_strategy", lambda *_: two_replicas)
     odd = load_recipe("digits", [*SMALL, "train.batch_size=401"])
     with pytest.raises(ConfigError, match="401 does not divide over 2"):
         experiment.pretrain(odd, tmp_path / "run")

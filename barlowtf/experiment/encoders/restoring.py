@@ -9,7 +9,7 @@ import keras
 from barlowtf import runs
 from barlowtf.config import load_recipe
 from barlowtf.errors import CheckpointError
-from barlowtf.experiment.parts import make_model
+from barlowtf.experiment.pretraining.parts import make_model
 from barlowtf.train import checkpoint
 
 _LOG = logging.getLogger("barlowtf")

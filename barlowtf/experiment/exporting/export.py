@@ -20,9 +20,9 @@ import tensorflow as tf
 from barlowtf import runs
 from barlowtf.convert import load_torch_weights
 from barlowtf.errors import ExportError
-from barlowtf.experiment.export_formats import FORMATS, Material
-from barlowtf.experiment.origins import Origin, open_origin
-from barlowtf.experiment.samples import Sample, open_sample, representative_views
+from barlowtf.experiment.exporting.formats import FORMATS, Material
+from barlowtf.experiment.exporting.origins import Origin, open_origin
+from barlowtf.experiment.exporting.samples import Sample, open_sample, representative_views
 from barlowtf.export.comparison import compare_outputs, find_shortfall
 from barlowtf.export.serving import require_servable_name, write_config_files
 from barlowtf.export.verification import compare_file, replay_file, source_outputs

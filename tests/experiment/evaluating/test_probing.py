@@ -50,7 +50,7 @@ def test_fine_tuning_on_replicas_equals_one(evaluate, thin_run, tmp_path, two_re
     overrides = ("semi10.epochs=2", "area=[1.0,1.0]")
     (alone,), _, _ = evaluate(thin_run, tmp_path / "one", "semi10", overrides=overrides)
     # One strategy a process: TensorFlow mixes up the collectives of two on the same devices.
-    monkeypatch.setattr("barlowtf.experiment.evaluating.make_strategy", lambda *_: two_replicas)
+    monkeypatch.setattr("barlowtf.experiment.evaluating.evaluate.make_strategy", lambda *_: two_replicas)
     request = experiment.Request(("semi10",), (str(thin_run),), "digits", overrides=overrides, out=tmp_path / "two")
     (mirrored,), _, _ = experiment.evaluate(request, strategy="mirrored", replicas=2)
     assert (alone["replicas"], mirrored["replicas"]) == (1, 2)

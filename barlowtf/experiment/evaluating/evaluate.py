@@ -14,9 +14,9 @@ from barlowtf.config.protocols import PROTOCOLS, SupportVectors, find_all_settin
 from barlowtf.distribute import make_strategy
 from barlowtf.errors import ConfigError
 from barlowtf.evaluation import results_table
-from barlowtf.experiment.encoders import open_encoder, require_random
-from barlowtf.experiment.opened_encoder import OpenedEncoder
-from barlowtf.experiment.recording import (
+from barlowtf.experiment.encoders.opened import OpenedEncoder
+from barlowtf.experiment.encoders.opening import open_encoder, require_random
+from barlowtf.experiment.evaluating.recording import (
     Recorder,
     Request,
     Surroundings,

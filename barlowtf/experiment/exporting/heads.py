@@ -8,9 +8,9 @@ import keras
 
 from barlowtf.config.protocols import PROTOCOLS
 from barlowtf.errors import ExportError
-from barlowtf.experiment.encoders import load_keras
-from barlowtf.experiment.opened_encoder import OpenedEncoder
-from barlowtf.experiment.recording import read_result
+from barlowtf.experiment.encoders.opened import OpenedEncoder
+from barlowtf.experiment.encoders.opening import load_keras
+from barlowtf.experiment.evaluating.recording import read_result
 from barlowtf.models.fingerprint import weights_sha256
 
 

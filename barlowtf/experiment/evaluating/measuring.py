@@ -14,13 +14,13 @@ from barlowtf import data, runs
 from barlowtf.config.protocols import Logistic, Neighbors, Probe, SupportVectors
 from barlowtf.data import Labeled
 from barlowtf.evaluation import ClassResult, Outcome, classification_outcome, evaluate_voc_svm, fit_logistic
-from barlowtf.experiment.extracting import center_views, extract
-from barlowtf.experiment.multi_label import MultiLabelSplits
-from barlowtf.experiment.opened_encoder import OpenedEncoder
-from barlowtf.experiment.pretraining import save_model
-from barlowtf.experiment.probing import Probing, train_probe
+from barlowtf.experiment.encoders.extracting import center_views, extract
+from barlowtf.experiment.encoders.opened import OpenedEncoder
+from barlowtf.experiment.evaluating.multi_label import MultiLabelSplits
+from barlowtf.experiment.evaluating.probing import Probing, train_probe
 from barlowtf.metrics import knn_votes, nearest_neighbors
 from barlowtf.models import make_head
+from barlowtf.models.saving import save_model
 from barlowtf.train.interruption import Interruption
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from barlowtf.config import Recipe
 from barlowtf.errors import CheckpointError
-from barlowtf.experiment.opened_encoder import OpenedEncoder, evaluated_size, normalization_of, require_square
+from barlowtf.experiment.encoders.opened import OpenedEncoder, evaluated_size, normalization_of, require_square
 
 
 def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> OpenedEncoder:

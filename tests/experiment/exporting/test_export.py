@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from barlowtf import data, experiment, runs
 from barlowtf.config import load_recipe
-from barlowtf.experiment import export_formats
-from barlowtf.experiment.encoders import open_encoder
-from barlowtf.experiment.origins import open_origin
+from barlowtf.experiment.encoders.opening import open_encoder
+from barlowtf.experiment.exporting import formats
+from barlowtf.experiment.exporting.origins import open_origin
 from barlowtf.export import comparison, replay
 from barlowtf.models import make_encoder
 from benchmarks.soak import SETTINGS
@@ -121,7 +121,7 @@ def test_quantized_files_that_fall_short_are_not_written_unasked(run, tmp_path, 
 
 
 def test_what_differs_from_its_source_is_not_written(run, tmp_path, monkeypatch):
-    convert = export_formats.convert_litert
+    convert = formats.convert_litert
 
     def corrupted(parts, variants, images=None):
         kernel, bias = parts.head.get_weights()
@@ -129,7 +129,7 @@ def test_what_differs_from_its_source_is_not_written(run, tmp_path, monkeypatch)
         other.set_weights([kernel + 0.01 * np.abs(kernel).max(), bias])
         return convert(dataclasses.replace(parts, head=other), variants, images)
 
-    monkeypatch.setattr(export_formats, "convert_litert", corrupted)
+    monkeypatch.setattr(formats, "convert_litert", corrupted)
     result = export(
         "--encoder", run, "--head", "linear-fast", "--format", "tflite", "--variant", "float32", "--out", tmp_path / "x"
     )
@@ -229,7 +229,7 @@ def test_encoders_that_are_no_runs(run, tmp_path, monkeypatch):
 
 
 def test_extras_that_are_not_installed(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_formats, "find_spec", lambda name: None)
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
     for form, extra in (("tflite", "litert"), ("onnx", "onnx"), ("torch", "torch")):
         result = export("--encoder", run, "--format", form, "--out", tmp_path / "out")
         assert (result.exit_code, f"pip install 'barlowtf[{extra}]'" in result.output) == (1, True)

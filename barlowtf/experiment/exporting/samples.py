@@ -8,8 +8,8 @@ from sklearn.datasets import load_sample_images
 
 from barlowtf import data
 from barlowtf.errors import DataError
-from barlowtf.experiment.extracting import center_views
-from barlowtf.experiment.opened_encoder import OpenedEncoder
+from barlowtf.experiment.encoders.extracting import center_views
+from barlowtf.experiment.encoders.opened import OpenedEncoder
 
 _CROP_SIDE = 300
 

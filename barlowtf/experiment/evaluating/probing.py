@@ -16,9 +16,9 @@ from rich.console import Console
 from barlowtf import augment, data, runs
 from barlowtf.config.protocols import Probe as Settings
 from barlowtf.data import Labeled
-from barlowtf.experiment.opened_encoder import OpenedEncoder
-from barlowtf.experiment.pretraining import save_model
+from barlowtf.experiment.encoders.opened import OpenedEncoder
 from barlowtf.models import Probe, make_head
+from barlowtf.models.saving import save_model
 from barlowtf.optim import EpochSchedule, MomentumSGD, epoch_rates
 from barlowtf.train import callbacks, checkpoint, loop
 from barlowtf.train.interruption import Interruption

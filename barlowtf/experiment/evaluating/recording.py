@@ -17,8 +17,15 @@ from barlowtf import runs
 from barlowtf.config.protocols import PROTOCOLS, Logistic, Neighbors, Probe, Settings, SupportVectors
 from barlowtf.errors import CheckpointError, ConfigError, Interrupted
 from barlowtf.evaluation import Outcome, dump_result, identity, not_comparable
-from barlowtf.experiment.labeled_data import Splits, choose_labels, open_splits, training_spec, without_unreadable
-from barlowtf.experiment.measuring import (
+from barlowtf.experiment.encoders.opened import OpenedEncoder
+from barlowtf.experiment.evaluating.labeled_data import (
+    Splits,
+    choose_labels,
+    open_splits,
+    training_spec,
+    without_unreadable,
+)
+from barlowtf.experiment.evaluating.measuring import (
     Task,
     Views,
     measure_logistic,
@@ -26,8 +33,7 @@ from barlowtf.experiment.measuring import (
     measure_probe,
     measure_voc,
 )
-from barlowtf.experiment.multi_label import MultiLabelSplits, open_multi_label_splits, require_readable
-from barlowtf.experiment.opened_encoder import OpenedEncoder
+from barlowtf.experiment.evaluating.multi_label import MultiLabelSplits, open_multi_label_splits, require_readable
 from barlowtf.train import record
 from barlowtf.train.interruption import Interruption
 

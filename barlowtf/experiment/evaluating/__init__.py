@@ -1,0 +1,1 @@
+"""Evaluation: evaluate.py goes over what was asked for, recording.py makes and keeps one measurement."""

@@ -1,0 +1,1 @@
+"""Exports: export.py reads top to bottom; formats.py holds what can be written."""
