@@ -33,7 +33,7 @@ def describe_machine() -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)),
             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "system": platform.platform(),
-            "load_average_before": os.getloadavg(),
+            "load_average_after": os.getloadavg(),
         },
         "versions": {"python": platform.python_version(), **_versions()},
         "git_commit": _git_commit(),
