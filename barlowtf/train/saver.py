@@ -37,6 +37,9 @@ class BackgroundSaver:
         with tf.device("CPU:0"):
             self._copies = {key: tf.Variable(tf.zeros_like(value)) for key, value in self._variables.items()}
         self._state = tf.train.Checkpoint(**{"values": self._copies})
+        # Traced here, once: TensorFlow counts the calls and traces of all savers together, and warns where each is
+        # called once, as a short training does.
+        self._copy = tf.function(self._assign_copies).get_concrete_function()
 
     def start(self, step: int) -> None:
         """Copies the state of a step and begins to write it; waits first for the save before.
@@ -73,8 +76,7 @@ class BackgroundSaver:
         except CheckpointError as error:
             _LOG.error("%s", error)
 
-    @tf.function
-    def _copy(self) -> None:
+    def _assign_copies(self) -> None:
         for key, variable in self._variables.items():
             self._copies[key].assign(variable)
 

@@ -125,6 +125,17 @@ def test_a_save_in_the_background_holds_the_state_of_its_step(tmp_path, monkeypa
     assert again.optimizer.iterations.numpy() == 2
 
 
+def test_many_short_trainings_draw_no_warning_of_retracing(tmp_path, monkeypatch):
+    """An evaluation trains one head after the other, each saved once."""
+    warned, model = [], small_model(1.0)
+    monkeypatch.setattr(tf.get_logger(), "warning", lambda text, *rest: warned.append(text % rest))
+    for number in range(8):
+        saver = BackgroundSaver(tmp_path / str(number), model, keep=1)
+        saver.start(1)
+        saver.finish()
+    assert not warned
+
+
 class LimitedFiles:
     """No file may grow beyond so many bytes: what a full disk does to a real write, without a disk to fill."""
 
