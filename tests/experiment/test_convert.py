@@ -30,10 +30,6 @@ def assert_same_weights(model, other):
         np.testing.assert_array_equal(one, two, strict=True)
 
 
-def contents(folder):
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
-
-
 def test_the_whole_model_gives_encoder_and_projector(place, encoder, projector, caplog):
     result = run(place / "whole.safetensors", "--out", place / "made.keras", "--stem", "half")
     assert result.exit_code == 0, result.output

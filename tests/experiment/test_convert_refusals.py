@@ -22,17 +22,9 @@ pytestmark = [
     pytest.mark.usefixtures("safetensors"),
 ]
 
-NAME = "resnet10_w0p0625"
-
 
 def run(*words):
     return CliRunner().invoke(main, ["convert", *map(str, words)])
-
-
-def assert_same_weights(model, other):
-    assert [layer.name for layer in model.layers] == [layer.name for layer in other.layers]
-    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, two, strict=True)
 
 
 def contents(folder):
