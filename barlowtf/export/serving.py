@@ -55,14 +55,6 @@ class Signature:
     outputs: Mapping[str, tf.TensorSpec]
 
 
-def signatures_of(loaded: Any) -> dict[str, Signature]:
-    """Returns the signatures of what `tf.saved_model.load` returned, by name."""
-    return {
-        name: Signature(function.structured_input_signature[1], function.structured_outputs)
-        for name, function in loaded.signatures.items()
-    }
-
-
 def write_serving_files(
     folder: Path,
     version: int,

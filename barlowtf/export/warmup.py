@@ -76,12 +76,6 @@ def write_warmup(version_folder: Path, requests: Iterable[predict_pb2.PredictReq
     return aside.replace(path)
 
 
-def read_warmup(version_folder: Path) -> list[predict_pb2.PredictRequest]:
-    """Returns the requests of a version's warm-up file, in their order."""
-    records = tf.data.TFRecordDataset(str(version_folder / WARMUP_FILE)).as_numpy_iterator()
-    return [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
-
-
 def _rows(array: np.ndarray, size: int) -> np.ndarray:
     """Returns the first rows of the array, [size, ...], from its start again where it ends."""
     return array[np.arange(size) % len(array)]

@@ -45,8 +45,9 @@ def export(tmp_path_factory, images, encoded):
     """NAME/ with versions 1 and 2, of equal weights, and the files around them."""
     import tensorflow as tf
 
-    from barlowtf.export.serving import signatures_of, write_serving_files
+    from barlowtf.export.serving import write_serving_files
     from barlowtf.export.warmup import warmup_requests, write_warmup
+    from tests.saved_models import signatures_of
 
     folder = tmp_path_factory.mktemp("export") / "birds"
     save_model(folder / "1")

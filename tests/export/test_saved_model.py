@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from barlowtf.export import write_saved_model
-from barlowtf.export.serving import signatures_of
 from tests.export.conftest import CLASS_NAMES
+from tests.saved_models import signatures_of
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 

@@ -13,6 +13,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from barlowtf.errors import ExportError
 from barlowtf.export import serving, warmup
 from barlowtf.export.serving import BATCH_SIZES, Signature, serving_readme, write_config_files, write_serving_files
+from tests.saved_models import read_warmup
 
 CLASSES = ["cat", "dog", "émeu"]
 # BatchingParameters of session_bundle_config.proto, which tensorflow-serving-api does not hold.
@@ -214,7 +215,7 @@ def test_warm_up_has_each_signature_in_each_size(tmp_path):
     path = warmup.write_warmup(tmp_path, warmup.warmup_requests("birds", examples, batch_sizes=(1, 4)))
     assert path == tmp_path / "assets.extra" / "tf_serving_warmup_requests"
     assert [child.name for child in path.parent.iterdir()] == [path.name]
-    requests = warmup.read_warmup(tmp_path)
+    requests = read_warmup(tmp_path)
     assert {request.model_spec.name for request in requests} == {"birds"}
     found = [
         (request.model_spec.signature_name, name, tf.make_ndarray(tensor))
