@@ -31,6 +31,7 @@ from barlowtf.export.warmup import predict_request
 from barlowtf.models import make_encoder
 from benchmarks import machine
 from benchmarks.array_files import load_arrays, save_arrays
+from benchmarks.compat import largest_difference
 from benchmarks.prediction_service import running
 
 FORMATS = ("saved-model", "keras", "onnx", "torch", "tflite")
@@ -160,17 +161,10 @@ def compare_loaders(saved_model: Path, sample: Sample, old: Path | None) -> dict
             found = loader(saved_model, signature, inputs)
             if found is None:
                 continue
-            differences = {key: _difference(value, found[key]) for key, value in expected.items()}
+            differences = {key: largest_difference(value, found[key]) for key, value in expected.items()}
             result.setdefault(name, {})[signature] = differences
             sys.stderr.write(f"{name:<18}{signature:<14}{differences}\n")
     return result
-
-
-def _difference(expected: np.ndarray, found: np.ndarray) -> float:
-    """Returns the largest difference of numbers, and the share of labels and bools that differ."""
-    if expected.dtype.kind == "f":
-        return float(np.abs(expected.astype(np.float64) - found).max())
-    return float(np.mean(expected != found))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from barlowtf.distribute import Cluster, all_gather, blame, cluster_of
@@ -30,13 +31,7 @@ def require_agreement(strategy: tf.distribute.Strategy, facts: Mapping[str, str 
     if cluster is None:
         return
     digests = [int.from_bytes(hashlib.sha256(str(fact).encode()).digest()[:6]) for fact in facts.values()]
-
-    @tf.function
-    def gather() -> tf.Tensor:
-        gathered = strategy.run(lambda: all_gather(tf.constant([digests], tf.int64)))
-        return strategy.experimental_local_results(gathered)[0]
-
-    rows = gather().numpy()  # [replicas, facts]
+    rows = _gather(strategy, digests)
     differing = [name for name, column in zip(facts, rows.T, strict=True) if len(set(column.tolist())) > 1]
     if differing:
         own = ", ".join(f"{name} = {facts[name]}" for name in differing)
@@ -53,10 +48,23 @@ def leave_together(strategy: tf.distribute.Strategy) -> None:
     A worker whose part of the last exchange is over may end its process before another has its own part; what that one
     then misses is a greeting, so the error is no failure of the run.
     """
+    if cluster_of(strategy) is None:
+        return
     try:
-        require_agreement(strategy, {"that the last step is over": "yes"})
+        _gather(strategy, [0])
     except tf.errors.OpError as error:
         _LOG.debug("A worker left early: %s", error)
+
+
+def _gather(strategy: tf.distribute.Strategy, numbers: list[int]) -> np.ndarray:
+    """Returns the numbers that each replica's process holds, [replicas, numbers]; waits for all of them."""
+
+    @tf.function
+    def gather() -> tf.Tensor:
+        gathered = strategy.run(lambda: all_gather(tf.constant([numbers], tf.int64)))
+        return strategy.experimental_local_results(gathered)[0]
+
+    return gather().numpy()
 
 
 @contextmanager
