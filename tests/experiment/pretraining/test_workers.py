@@ -190,28 +190,30 @@ def test_workers_that_differ_are_refused(tmp_path):
 
 
 LEAVING = """
-import os
+import os, sys
 from barlowtf.distribute import cluster_of, make_strategy
 from barlowtf.experiment.pretraining.workers import leave_together, require_agreement
 
 strategy = make_strategy("multiworker")
 require_agreement(strategy, {"fact": 1})
+print("agreed", flush=True)
 if cluster_of(strategy).index == 1:
+    sys.stdin.read()
     os._exit(0)
 leave_together(strategy)
 """
 
 
 def test_a_worker_that_leaves_first_is_no_failure():
-    configs = cluster_configs(free_ports(2))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", LEAVING], env={**os.environ, "TF_CONFIG": config}, stderr=subprocess.PIPE
-        )
-        for config in configs
-    ]
-    errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+    """Worker 1 ends when its standard input does: only once the chief, too, is through with what comes before."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    chief, other = (
+        subprocess.Popen([sys.executable, "-c", LEAVING], env={**os.environ, "TF_CONFIG": config}, **pipes)
+        for config in cluster_configs(free_ports(2))
+    )
+    assert chief.stdout.readline() == "agreed\n", chief.communicate()[1]
+    errors = [process.communicate(timeout=PATIENCE)[1] for process in (other, chief)]
+    assert [process.returncode for process in (other, chief)] == [0, 0], errors
 
 
 CLUSTER = Cluster(("a:1", "b:2"), 1)
