@@ -34,7 +34,7 @@ def collect(folder: Path) -> dict[str, Any]:
     first = records[0]
     per_class = {}
     for record in records:
-        name = f"{record['protocol']}, {record['encoder']['label']}, seed {record['seed']}"
+        name = f"{record['protocol']} ({record['recipe']}), {record['encoder']['label']}, seed {record['seed']}"
         if record["seed"] == first["seed"]:
             per_class[name] = record["per_class"]
     return {
