@@ -190,7 +190,9 @@ def test_workers_that_differ_are_refused(tmp_path):
 
 
 LEAVING = """
-import os, sys
+import faulthandler, os, sys
+
+faulthandler.dump_traceback_later(float(sys.argv[1]), exit=True)
 from barlowtf.distribute import cluster_of, make_strategy
 from barlowtf.experiment.pretraining.workers import leave_together, require_agreement
 
@@ -208,7 +210,9 @@ def test_a_worker_that_leaves_first_is_no_failure():
     """Worker 1 ends when its standard input does: only once the chief, too, is through with what comes before."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     chief, other = (
-        subprocess.Popen([sys.executable, "-c", LEAVING], env={**os.environ, "TF_CONFIG": config}, **pipes)
+        subprocess.Popen(
+            [sys.executable, "-c", LEAVING, str(PATIENCE)], env={**os.environ, "TF_CONFIG": config}, **pipes
+        )
         for config in cluster_configs(free_ports(2))
     )
     assert chief.stdout.readline() == "agreed\n", chief.communicate()[1]
