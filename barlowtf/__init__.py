@@ -9,11 +9,14 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
+    "atomic",
     "augment",
     "config",
     "convert",
     "data",
     "distribute",
+    "doors",
+    "encoders",
     "errors",
     "evaluation",
     "experiment",
@@ -22,6 +25,7 @@ _SUBPACKAGES = (
     "metrics",
     "models",
     "optim",
+    "records",
     "report",
     "runs",
     "train",

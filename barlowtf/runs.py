@@ -1,4 +1,4 @@
-"""The run folder: what lies where, who may use it, and writes that are whole or not there at all.
+"""The run folder: what lies where, and who may use it.
 
 ::
 
@@ -11,18 +11,18 @@
         results/  exports/
 """
 
-import fcntl
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from filelock import FileLock, Timeout
+
+from barlowtf.atomic import write_file
 from barlowtf.config import Recipe, dump_recipe, load_recipe, recipe_differences
 from barlowtf.errors import CheckpointError, ConfigError
+from barlowtf.records import RunInfo, read_lines, read_record
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,24 @@ class RunFolder:
         """The trained projector, which only the embeddings need."""
         return projector_beside(self.encoder)
 
-    def read_info(self) -> dict[str, Any]:
-        """Returns the contents of run.json, {} when there is none.
+    def read_info(self) -> RunInfo | None:
+        """Returns the contents of run.json, None when there is none.
 
         Raises:
-            CheckpointError: The file is not JSON.
+            CheckpointError: The file is damaged.
         """
-        if not self.info.exists():
-            return {}
-        try:
-            return dict(json.loads(self.info.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise CheckpointError(f"{self.info} is not valid JSON: {error}. Restore or delete the file.") from error
+        return read_record(self.info, RunInfo) if self.info.exists() else None
+
+    @property
+    def status(self) -> str:
+        """How far the run is: not started, running, interrupted or finished."""
+        info = self.read_info()
+        return "not started" if info is None else info.status
 
     @property
     def finished(self) -> bool:
         """Whether the run has reached its last step and left its encoder."""
-        return self.encoder.exists() and self.read_info().get("status") == "finished"
+        return self.encoder.exists() and self.status == "finished"
 
 
 def projector_beside(encoder: Path) -> Path:
@@ -109,7 +110,7 @@ def open_run(path: str | Path, recipe: Recipe) -> RunFolder:
         )
     try:
         run.path.mkdir(parents=True, exist_ok=True)
-        write_atomic(run.recipe, dump_recipe(recipe))
+        write_file(run.recipe, dump_recipe(recipe))
     except OSError as error:
         raise CheckpointError(f"Cannot make the run folder {run.path}: {error.strerror}.") from error
     return run
@@ -129,77 +130,25 @@ def _require_same_recipe(run: RunFolder, recipe: Recipe) -> None:
 
 
 @contextmanager
-def locked(run: RunFolder) -> Iterator[None]:
-    """Holds the run folder for this process; the lock ends with the process, however it ends.
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a folder for this process; the lock ends with the process, however it ends.
 
     Raises:
-        CheckpointError: Another process holds it.
+        CheckpointError: Another process holds it, or the lock cannot be made.
     """
-    with open(run.path / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CheckpointError(
-                f"Another process works in {run.path}. Wait for it, or choose another folder."
-            ) from error
-        yield
-
-
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Writes a file so that a reader, or a crash, finds the old content or the new, never a part."""
-    data = content.encode() if isinstance(content, str) else content
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    lock = folder / ".lock"
+    if lock.is_symlink():
+        raise CheckpointError(f"{lock} is a symbolic link, which is never followed. Delete it.")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; a run is as readable as anything else its user makes.
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a value as indented JSON, atomically."""
-    write_atomic(path, json.dumps(value, indent=2) + "\n")
-
-
-def append_json_line(path: Path, value: dict[str, Any]) -> None:
-    """Appends one JSON object as a line, in one write."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(value) + "\n")
-
-
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the objects of a JSON-lines file, [] when there is none; a last line cut short by a crash is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(dict(json.loads(line)))
-        except ValueError as error:
-            if number == len(lines):
-                break
-            raise CheckpointError(
-                f"{path}, line {number} is not valid JSON: {error}. Mend or delete the line."
-            ) from error
-    return records
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout as error:
+        raise CheckpointError(f"Another process works in {folder}. Wait for it, or choose another folder.") from error
 
 
 def forget_after(path: Path, step: int) -> None:
     """Drops the records of a JSON-lines file that come after a step, for a run that resumes there."""
-    records = read_json_lines(path)
+    records = read_lines(path)
     kept = [record for record in records if record.get("step", 0) <= step]
     if path.exists():
-        write_atomic(path, "".join(json.dumps(record) + "\n" for record in kept))
+        write_file(path, "".join(json.dumps(record) + "\n" for record in kept))

@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from barlowtf.errors import CheckpointError
-from barlowtf.runs import RunFolder, read_json_lines
+from barlowtf.records import read_lines
+from barlowtf.runs import RunFolder
 from benchmarks import machine
 
 _STEP_KEYS = ("loss", "invariance", "redundancy", "learning_rate", "images_per_second")
@@ -22,10 +23,10 @@ def summarize(run: RunFolder) -> dict[str, Any]:
     """
     if not run.finished:
         raise CheckpointError(f"{run.path} is not a finished run. Finish it with barlowtf pretrain first.")
-    info = run.read_info()
+    info = run.read_info().model_dump(mode="json")
     per_epoch = info["steps"]["per_epoch"]
     by_epoch: dict[float, dict[str, float]] = {}
-    for record in read_json_lines(run.metrics):
+    for record in read_lines(run.metrics):
         epoch = round(record["step"] / per_epoch, 3)
         # Monitors at the ends of epochs; of the steps the last record at or before each of those.
         at = by_epoch.setdefault(epoch if "loss" not in record else float(-(-record["step"] // per_epoch)), {})

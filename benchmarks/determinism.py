@@ -23,6 +23,7 @@ def run(deterministic: bool, steps: int) -> dict[str, object]:
     import tensorflow as tf
 
     from barlowtf.config import load_recipe
+    from barlowtf.encoders.building import build_model
     from barlowtf.experiment.pretraining import parts
     from barlowtf.train.loop import compile_step
 
@@ -31,7 +32,7 @@ def run(deterministic: bool, steps: int) -> dict[str, object]:
     recipe = load_recipe("digits")
     strategy = tf.distribute.get_strategy()
     source = parts.open_training_data(recipe)
-    model = parts.make_model(recipe, parts.count_steps_per_epoch(recipe, source, strategy))
+    model = build_model(recipe, parts.count_steps_per_epoch(recipe, source, strategy))
     step = compile_step(model, strategy, xla=False)
     batches = parts.make_batches(recipe, source, strategy, 0, steps)
     float(step(next(batches))["loss"])

@@ -38,6 +38,7 @@ from rich.console import Console
 
 from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
+from barlowtf.encoders.building import build_model
 from barlowtf.experiment.pretraining import parts
 from barlowtf.train import callbacks, loop
 from benchmarks import machine
@@ -88,7 +89,7 @@ class Bench:
         self.source = parts.open_training_data(recipe)
         self.steps_per_epoch = parts.count_steps_per_epoch(recipe, self.source, self.strategy)
         self.total_steps = recipe.train.epochs * self.steps_per_epoch
-        self.model = parts.make_model(recipe, self.steps_per_epoch)
+        self.model = build_model(recipe, self.steps_per_epoch)
         self.step = loop.compile_step(self.model, self.strategy, xla=False)
         self.batches = iter(parts.make_batches(recipe, self.source, self.strategy, 0, self.total_steps))
         self.resident = next(self.batches)

@@ -24,8 +24,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from barlowtf.encoders.loading import load
 from barlowtf.experiment import ExportRequest, export
-from barlowtf.experiment.encoders.opening import open_encoder
 from barlowtf.experiment.exporting.samples import Sample, open_sample
 from barlowtf.export.warmup import predict_request
 from barlowtf.models import make_encoder
@@ -185,7 +185,7 @@ def main() -> None:
         ):
             place = Path(folder, name)
             files = export_all(place, encoder, head, source, images)
-            sample = open_sample(source, open_encoder(encoder), images)
+            sample = open_sample(source, load(encoder), images)
             loaders = compare_loaders(place / "saved-model" / "1", sample, options.old)
             result[name] = {"images": len(sample.views), "source": sample.name, "files": files, "loaders": loaders}
     path = machine.write_result("parity", json.loads(json.dumps(result).replace(f"{folder}/", "")))

@@ -61,15 +61,16 @@ def measure_saves(source: str, rounds: int) -> dict[str, Any]:
     import tensorflow as tf
 
     from barlowtf.config import load_recipe
+    from barlowtf.encoders.building import build_model
     from barlowtf.experiment.pretraining import parts
-    from barlowtf.train.checkpoint import save_state, training_state
+    from barlowtf.models.checkpoint import save_state, training_state
     from barlowtf.train.loop import compile_step
     from barlowtf.train.saver import BackgroundSaver
 
     recipe = load_recipe("cifar10-cpu", [*RECIPE, f"data.source={json.dumps(source)}"])
     strategy = tf.distribute.get_strategy()
     images = parts.open_training_data(recipe)
-    model = parts.make_model(recipe, 8)
+    model = build_model(recipe, 8)
     step = compile_step(model, strategy, xla=False)
     batches = parts.make_batches(recipe, images, strategy, 0, 10**6)
     seconds: dict[str, list[float]] = {"none": [], "background": [], "waiting": []}
@@ -140,6 +141,7 @@ def measure_replicas(source: str, rounds: int) -> dict[str, Any]:
 
     from barlowtf.config import load_recipe
     from barlowtf.distribute import make_strategy
+    from barlowtf.encoders.building import build_model
     from barlowtf.experiment.pretraining import parts
     from barlowtf.train.loop import compile_step
 
@@ -152,7 +154,7 @@ def measure_replicas(source: str, rounds: int) -> dict[str, Any]:
         calls = {}
         for name, strategy in strategies.items():
             with strategy.scope():
-                model = parts.make_model(recipe, 8)
+                model = build_model(recipe, 8)
             step = compile_step(model, strategy, xla=False)
             batches = parts.make_batches(recipe, images, strategy, 0, 10**6)
             seconds_a_step(step, batches, 2)

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import JSON_OPTION, recipe_options, strategy_options
 from .tensorflow import start_tensorflow
+
+if TYPE_CHECKING:
+    from barlowtf.records import RunInfo
 
 
 @click.command(short_help="Learn an encoder from images without labels.")
@@ -57,7 +60,11 @@ def pretrain(
     folder = run_dir or Path("runs") / Path(config).stem
     info = experiment.pretrain(recipe, folder, strategy=strategy, replicas=replicas)
     if info is not None:  # None on a worker that is not the chief
-        click.echo(json.dumps({"run": str(folder), **info}, indent=2) if as_json else _describe_result(folder, info))
+        click.echo(
+            json.dumps({"run": str(folder), **info.model_dump(mode="json")}, indent=2)
+            if as_json
+            else _describe_result(folder, info)
+        )
 
 
 def _describe_plan(plan: dict[str, Any]) -> str:
@@ -76,16 +83,16 @@ def _describe_plan(plan: dict[str, Any]) -> str:
     )
 
 
-def _describe_result(folder: Path, info: dict[str, Any]) -> str:
-    result = info["result"]
+def _describe_result(folder: Path, info: "RunInfo") -> str:
+    result = info.result
     lines = [f"run         {folder}"]
-    if result["knn_top1"] is not None:
-        before, after = 100 * result["knn_top1_random_encoder"], 100 * result["knn_top1"]
+    if result.knn_top1 is not None:
+        before, after = 100 * (result.knn_top1_random_encoder or 0.0), 100 * result.knn_top1
         lines.append(f"kNN top-1   {before:.1f} % (random encoder) -> {after:.1f} % (trained)")
     lines += [
         f"encoder     {folder / 'encoder.keras'}",
-        f"time        {info['wall_seconds']:.0f} s, {result['images_per_second_median']} images/s, "
-        f"peak memory {info['peak_memory_bytes'] / 1e9:.2f} GB",
+        f"time        {info.wall_seconds:.0f} s, {result.images_per_second_median} images/s, "
+        f"peak memory {info.peak_memory_bytes / 1e9:.2f} GB",
         f"next        tensorboard --logdir {folder}",
     ]
     return "\n".join(lines)

@@ -1,14 +1,13 @@
 """The run folder: same recipe or none, one process, whole files."""
 
-import json
 import multiprocessing
-import stat
 
 import pytest
 
 from barlowtf import runs
 from barlowtf.config import load_recipe
 from barlowtf.errors import CheckpointError
+from barlowtf.records import Machine, RunData, RunInfo, RunSteps, append_line, read_lines, write_record
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, recipe):
 
 
 def _hold(path, ready, done):
-    with runs.locked(runs.RunFolder(path)):
+    with runs.locked(path):
         ready.set()
         done.wait(30)
 
@@ -57,46 +56,64 @@ def test_one_process_trains_in_a_folder(tmp_path, recipe):
     process.start()
     try:
         assert ready.wait(30)
-        with pytest.raises(CheckpointError, match="Another process"), runs.locked(run):
+        with pytest.raises(CheckpointError, match="Another process"), runs.locked(run.path):
             pass
     finally:
         done.set()
         process.join()
-    with runs.locked(run):
+    with runs.locked(run.path):
         pass
-
-
-def test_atomic_write_keeps_the_old_file_when_it_fails(tmp_path):
-    path = tmp_path / "file"
-    runs.write_atomic(path, "old")
-    with pytest.raises(TypeError):
-        runs.write_atomic(path, 3)
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-    assert stat.S_IMODE(path.stat().st_mode) & stat.S_IRUSR
 
 
 def test_metrics_after_the_resumed_step_are_forgotten(tmp_path):
     path = tmp_path / "metrics.jsonl"
     for step in (0, 5, 10, 15):
-        runs.append_json_line(path, {"step": step, "loss": 1.0 / (step + 1)})
+        append_line(path, {"step": step, "loss": 1.0 / (step + 1)})
     with open(path, "a") as file:
         file.write('{"step": 16, "lo')
     runs.forget_after(path, 10)
-    assert [record["step"] for record in runs.read_json_lines(path)] == [0, 5, 10]
+    assert [record["step"] for record in read_lines(path)] == [0, 5, 10]
 
 
 def test_a_damaged_line_inside_the_metrics_is_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"st\n{"step": 2}\n')
     with pytest.raises(CheckpointError, match="line 2"):
-        runs.read_json_lines(path)
+        read_lines(path)
+
+
+def run_info(**fields):
+    return RunInfo(
+        command="barlowtf pretrain",
+        versions={"python": "3.11"},
+        machine=Machine(processor="", cores=2, system="Linux"),
+        devices=("CPU",),
+        replicas=1,
+        git_commit=None,
+        data=RunData(source="digits", images=10, fingerprint="ab"),
+        steps=RunSteps(total=4, per_epoch=2),
+        parameters=5,
+        loss_terms=("invariance",),
+        **fields,
+    )
 
 
 def test_finished_needs_encoder_and_status(tmp_path, recipe):
     run = runs.open_run(tmp_path / "run", recipe)
     run.encoder.write_bytes(b"")
     assert not run.finished
-    runs.write_json(run.info, {"status": "finished"})
+    assert run.status == "not started"
+    write_record(run.info, run_info(status="interrupted"))
+    assert not run.finished
+    write_record(run.info, run_info(status="finished"))
     assert run.finished
-    assert json.loads(run.info.read_text()) == run.read_info()
+    assert run.read_info() == run_info(status="finished")
+
+
+def test_a_lock_is_never_made_through_a_link(tmp_path):
+    target = tmp_path / "precious"
+    target.write_text("keep")
+    (tmp_path / ".lock").symlink_to(target)
+    with pytest.raises(CheckpointError, match="symbolic link"), runs.locked(tmp_path):
+        pass
+    assert target.read_text() == "keep"

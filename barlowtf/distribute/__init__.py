@@ -3,6 +3,7 @@
 from barlowtf.distribute.cluster import Cluster, blame, cluster_of, is_chief
 from barlowtf.distribute.collectives import all_gather, all_reduce_sum, replica_count, replica_index
 from barlowtf.distribute.strategy import STRATEGIES, make_strategy
+from barlowtf.distribute.surroundings import describe_surroundings, peak_memory_bytes
 
 __all__ = [
     "STRATEGIES",
@@ -11,8 +12,10 @@ __all__ = [
     "all_reduce_sum",
     "blame",
     "cluster_of",
+    "describe_surroundings",
     "is_chief",
     "make_strategy",
+    "peak_memory_bytes",
     "replica_count",
     "replica_index",
 ]

@@ -13,8 +13,8 @@ import numpy as np
 
 from barlowtf import runs
 from barlowtf.convert import compare_with_recorded, make_models_of, read_tensors, state_dict_of, write_tensors
+from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import CheckpointError, ConfigError, ConversionError
-from barlowtf.experiment.encoders.opening import load_keras
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.train.interruption import Interruption
 
@@ -115,7 +115,7 @@ def _encoder_file(source: Path) -> Path:
     if not run.recipe.exists():
         raise CheckpointError(f"{source} is no run folder: it holds no recipe.toml. Expected a run or a .keras file.")
     if not run.encoder.exists():
-        status = run.read_info().get("status", "unfinished")
+        status = run.status
         raise CheckpointError(
             f"The run {source} has no encoder.keras yet: it is {status}. Resume it with the command that began it."
         )

@@ -7,8 +7,9 @@ import numpy as np
 from barlowtf import data
 from barlowtf.config import Recipe
 from barlowtf.distribute import make_strategy
+from barlowtf.encoders.building import build_encoder, build_model
 from barlowtf.errors import DataError
-from barlowtf.experiment.pretraining.parts import count_steps_per_epoch, make_model, make_recipe_encoder
+from barlowtf.experiment.pretraining.parts import count_steps_per_epoch
 from barlowtf.models.memory import estimate_memory
 
 _OPTIMIZER_SLOTS = {"lars": 1, "sgd": 1, "lamb": 2, "adamw": 2}
@@ -19,11 +20,11 @@ def plan(recipe: Recipe, *, strategy: str = "one", replicas: int | None = None) 
     chosen = make_strategy(strategy, replicas)
     source = data.open_source(recipe.data.source, "train")
     steps_per_epoch = count_steps_per_epoch(recipe, source, chosen)
-    model = make_model(recipe, steps_per_epoch)
+    model = build_model(recipe, steps_per_epoch)
     rate = recipe.train.batch_size / 256
     bias_rate = recipe.optimizer.bias_learning_rate or recipe.optimizer.learning_rate
     memory = estimate_memory(
-        make_recipe_encoder(recipe, recipe.augment.size, dtype=recipe.train.precision, seed=recipe.train.seed),
+        build_encoder(recipe, recipe.augment.size, dtype=recipe.train.precision, seed=recipe.train.seed),
         model.projector,
         images=recipe.train.batch_size * recipe.train.pairs // chosen.num_replicas_in_sync,
         optimizer_slots=_OPTIMIZER_SLOTS[recipe.optimizer.name],

@@ -25,10 +25,11 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from barlowtf import data, runs
+from barlowtf.atomic import write_file
+from barlowtf.encoders.encoder import Encoder
+from barlowtf.encoders.extracting import PART_IMAGES, center_views, say_progress
+from barlowtf.encoders.loading import load
 from barlowtf.errors import CheckpointError, DataError, Interrupted
-from barlowtf.experiment.encoders.extracting import PART_IMAGES, center_views, say_progress
-from barlowtf.experiment.encoders.opened import OpenedEncoder
-from barlowtf.experiment.encoders.opening import open_encoder
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
@@ -50,13 +51,13 @@ def embed(
     """Writes the features of all images of a split; goes on where an earlier call was stopped.
 
     Args:
-        encoder: See `open_encoder`.
+        encoder: See `load`.
         source: SPEC of the data.
         out: Folder, new or that of the call to go on with.
         split: "train" or "test".
         file_format: "parquet": id int64, path string, label int64 or null, feature float32 [d]; or "npy": features
             float32 [M, d], labels int64 [M] (where there are labels), ids int64 [M].
-        config: Recipe of the encoder, see `open_encoder`.
+        config: Recipe of the encoder, see `load`.
         part_rows: Images between two saves.
 
     Returns:
@@ -68,7 +69,7 @@ def embed(
         Interrupted: A signal came. Whole parts are kept, and the same call goes on.
     """
     with Interruption().listening() as interruption:
-        opened = open_encoder(encoder, config=config)
+        opened = load(encoder, config=config)
         images = data.open_source(source, split)
         if images is None:
             raise DataError(f"{source} has no {split} split.")
@@ -91,18 +92,18 @@ def embed(
 
 
 def _fill(
-    out: Path, wanted: dict[str, Any], encoder: OpenedEncoder, images: data.Source, interruption: Interruption
+    out: Path, wanted: dict[str, Any], encoder: Encoder, images: data.Source, interruption: Interruption
 ) -> dict[str, Any]:
     """Writes what is missing in the folder; returns what its manifest then holds."""
     parts = out if wanted["format"] == "parquet" else out / _PARTS
     parts.mkdir(exist_ok=True)
-    with runs.locked(runs.RunFolder(out)):
+    with runs.locked(out):
         rows = _write_parts(encoder, images, parts, wanted["format"], wanted["part_rows"], interruption)
         if wanted["format"] == "npy":
             _join(parts, out, rows, encoder.width)
         versions = {name: metadata.version(name) for name in ("barlowtf", "tensorflow", "keras", "pyarrow")}
         result = {**wanted, "status": "finished", "rows": rows, "versions": versions}
-        runs.write_json(out / _MANIFEST, result)
+        write_file(out / _MANIFEST, json.dumps(result, indent=2) + "\n")
     return result
 
 
@@ -114,7 +115,7 @@ def _claim(out: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
             raise CheckpointError(f"{out} is in use and holds no features. Choose another --out.")
         try:
             out.mkdir(parents=True, exist_ok=True)
-            runs.write_json(manifest, {**wanted, "status": "unfinished"})
+            write_file(manifest, json.dumps({**wanted, "status": "unfinished"}, indent=2) + "\n")
         except OSError as error:
             raise CheckpointError(f"Cannot write {manifest}: {error.strerror}. Choose another --out.") from error
         return None
@@ -141,7 +142,7 @@ def _essence(manifest: dict[str, Any], key: str) -> Any:
 
 
 def _write_parts(
-    encoder: OpenedEncoder,
+    encoder: Encoder,
     images: data.Source,
     parts: Path,
     file_format: str,
@@ -170,7 +171,7 @@ def _write_parts(
     return rows
 
 
-def _write_part(file: Path, encoder: OpenedEncoder, images: data.Source, ids: np.ndarray) -> None:
+def _write_part(file: Path, encoder: Encoder, images: data.Source, ids: np.ndarray) -> None:
     features, ids = _features(encoder, images, ids)
     labels = images.labels_of(ids) if images.has_labels else None
     aside = file.with_name(f".{file.name}")
@@ -194,7 +195,7 @@ def _text(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _features(encoder: OpenedEncoder, images: data.Source, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _features(encoder: Encoder, images: data.Source, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns features float32 [n, d] and the ids of the images that could be read, int64 [n]."""
 
     def of(numbers: np.ndarray) -> np.ndarray:

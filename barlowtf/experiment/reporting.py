@@ -13,12 +13,12 @@ import tensorflow as tf
 
 import barlowtf.models  # noqa: F401  registers the layers that a saved encoder needs
 from barlowtf import augment
+from barlowtf.atomic import write_file
 from barlowtf.data import Source, center_views, open_source, readable_ids, spread_ids
+from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import CheckpointError, ConfigError, DataError
-from barlowtf.experiment.encoders.opening import load_keras
 from barlowtf.models.features import extract_features
 from barlowtf.report import EmbeddedImages, RunContents, read_run, render_page, shrink
-from barlowtf.runs import write_atomic
 
 _LOG = logging.getLogger("barlowtf")
 _BATCH = 100
@@ -50,7 +50,7 @@ def write_report(runs: list[Path], out: Path, *, images: int = 1000, data: str |
     # Names of files and classes may hold bytes that are no text.
     page = page.encode("utf-8", "replace")
     try:
-        write_atomic(out, page)
+        write_file(out, page)
     except OSError as error:
         raise ConfigError(f"Cannot write {out}: {error.strerror}. Choose another --out.") from error
     return {"report": str(out), "bytes": len(page), "runs": [_summary(run) for run in contents]}

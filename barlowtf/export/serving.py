@@ -22,8 +22,8 @@ from typing import Any
 import jinja2
 import tensorflow as tf
 
+from barlowtf.atomic import write_file
 from barlowtf.errors import ExportError
-from barlowtf.runs import write_atomic
 
 # Rows of the batches that the server forms. It fills a batch up to the next of these, so that rounding up at most
 # doubles the work; a warm-up request of each makes every later shape a known one.
@@ -84,7 +84,7 @@ def write_serving_files(
         name=name, image_size=image_size, channels=channels, signatures=signatures, class_names=class_names
     )
     write_config_files(folder, name=name)
-    write_atomic(folder / str(version) / "README.txt", readme)
+    write_file(folder / str(version) / "README.txt", readme)
 
 
 def write_config_files(folder: Path, *, name: str) -> None:
@@ -96,7 +96,7 @@ def write_config_files(folder: Path, *, name: str) -> None:
     require_servable_name(name)
     for file in ("model.config", "batching.config"):
         if not (folder / file).exists():
-            write_atomic(folder / file, _render(f"{file}.j2", name=name, batch_sizes=BATCH_SIZES))
+            write_file(folder / file, _render(f"{file}.j2", name=name, batch_sizes=BATCH_SIZES))
 
 
 def serving_readme(

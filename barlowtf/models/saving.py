@@ -4,9 +4,10 @@ from pathlib import Path
 
 import keras
 
+from barlowtf.atomic import whole_file
+
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Saves a model as a `.keras` file, whole or not at all."""
-    aside = path.with_name(f".{path.name}")
-    model.save(aside)
-    aside.replace(path)
+    with whole_file(path) as aside:
+        model.save(aside)

@@ -9,7 +9,8 @@ import numpy as np
 
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.errors import CheckpointError
-from barlowtf.runs import RunFolder, read_json_lines
+from barlowtf.records import read_lines
+from barlowtf.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,17 @@ def read_run(path: Path, *, name: str | None = None) -> RunContents:
     return RunContents(
         name=name or path.resolve().name,
         folder=folder,
-        info=folder.read_info(),
+        info=_info(folder),
         recipe=load_recipe(folder.recipe),
-        metrics=read_json_lines(folder.metrics),
+        metrics=read_lines(folder.metrics),
         results=results,
         notes=notes,
     )
+
+
+def _info(folder: RunFolder) -> dict[str, Any]:
+    info = folder.read_info()
+    return {} if info is None else info.model_dump(mode="json", exclude_none=True)
 
 
 def _read_results(folder: Path, notes: list[str]) -> list[dict[str, Any]]:

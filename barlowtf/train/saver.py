@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from barlowtf.errors import CheckpointError
-from barlowtf.train.checkpoint import save_state, state_variables
+from barlowtf.models.checkpoint import save_state, state_variables
 
 _LOG = logging.getLogger("barlowtf")
 

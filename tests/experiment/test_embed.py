@@ -12,9 +12,9 @@ from barlowtf_cli.main import main
 from click.testing import CliRunner
 
 from barlowtf import data, experiment
+from barlowtf.encoders.loading import load
 from barlowtf.errors import CheckpointError, Interrupted
 from barlowtf.experiment import embedding
-from barlowtf.experiment.encoders.opening import open_encoder
 from barlowtf.models import make_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 def expected(thin_run):
     source = data.open_source("digits", "test")
     views = data.center_views(source, np.arange(source.size), size=8, channels=1, batch_size=360)
-    return open_encoder(str(thin_run)).features(views), source.labels
+    return load(str(thin_run)).features(views), source.labels
 
 
 def test_parquet_and_npy_hold_the_features_in_order(thin_run, expected, tmp_path):

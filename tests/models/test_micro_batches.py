@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from barlowtf.augment import TwoViews
 from barlowtf.config import load_recipe
-from barlowtf.experiment.pretraining import parts
+from barlowtf.encoders.building import build_model
 from barlowtf.losses import barlow_twins_loss
 from barlowtf.models import BarlowTwins, BatchNormalization, make_encoder, make_projector, micro_batches
 from barlowtf.models.layers import Layers
@@ -233,4 +233,4 @@ def test_several_replicas_are_refused(two_replicas):
 def test_the_setting_survives_a_round_trip_and_reaches_the_model_of_a_recipe():
     assert BarlowTwins.from_config(make_model(MICRO).get_config()).micro_batch == MICRO
     recipe = load_recipe("digits", ["train.micro_batch=64", "model.encoder=resnet10_w0p125"])
-    assert parts.make_model(recipe, steps_per_epoch=5).micro_batch == 64
+    assert build_model(recipe, steps_per_epoch=5).micro_batch == 64

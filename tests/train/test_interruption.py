@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 from barlowtf.errors import CheckpointError, Interrupted
+from barlowtf.models.checkpoint import find_fault, list_checkpoints, restore_state, training_state
 from barlowtf.optim import LARS
 from barlowtf.train import callbacks
 from barlowtf.train import saver as saver_module
-from barlowtf.train.checkpoint import find_fault, list_checkpoints, restore_state, training_state
 from barlowtf.train.interruption import Interruption
 from barlowtf.train.saver import BackgroundSaver
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from barlowtf.errors import TrainingError
-from barlowtf.runs import read_json_lines
+from barlowtf.records import read_lines
 from barlowtf.train import callbacks, loop
 
 
@@ -112,7 +112,7 @@ def test_metrics_are_completed_and_written(tmp_path):
     ]
     run([4.0, 8.0, 9.0, 12.0], watchers)
     watchers[-1].close()
-    records = read_json_lines(tmp_path / "m")
+    records = read_lines(tmp_path / "m")
     # The first step is written without a speed: it holds the tracing.
     assert [record["step"] for record in records] == [1, 2, 4]
     assert "images_per_second" not in records[0]

@@ -10,12 +10,13 @@ import tensorflow as tf
 from rich.console import Console
 
 from barlowtf import runs
+from barlowtf.atomic import write_file
 from barlowtf.config.protocols import PROTOCOLS, SupportVectors, find_all_settings, find_settings
 from barlowtf.distribute import make_strategy
+from barlowtf.encoders.encoder import Encoder
+from barlowtf.encoders.loading import load, require_random
 from barlowtf.errors import ConfigError
 from barlowtf.evaluation import results_table
-from barlowtf.experiment.encoders.opened import OpenedEncoder
-from barlowtf.experiment.encoders.opening import open_encoder, require_random
 from barlowtf.experiment.evaluating.recording import (
     Recorder,
     Request,
@@ -52,7 +53,7 @@ def evaluate(
     with Interruption().listening() as interruption:
         trained = [spec for spec in request.encoders if spec != "random"]
         with chosen.scope():
-            opened = {spec: open_encoder(spec, config=request.config) for spec in trained}
+            opened = {spec: load(spec, config=request.config) for spec in trained}
         like = opened[trained[0]] if trained else None
         # What cannot be measured is said now, not after hours of measuring the rest.
         if "random" in request.encoders:
@@ -63,7 +64,7 @@ def evaluate(
         out = _folder(request, list(opened.values()))
         surroundings = Surroundings(request, {}, out, chosen, interruption, console)
         records = []
-        with runs.locked(runs.RunFolder(out)):
+        with runs.locked(out):
             try:
                 for encoder, seeds in _encoders(request, chosen, opened, like):
                     recorder = Recorder(encoder, surroundings)
@@ -73,7 +74,7 @@ def evaluate(
             finally:
                 found = read_results(out)
                 if found:
-                    runs.write_atomic(out / "table.md", results_table(found) + "\n")
+                    write_file(out / "table.md", results_table(found) + "\n")
     return records, results_table(records), out
 
 
@@ -102,8 +103,8 @@ def _seeds(protocol: str, seeds: Sequence[int]) -> Sequence[int]:
 
 
 def _encoders(
-    request: Request, strategy: tf.distribute.Strategy, opened: dict[str, OpenedEncoder], like: OpenedEncoder | None
-) -> Iterator[tuple[OpenedEncoder, Sequence[int]]]:
+    request: Request, strategy: tf.distribute.Strategy, opened: dict[str, Encoder], like: Encoder | None
+) -> Iterator[tuple[Encoder, Sequence[int]]]:
     """Yields each encoder and the seeds for it; the untrained one is another for each seed."""
     for spec in request.encoders:
         if spec != "random":
@@ -111,11 +112,11 @@ def _encoders(
             continue
         for seed in request.seeds:
             with strategy.scope():
-                encoder = open_encoder("random", config=request.config, like=like, seed=seed)
+                encoder = load("random", config=request.config, like=like, seed=seed)
             yield encoder, [seed]
 
 
-def _folder(request: Request, encoders: list[OpenedEncoder]) -> Path:
+def _folder(request: Request, encoders: list[Encoder]) -> Path:
     runs_of = [encoder.run for encoder in encoders if encoder.run is not None]
     out = request.out or (runs_of[0] / "results" if runs_of else Path("results"))
     try:

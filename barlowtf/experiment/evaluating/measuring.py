@@ -10,24 +10,25 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from barlowtf import data, runs
+from barlowtf import data
 from barlowtf.config.protocols import Logistic, Neighbors, Probe, SupportVectors
 from barlowtf.data import Labeled
+from barlowtf.encoders.encoder import Encoder
+from barlowtf.encoders.extracting import center_views, extract
 from barlowtf.evaluation import ClassResult, Outcome, classification_outcome, evaluate_voc_svm, fit_logistic
-from barlowtf.experiment.encoders.extracting import center_views, extract
-from barlowtf.experiment.encoders.opened import OpenedEncoder
 from barlowtf.experiment.evaluating.multi_label import MultiLabelSplits
 from barlowtf.experiment.evaluating.probing import Probing, train_probe
 from barlowtf.metrics import knn_votes, nearest_neighbors
 from barlowtf.models import make_head
 from barlowtf.models.saving import save_model
+from barlowtf.records import append_line, read_lines
 from barlowtf.train.interruption import Interruption
 
 
 class Views:
     """Center views and features of an encoder, each computed once; frozen protocols share them."""
 
-    def __init__(self, encoder: OpenedEncoder, folder: Path) -> None:
+    def __init__(self, encoder: Encoder, folder: Path) -> None:
         """Computes nothing yet.
 
         Args:
@@ -153,7 +154,7 @@ def measure_voc(
     features = [views.features(_unlabeled(split.source)) for split in (splits.train, splits.test)]
     work.mkdir(parents=True, exist_ok=True)
     file = work / "classes.jsonl"
-    done = {line.pop("class"): ClassResult(**line) for line in runs.read_json_lines(file)}
+    done = {line.pop("class"): ClassResult(**line) for line in read_lines(file)}
     result = evaluate_voc_svm(
         features[0],
         splits.train.targets,
@@ -163,7 +164,7 @@ def measure_voc(
         folds=settings.folds,
         seed=seed,
         done=done,
-        on_class=lambda index, result: runs.append_json_line(file, {"class": index, **asdict(result)}),
+        on_class=lambda index, result: append_line(file, {"class": index, **asdict(result)}),
     )
     scores = {
         "mean_average_precision": float(result.average_precision.mean()),

@@ -14,13 +14,14 @@ import tensorflow as tf
 from rich.console import Console
 
 from barlowtf import augment, data, runs
+from barlowtf.atomic import write_file
 from barlowtf.config.protocols import Probe as Settings
 from barlowtf.data import Labeled
-from barlowtf.experiment.encoders.opened import OpenedEncoder
-from barlowtf.models import Probe, make_head
+from barlowtf.encoders.encoder import Encoder
+from barlowtf.models import Probe, checkpoint, make_head
 from barlowtf.models.saving import save_model
 from barlowtf.optim import EpochSchedule, MomentumSGD, epoch_rates
-from barlowtf.train import callbacks, checkpoint, loop
+from barlowtf.train import callbacks, loop
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
@@ -62,7 +63,7 @@ class Probing:
         result: Folder for head.keras, and encoder.keras where it is fine-tuned.
     """
 
-    encoder: OpenedEncoder
+    encoder: Encoder
     train: Labeled
     test_views: tf.data.Dataset
     test_features: np.ndarray | None
@@ -267,7 +268,7 @@ class _KeepBest(keras.callbacks.Callback):
             content = io.BytesIO()
             np.savez(content, epoch=epoch + 1, top1=top1, kernel=kernel, bias=bias)
             # One file, so that a kill finds the old head or the new one.
-            runs.write_atomic(self._file, content.getvalue())
+            write_file(self._file, content.getvalue())
 
     def restore(self, head: keras.Model) -> int:
         """Gives the head its best weights; returns their epoch, from 1."""

@@ -13,11 +13,12 @@ from typing import Any
 import tensorflow as tf
 from rich.console import Console
 
-from barlowtf import runs
+from barlowtf.atomic import write_file
 from barlowtf.config.protocols import PROTOCOLS, Logistic, Neighbors, Probe, Settings, SupportVectors
+from barlowtf.distribute import describe_surroundings
+from barlowtf.encoders.encoder import Encoder
 from barlowtf.errors import CheckpointError, ConfigError, Interrupted
 from barlowtf.evaluation import Outcome, dump_result, identity, not_comparable
-from barlowtf.experiment.encoders.opened import OpenedEncoder
 from barlowtf.experiment.evaluating.labeled_data import (
     Splits,
     choose_labels,
@@ -34,7 +35,6 @@ from barlowtf.experiment.evaluating.measuring import (
     measure_voc,
 )
 from barlowtf.experiment.evaluating.multi_label import MultiLabelSplits, open_multi_label_splits, require_readable
-from barlowtf.train import record
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
@@ -51,7 +51,7 @@ class Request:
 
     Attributes:
         protocols: Keys of `PROTOCOLS`.
-        encoders: See `open_encoder`.
+        encoders: See `load`.
         source: SPEC of the data.
         recipe: Name of the protocols' recipe; None: each one's first.
         seeds: Of heads, orders, draws and untrained encoders.
@@ -115,12 +115,12 @@ class _Job:
 class Recorder:
     """Measures one encoder; its features are computed once."""
 
-    def __init__(self, encoder: OpenedEncoder, surroundings: Surroundings) -> None:
+    def __init__(self, encoder: Encoder, surroundings: Surroundings) -> None:
         """Keeps the weights that every measurement begins with."""
         self._encoder, self._surroundings = encoder, surroundings
         self._views = Views(encoder, features_folder(surroundings.out))
         self._start = encoder.model.get_weights()
-        self._facts = record.describe_surroundings(surroundings.strategy)
+        self._facts = describe_surroundings(surroundings.strategy).model_dump(mode="json")
 
     def record(self, protocol: str, recipe: str, settings: Settings, changes: list[str], seed: int) -> dict[str, Any]:
         """Returns the record of one measurement, from the folder where it is there already.
@@ -205,7 +205,7 @@ class Recorder:
             "per_class": outcome.per_class,
             "confusion_matrix": outcome.confusion,
         }
-        runs.write_atomic(file, dump_result(content))
+        write_file(file, dump_result(content))
         shutil.rmtree(unfinished(folder), ignore_errors=True)
         return content
 
@@ -280,7 +280,7 @@ class Recorder:
         }
 
 
-def require_trainable(encoder: OpenedEncoder, protocol: str, settings: Settings) -> None:
+def require_trainable(encoder: Encoder, protocol: str, settings: Settings) -> None:
     """Raises ConfigError where a protocol trains the encoder and it cannot be trained."""
     if isinstance(settings, Probe) and settings.encoder_learning_rate > 0 and not encoder.model.weights:
         raise ConfigError(

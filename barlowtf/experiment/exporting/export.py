@@ -6,6 +6,7 @@
     RUN/exports/NAME-1.json      what was compared, on which images, with which figures; OUT/ where there is no run
 """
 
+import json
 import logging
 import time
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from barlowtf import runs
+from barlowtf.atomic import write_file
 from barlowtf.convert import load_torch_weights
+from barlowtf.distribute import describe_surroundings
 from barlowtf.errors import ExportError
 from barlowtf.experiment.exporting.formats import FORMATS, Material
 from barlowtf.experiment.exporting.origins import Origin, open_origin
@@ -28,7 +30,6 @@ from barlowtf.export.serving import require_servable_name, write_config_files
 from barlowtf.export.verification import compare_file, replay_file, source_outputs
 from barlowtf.export.versions import filling, next_version
 from barlowtf.models import extract_features
-from barlowtf.train import record
 
 _LOG = logging.getLogger("barlowtf")
 
@@ -113,14 +114,14 @@ def export(request: ExportRequest) -> dict[str, Any]:
         "left_out": left_out,
         "images": {"source": sample.name, "count": len(sample.views)},
         "seconds": round(time.monotonic() - started, 1),
-        **record.describe_surroundings(tf.distribute.get_strategy()),
+        **describe_surroundings(tf.distribute.get_strategy()).model_dump(mode="json"),
     }
     file = _record_file(origin, out, request.file_format, version)
     try:
         if request.file_format == "saved-model":
             write_config_files(out, name=name)
         file.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_json(file, content)
+        write_file(file, json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise ExportError(
             f"{out / str(version)} is whole, but what belongs to it cannot be written: {error.filename}: "

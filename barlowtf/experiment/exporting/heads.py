@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from barlowtf.config.protocols import PROTOCOLS
+from barlowtf.encoders.encoder import Encoder
+from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import ExportError
-from barlowtf.experiment.encoders.opened import OpenedEncoder
-from barlowtf.experiment.encoders.opening import load_keras
 from barlowtf.experiment.evaluating.recording import read_result
 from barlowtf.models.fingerprint import weights_sha256
 
@@ -35,7 +35,7 @@ class Head:
     facts: dict[str, Any]
 
 
-def open_head(text: str, encoder: OpenedEncoder) -> Head:
+def open_head(text: str, encoder: Encoder) -> Head:
     """Returns the head of a result, made on this encoder.
 
     Args:
@@ -71,7 +71,7 @@ def open_head(text: str, encoder: OpenedEncoder) -> Head:
     return Head(file, model, names, tuned, weights_sha256(model), facts)
 
 
-def _find(text: str, encoder: OpenedEncoder) -> Path:
+def _find(text: str, encoder: Encoder) -> Path:
     if text in PROTOCOLS:
         return _of_protocol(text, encoder)
     path = Path(text)
@@ -86,7 +86,7 @@ def _find(text: str, encoder: OpenedEncoder) -> Path:
     return file
 
 
-def _of_protocol(protocol: str, encoder: OpenedEncoder) -> Path:
+def _of_protocol(protocol: str, encoder: Encoder) -> Path:
     """Returns the result of a protocol in the encoder's run, of the lowest seed and the last of these."""
     if encoder.run is None:
         raise ExportError(f"{encoder.name} is no run, so it has no result of {protocol}. Give the result's file.")

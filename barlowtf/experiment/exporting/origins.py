@@ -9,14 +9,14 @@ import keras
 
 from barlowtf import runs
 from barlowtf.config import load_recipe
+from barlowtf.encoders.encoder import Encoder, model_encoder, with_weights_of
+from barlowtf.encoders.loading import load, load_keras
+from barlowtf.encoders.restoring import find_checkpoint, restore_parts
 from barlowtf.errors import ExportError
-from barlowtf.experiment.encoders.opened import OpenedEncoder, opened_model, with_model
-from barlowtf.experiment.encoders.opening import load_keras, open_encoder
-from barlowtf.experiment.encoders.restoring import find_checkpoint, restore_parts
 from barlowtf.experiment.exporting.heads import Head, open_head
 from barlowtf.export import Parts
+from barlowtf.models import checkpoint
 from barlowtf.models.fingerprint import weights_sha256
-from barlowtf.train import checkpoint
 
 _LOG = logging.getLogger("barlowtf")
 
@@ -33,7 +33,7 @@ class Origin:
         data: SPEC of the run's images, or None.
     """
 
-    encoder: OpenedEncoder
+    encoder: Encoder
     head: Head | None
     projector: keras.Model | None
     step: int | None
@@ -71,7 +71,7 @@ def open_origin(
     """Returns encoder, head and projector.
 
     Args:
-        encoder: A run folder, a `.keras` file or a PyTorch file, see `open_encoder`.
+        encoder: A run folder, a `.keras` file or a PyTorch file, see `load`.
         head: See `open_head`; None: features alone.
         checkpoint_of: "latest" or a step, of a run; None: its finished encoder.
         config: Recipe of an encoder that has none beside it.
@@ -92,18 +92,18 @@ def open_origin(
     projector, step = None, None
     if checkpoint_of is not None:
         restored = restore_parts(run, checkpoint_of)
-        opened = opened_model(encoder, "run", restored.encoder, load_recipe(run.recipe), run=path)
+        opened = model_encoder(encoder, "run", restored.encoder, load_recipe(run.recipe), run=path)
         projector, step = restored.projector, restored.step
     else:
         if run is not None:
             _require_finished(run)
-        opened = open_encoder(encoder, config=config)
+        opened = load(encoder, config=config)
         file = runs.projector_beside(path if run is None else run.encoder)
         projector = load_keras(file) if file.exists() else None
     found = None if head is None else open_head(head, opened)
     if found is not None and found.encoder is not None and weights_sha256(found.encoder) != opened.sha256:
         _LOG.info("The head of %s was trained along with its encoder: that one is exported.", found.file)
-        opened, projector = with_model(opened, found.encoder), None
+        opened, projector = with_weights_of(opened, found.encoder), None
     data = load_recipe(run.recipe).data.source if run is not None else None
     return Origin(opened, found, projector, step, data)
 
@@ -111,7 +111,7 @@ def open_origin(
 def _require_finished(run: runs.RunFolder) -> None:
     if run.finished:
         return
-    status = run.read_info().get("status", "unfinished")
+    status = run.status
     if not checkpoint.list_checkpoints(run.checkpoints):
         raise ExportError(f"The run {run.path} is {status} and has no checkpoint yet. Let it train.")
     step = int(find_checkpoint(run, "latest").name.rpartition("-")[2])

@@ -7,9 +7,9 @@ import tensorflow as tf
 from sklearn.datasets import load_sample_images
 
 from barlowtf import data
+from barlowtf.encoders.encoder import Encoder
+from barlowtf.encoders.extracting import center_views
 from barlowtf.errors import DataError
-from barlowtf.experiment.encoders.extracting import center_views
-from barlowtf.experiment.encoders.opened import OpenedEncoder
 
 _CROP_SIDE = 300
 
@@ -31,7 +31,7 @@ class Sample:
     labels: np.ndarray | None
 
 
-def open_sample(spec: str | None, encoder: OpenedEncoder, count: int) -> Sample:
+def open_sample(spec: str | None, encoder: Encoder, count: int) -> Sample:
     """Returns images of a data set's test split, of its training split where it has no other, evenly spread over it.
 
     Args:
@@ -53,7 +53,7 @@ def open_sample(spec: str | None, encoder: OpenedEncoder, count: int) -> Sample:
     return Sample(source.name, [tf.io.encode_png(image).numpy() for image in images], views, labels)
 
 
-def representative_views(spec: str, encoder: OpenedEncoder, count: int) -> np.ndarray:
+def representative_views(spec: str, encoder: Encoder, count: int) -> np.ndarray:
     """Returns center views of training images, uint8 [M, S, S, C], evenly spread over the data set.
 
     Raises:
@@ -63,7 +63,7 @@ def representative_views(spec: str, encoder: OpenedEncoder, count: int) -> np.nd
     return np.concatenate([batch.numpy() for batch in center_views(encoder, source, _spread(source, encoder, count))])
 
 
-def _spread(source: data.Source, encoder: OpenedEncoder, count: int) -> np.ndarray:
+def _spread(source: data.Source, encoder: Encoder, count: int) -> np.ndarray:
     """Returns the numbers of readable images, int64 [<= count], in equal distances."""
     ids = np.unique(np.linspace(0, source.size - 1, min(count, source.size)).round().astype(np.int64))
     readable = data.readable_ids(source, ids, channels=encoder.image_shape[2])
@@ -72,7 +72,7 @@ def _spread(source: data.Source, encoder: OpenedEncoder, count: int) -> np.ndarr
     return readable
 
 
-def _photographs(encoder: OpenedEncoder, count: int) -> Sample:
+def _photographs(encoder: Encoder, count: int) -> Sample:
     size, _, channels = encoder.image_shape
     r = np.random.default_rng(0)
     photographs = load_sample_images().images  # uint8 [427, 640, 3] each

@@ -13,8 +13,6 @@ from barlowtf.config import Recipe
 from barlowtf.config.schema import Augment
 from barlowtf.distribute import cluster_of, is_chief
 from barlowtf.errors import ConfigError
-from barlowtf.models import BarlowTwins, make_encoder, make_projector
-from barlowtf.optim import make_optimizer
 from barlowtf.runs import RunFolder
 from barlowtf.train import callbacks
 
@@ -41,45 +39,6 @@ def count_steps_per_epoch(recipe: Recipe, source: data.Source, strategy: tf.dist
             "Set it to none, or use --strategy one."
         )
     return data.steps_per_epoch(source.size, batch_size)
-
-
-def make_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
-    """Returns the compiled model of a recipe, its optimizer built; call it in the strategy's scope."""
-    policy, seed = recipe.train.precision, recipe.train.seed
-    encoder = make_recipe_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
-    projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
-    model = BarlowTwins(
-        encoder,
-        projector,
-        lambd=recipe.loss.lambd,
-        form=recipe.loss.form,
-        augment=augment.TwoViews(recipe.augment, recipe.data.channels),
-        gradient_scale=recipe.optimizer.gradient_scale,
-        micro_batch=recipe.train.micro_batch,
-        pairs=recipe.train.pairs,
-    )
-    model.compile(
-        optimizer=make_optimizer(
-            recipe.optimizer,
-            batch_size=recipe.train.batch_size,
-            steps_per_epoch=steps_per_epoch,
-            epochs=recipe.train.epochs,
-        ),
-        jit_compile=False,
-    )
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
-def make_recipe_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) -> keras.Model:
-    """Returns the untrained encoder of a recipe for square images of `size` pixels, None: of any."""
-    shape = (size, size, recipe.data.channels)
-    return make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=dtype, seed=seed)
-
-
-def _only_size(recipe: Recipe) -> int | None:
-    """Returns the size of all images that the encoder will see; None where views and tests differ."""
-    return recipe.augment.size if recipe.augment.evaluated_size == recipe.augment.size else None
 
 
 def open_training_data(recipe: Recipe) -> data.Source:

@@ -15,22 +15,23 @@ from rich.console import Console
 
 from barlowtf import data, runs
 from barlowtf.config import Recipe, dump_recipe
-from barlowtf.distribute import cluster_of, is_chief, make_strategy
+from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
+from barlowtf.encoders.building import build_model
 from barlowtf.errors import Interrupted
 from barlowtf.experiment.pretraining.failures import explained
 from barlowtf.experiment.pretraining.parts import (
     count_steps_per_epoch,
     make_batches,
     make_callbacks,
-    make_model,
     open_training_data,
 )
 from barlowtf.experiment.pretraining.requeue import requeued
 from barlowtf.experiment.pretraining.stepping import count_steps_per_call, group_batches, make_step
 from barlowtf.experiment.pretraining.workers import leave_together, require_agreement, telling_failures
-from barlowtf.models import BarlowTwins
+from barlowtf.models import BarlowTwins, checkpoint
 from barlowtf.models.saving import save_model
-from barlowtf.train import callbacks, checkpoint, loop, record
+from barlowtf.records import RunData, RunInfo, RunResult, RunSteps, read_lines, write_record
+from barlowtf.train import callbacks, loop
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
@@ -43,7 +44,7 @@ def pretrain(
     strategy: str = "one",
     replicas: int | None = None,
     console: Console | None = None,
-) -> dict[str, Any] | None:
+) -> RunInfo | None:
     """Pre-trains an encoder without labels; resumes where the folder holds an unfinished run of the recipe.
 
     Args:
@@ -70,7 +71,7 @@ def pretrain(
         facts = {"recipe": dump_recipe(recipe), "data fingerprint": source.fingerprint, "data size": source.size}
         require_agreement(chosen, facts)
         run = runs.open_run(run_dir, recipe) if is_chief(chosen) else runs.RunFolder(Path(run_dir))
-        with runs.locked(run) if is_chief(chosen) else nullcontext():
+        with runs.locked(run.path) if is_chief(chosen) else nullcontext():
             finished = run.finished
             require_agreement(chosen, {"whether the run is finished": finished})
             if finished:
@@ -80,7 +81,7 @@ def pretrain(
             if recipe.train.deterministic:
                 tf.config.experimental.enable_op_determinism()
             with chosen.scope():
-                model = make_model(recipe, steps_per_epoch)
+                model = build_model(recipe, steps_per_epoch)
             return _Run(recipe, run, chosen, source, model, steps_per_epoch, interruption).train(console)
 
 
@@ -96,7 +97,7 @@ class _Run:
     steps_per_epoch: int
     interruption: Interruption
 
-    def train(self, console: Console | None) -> dict[str, Any] | None:
+    def train(self, console: Console | None) -> RunInfo | None:
         """Restores, trains to the end and leaves the encoder; returns what run.json then holds, on the chief."""
         run, recipe = self.folder, self.recipe
         total_steps = recipe.train.epochs * self.steps_per_epoch
@@ -104,6 +105,7 @@ class _Run:
         require_agreement(self.strategy, {"the step to resume from": start_step})
         started = time.monotonic()
         before, info = run.read_info(), self._describe(total_steps)
+        seconds_before = 0.0 if before is None else before.wall_seconds or 0.0
         chief = is_chief(self.strategy)
         # The last epoch's measurements are missing where a run was killed between its last step and them.
         repeat_epoch_end = False
@@ -111,7 +113,7 @@ class _Run:
             # A run that starts at step 0 measures the random encoder anew.
             runs.forget_after(run.metrics, start_step if start_step else -1)
             repeat_epoch_end = self._ended_unmeasured(start_step)
-            runs.write_json(run.info, {**before, **info})
+            write_record(run.info, info.model_copy(update={"wall_seconds": seconds_before}))
             self._say(start_step, total_steps)
 
         stop_request = tf.Variable(0.0, trainable=False) if cluster_of(self.strategy) else None
@@ -136,35 +138,31 @@ class _Run:
                 if hasattr(watcher, "close"):
                     watcher.close()
         leave_together(self.strategy)
-        seconds = round(before.get("wall_seconds", 0.0) + time.monotonic() - started, 1)
+        seconds = round(seconds_before + time.monotonic() - started, 1)
         # Also after the last step: its measurements are then still to be made.
         if finished_step < total_steps or self.model.stop_training:
             if chief:
-                runs.write_json(run.info, {**before, **info, "status": "interrupted", "wall_seconds": seconds})
+                write_record(run.info, info.model_copy(update={"status": "interrupted", "wall_seconds": seconds}))
             self._stop(finished_step, total_steps)
         if not chief:
             return None
         save_model(self.model.projector, run.projector)
         save_model(self.model.encoder, run.encoder)
-        result = {
-            **info,
-            "status": "finished",
-            "wall_seconds": seconds,
-            "peak_memory_bytes": record.peak_memory_bytes(),
-            "result": summarize(run),
-        }
-        runs.write_json(run.info, result)
+        ended = {"peak_memory_bytes": peak_memory_bytes(), "result": summarize(run)}
+        result = info.model_copy(update={"status": "finished", "wall_seconds": seconds, **ended})
+        write_record(run.info, result)
         return result
 
-    def _describe(self, total_steps: int) -> dict[str, Any]:
+    def _describe(self, total_steps: int) -> RunInfo:
         source = self.source
-        return {
-            "status": "running",
-            "data": {"source": self.recipe.data.source, "images": source.size, "fingerprint": source.fingerprint},
-            "steps": {"total": total_steps, "per_epoch": self.steps_per_epoch},
-            "parameters": self.model.count_params(),
-            **record.describe_surroundings(self.strategy),
-        }
+        return RunInfo(
+            **dict(describe_surroundings(self.strategy)),
+            status="running",
+            data=RunData(source=self.recipe.data.source, images=source.size, fingerprint=source.fingerprint),
+            steps=RunSteps(total=total_steps, per_epoch=self.steps_per_epoch),
+            parameters=self.model.count_params(),
+            loss_terms=("invariance", "redundancy"),
+        )
 
     def _batches(self, start_step: int, total_steps: int) -> Iterator[Any]:
         return group_batches(
@@ -179,7 +177,7 @@ class _Run:
         """Returns whether a run that resumes after `step` has an epoch's end to make up for."""
         if step == 0 or step % self.steps_per_epoch:
             return False
-        here = [record for record in runs.read_json_lines(self.folder.metrics) if record["step"] == step]
+        here = [record for record in read_lines(self.folder.metrics) if record["step"] == step]
         return all("loss" in record for record in here)
 
     def _say(self, start_step: int, total_steps: int) -> None:
@@ -197,18 +195,18 @@ class _Run:
         raise Interrupted(text if is_chief(self.strategy) else "", number)
 
 
-def summarize(run: runs.RunFolder) -> dict[str, Any]:
+def summarize(run: runs.RunFolder) -> RunResult:
     """Returns the figures of a run that a reader wants first, from its metrics."""
-    records = runs.read_json_lines(run.metrics)
+    records = read_lines(run.metrics)
 
     def column(name: str) -> list[float]:
         return [record[name] for record in records if name in record]
 
     knn, losses, speeds = column("knn_top1"), column("loss"), column("images_per_second")
     random = [record["knn_top1"] for record in records if record["step"] == 0 and "knn_top1" in record]
-    return {
-        "knn_top1_random_encoder": random[0] if random else None,
-        "knn_top1": knn[-1] if knn else None,
-        "loss": losses[-1] if losses else None,
-        "images_per_second_median": round(float(np.median(speeds)), 2) if speeds else None,
-    }
+    return RunResult(
+        knn_top1_random_encoder=random[0] if random else None,
+        knn_top1=knn[-1] if knn else None,
+        loss=losses[-1] if losses else None,
+        images_per_second_median=round(float(np.median(speeds)), 2) if speeds else None,
+    )

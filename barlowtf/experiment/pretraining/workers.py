@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.atomic import write_file
 from barlowtf.distribute import Cluster, all_gather, blame, cluster_of
 from barlowtf.errors import BarlowTFError, ConfigError, Interrupted, TrainingError
-from barlowtf.runs import write_atomic
 
 _LOG = logging.getLogger("barlowtf")
 # How long a worker waits for the note of one that ended: the note is written before the process ends, but a network
@@ -109,7 +109,7 @@ def _leave(note: Path, text: str) -> None:
     if not note.parent.is_dir():  # Too early: no run folder, and every worker says itself what is wrong.
         return
     try:
-        write_atomic(note, text)
+        write_file(note, text)
     except OSError as error:
         _LOG.warning("Cannot tell the other workers: %s", error)
 

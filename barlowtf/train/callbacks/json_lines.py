@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from barlowtf.runs import append_json_line
+from barlowtf.records import append_line
 
 
 class JsonLines(keras.callbacks.Callback):
@@ -32,7 +32,7 @@ class JsonLines(keras.callbacks.Callback):
     def _write(self, logs: dict[str, Any]) -> None:
         if "record" in logs:
             scalars = {name: _number(value) for name, value in logs.items() if name != "record" and np.ndim(value) == 0}
-            append_json_line(self.path, {"step": int(scalars.pop("step")), **scalars})
+            append_line(self.path, {"step": int(scalars.pop("step")), **scalars})
 
 
 def _number(value: Any) -> int | float:

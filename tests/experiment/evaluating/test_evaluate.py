@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from barlowtf import data
+from barlowtf.encoders.loading import load
 from barlowtf.errors import ConfigError, DataError
-from barlowtf.experiment.encoders.opening import open_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -51,7 +51,7 @@ def test_command_measures_records_and_shows(thin_run, tmp_path):
 
     head = keras.models.load_model(tmp_path / semi["head"])
     encoder = keras.models.load_model((tmp_path / semi["head"]).with_name("encoder.keras"))
-    opened = open_encoder(str(thin_run))
+    opened = load(str(thin_run))
     test = data.labeled(data.open_source("digits", "test"))
     views = data.center_views(test.source, test.ids, size=8, channels=1, batch_size=360)
     images = np.concatenate([opened.normalize(batch) for batch in views])

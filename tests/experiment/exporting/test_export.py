@@ -12,11 +12,12 @@ from click.testing import CliRunner
 
 from barlowtf import data, experiment, runs
 from barlowtf.config import load_recipe
-from barlowtf.experiment.encoders.opening import open_encoder
+from barlowtf.encoders.loading import load
 from barlowtf.experiment.exporting import formats
 from barlowtf.experiment.exporting.origins import open_origin
 from barlowtf.export import comparison, replay
 from barlowtf.models import make_encoder
+from barlowtf.records import write_record
 from benchmarks.soak import SETTINGS
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -75,7 +76,7 @@ def test_a_saved_model_with_its_record_and_a_second_version(run):
     assert "exports/saved-model/2" in again.output
     assert (run / "exports" / "saved-model" / "1" / "saved_model.pb").exists()
     # What was exported can be measured: the same features, of the images as they are.
-    first, exported = (open_encoder(str(path)) for path in (run, run / "exports" / "saved-model" / "2"))
+    first, exported = (load(str(path)) for path in (run, run / "exports" / "saved-model" / "2"))
     np.testing.assert_allclose(features_of(exported), features_of(first), rtol=1e-4, atol=1e-5)
     refused = export("--encoder", run / "exports" / "saved-model" / "2", "--out", run / "x")
     assert "Expected one with layers and weights" in refused.output
@@ -88,10 +89,10 @@ def test_a_keras_file_of_a_fine_tuned_encoder(run, tmp_path):
     record = json.loads(shown.stdout)
     assert record["files"]["model.keras"]["top1_agreement"] == 1.0
     assert record["embedding_width"] is None
-    tuned = open_encoder(str(result.with_suffix("") / "encoder.keras"), config=str(run / "recipe.toml"))
-    assert record["encoder"]["sha256"] == tuned.sha256 != open_encoder(str(run)).sha256
+    tuned = load(str(result.with_suffix("") / "encoder.keras"), config=str(run / "recipe.toml"))
+    assert record["encoder"]["sha256"] == tuned.sha256 != load(str(run)).sha256
     # Opened as an encoder, without a recipe: its normalization is inside.
-    exported = open_encoder(str(tmp_path / "keras" / "1" / "model.keras"))
+    exported = load(str(tmp_path / "keras" / "1" / "model.keras"))
     np.testing.assert_allclose(features_of(exported), features_of(tuned), rtol=1e-4, atol=1e-5)
     # The same head for the fine-tuned encoder itself, named by its folder.
     origin = open_origin(
@@ -153,7 +154,7 @@ def unfinished(run, tmp_path):
     """A copy of the run as it was before its end."""
     shutil.copytree(run, tmp_path / "unfinished", ignore=shutil.ignore_patterns("*.keras", "exports", "results"))
     folder = runs.RunFolder(tmp_path / "unfinished")
-    runs.write_json(folder.info, {**folder.read_info(), "status": "interrupted"})
+    write_record(folder.info, folder.read_info().model_copy(update={"status": "interrupted"}))
     return folder
 
 
@@ -175,7 +176,7 @@ def test_an_unfinished_run_says_which_checkpoint_and_exports_it_when_asked(run, 
     assert json.loads(result.stdout)["step"] == steps[-2]
 
     finished = open_origin(str(run), checkpoint_of=str(steps[-1]))
-    assert finished.encoder.sha256 == open_encoder(str(run)).sha256
+    assert finished.encoder.sha256 == load(str(run)).sha256
     np.testing.assert_array_equal(finished.projector.get_weights()[0], open_origin(str(run)).projector.get_weights()[0])
 
 
@@ -222,7 +223,7 @@ def test_encoders_that_are_no_runs(run, tmp_path, monkeypatch):
     def full(path, value):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(runs, "write_json", full)
+    monkeypatch.setattr("barlowtf.experiment.exporting.export.write_file", full)
     result = export(*words)
     assert (result.exit_code, "2 is whole, but what belongs to it cannot be written" in result.output) == (1, True)
     assert (tmp_path / "out" / "2" / "float32.tflite").exists()

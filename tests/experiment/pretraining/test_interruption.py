@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from barlowtf import runs
-from barlowtf.train import checkpoint
+from barlowtf.models import checkpoint
 from benchmarks import soak
 
 ENDLESS = ["--set", "train.epochs=100000", "--set", "monitor.knn_every_epochs=none"]
@@ -69,7 +69,7 @@ def test_a_signal_saves_the_step_and_a_full_disk_keeps_the_save(tmp_path, start)
     assert "SIGTERM: finishing the step and saving" in errors
     step = int(re.search(r"Stopped by \w+ after step (\d+) of", errors)[1])
     assert checkpoint.list_checkpoints(run.checkpoints)[-1].name == f"step-{step:08d}"
-    assert run.read_info()["status"] == "interrupted"
+    assert run.read_info().status == "interrupted"
     assert "Traceback" not in errors
 
     # The same command on a disk that takes no file of more than 100 kB: resumes, cannot save, says so.

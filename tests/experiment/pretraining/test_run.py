@@ -14,7 +14,9 @@ from PIL import Image
 from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
 from barlowtf.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
-from barlowtf.train import callbacks, checkpoint
+from barlowtf.models import checkpoint
+from barlowtf.records import read_lines
+from barlowtf.train import callbacks
 
 # Keras writes .keras files with an array method that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -59,7 +61,7 @@ def test_the_run_folder_holds_what_a_user_needs(unbroken, recipe):
     assert encoder(np.zeros((2, 8, 8, 1), np.float32)).shape == (2, 32)
     assert any(run.tensorboard.iterdir())
 
-    records = runs.read_json_lines(run.metrics)
+    records = read_lines(run.metrics)
     steps = [record for record in records if "loss" in record]
     assert [record["step"] for record in steps] == list(range(1, 10))
     for key in ("invariance", "redundancy", "loss_per_dimension", "learning_rate", "gradient_norm", "weight_norm"):
@@ -121,7 +123,7 @@ def test_a_run_stopped_twice_equals_the_unbroken_one_bit_for_bit(unbroken, recip
 
 def timeless(run):
     """Returns the metrics without the speeds."""
-    records = runs.read_json_lines(run.metrics)
+    records = read_lines(run.metrics)
     return [{key: value for key, value in record.items() if key != "images_per_second"} for record in records]
 
 
@@ -142,7 +144,7 @@ def test_a_run_interrupted_at_the_end_of_an_epoch_measures_it_when_resumed(unbro
             experiment.pretrain(recipe, run.path)
         monkeypatch.undo()
         assert caught.value.signal_number == signal.SIGUSR1
-        assert run.read_info()["status"] == "interrupted"
+        assert run.read_info().status == "interrupted"
     assert requeues == [1, 1]
     experiment.pretrain(recipe, run.path)
     assert timeless(run) == timeless(unbroken[0])

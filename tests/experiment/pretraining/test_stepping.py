@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from barlowtf.config import load_recipe
+from barlowtf.encoders.building import build_model
 from barlowtf.errors import ConfigError
 from barlowtf.experiment.pretraining import parts, stepping
 from barlowtf.train import loop
@@ -44,7 +45,7 @@ def batches(recipe):
 
 
 def trained(recipe, calls, step_of):
-    model = parts.make_model(recipe, 10)
+    model = build_model(recipe, 10)
     step = step_of(model)
     logs = [step(call) for call in calls]
     return model, [{name: float(value) for name, value in entry.items()} for entry in logs]

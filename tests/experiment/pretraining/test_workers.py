@@ -20,7 +20,8 @@ from barlowtf.errors import ConfigError, TrainingError
 from barlowtf.experiment.pretraining.requeue import requeue
 from barlowtf.experiment.pretraining.workers import telling_failures
 from barlowtf.launching import cluster_configs, free_ports
-from barlowtf.train import checkpoint
+from barlowtf.models import checkpoint
+from barlowtf.records import read_lines
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -138,9 +139,9 @@ def test_a_run_goes_on_over_two_workers_and_only_the_chief_writes(one_replica, h
     assert output.count("run         ") == 1
     assert largest_difference(state(half_way), state(one_replica)) < (1e-4, "")
     assert half_way.finished
-    steps = [record["step"] for record in runs.read_json_lines(half_way.metrics) if "loss" in record]
+    steps = [record["step"] for record in read_lines(half_way.metrics) if "loss" in record]
     assert steps == [1, 2, 3, 4, 5, 6]
-    assert half_way.read_info()["replicas"] == 2
+    assert half_way.read_info().replicas == 2
 
 
 def test_a_signal_to_one_worker_stops_both_and_a_dead_one_is_named(tmp_path, launch):
@@ -153,7 +154,7 @@ def test_a_signal_to_one_worker_stops_both_and_a_dead_one_is_named(tmp_path, lau
     assert "Stopped by SIGTERM after step" in errors
     step = int(errors.partition("Stopped by SIGTERM after step ")[2].split()[0])
     assert checkpoint.list_checkpoints(run.checkpoints)[-1].name == f"step-{step:08d}"
-    assert run.read_info()["status"] == "interrupted"
+    assert run.read_info().status == "interrupted"
 
     launcher = launch(run, *ENDLESS)
     saved = wait_for_save(launcher, run, beyond=step)

@@ -8,11 +8,11 @@ import keras
 import tensorflow as tf
 
 from barlowtf.config import Recipe
+from barlowtf.encoders.encoder import Encoder, evaluated_size, normalization_of, require_square
 from barlowtf.errors import CheckpointError
-from barlowtf.experiment.encoders.opened import OpenedEncoder, evaluated_size, normalization_of, require_square
 
 
-def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> OpenedEncoder:
+def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> Encoder:
     """Returns a SavedModel as a frozen encoder.
 
     Signature "float_images", of barlowtf's own exports: images in [0, 1], the normalization inside. Otherwise the
@@ -48,7 +48,7 @@ def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> OpenedEnco
     mean, std = ((0.0,), (1.0,)) if own else normalization_of(name, recipe, shape[2])
     sha256 = _files_sha256(path)
     # What lies behind a signature cannot be told from its weights.
-    return OpenedEncoder(name, "saved-model", "trained", sha256, sha256, shape, mean, std, model)
+    return Encoder(name, "saved-model", "trained", sha256, sha256, shape, mean, std, model)
 
 
 class _Signature(keras.Model):

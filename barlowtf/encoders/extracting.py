@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from barlowtf import data
 from barlowtf.data import Labeled
+from barlowtf.encoders.encoder import Encoder
 from barlowtf.errors import DataError
-from barlowtf.experiment.encoders.opened import OpenedEncoder
 
 _LOG = logging.getLogger("barlowtf")
 _BATCH = 256
@@ -19,7 +19,7 @@ _BATCH = 256
 PART_IMAGES = 2_000
 
 
-def extract(encoder: OpenedEncoder, examples: Labeled, folder: Path) -> np.ndarray:
+def extract(encoder: Encoder, examples: Labeled, folder: Path) -> np.ndarray:
     """Returns the features of center views, float32 [M, d], in inference mode.
 
     Args:
@@ -49,7 +49,7 @@ def extract(encoder: OpenedEncoder, examples: Labeled, folder: Path) -> np.ndarr
     return features
 
 
-def center_views(encoder: OpenedEncoder, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:
+def center_views(encoder: Encoder, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:
     """Returns batches of center views as the encoder wants them, uint8 [n, S, S, C]."""
     size, _, channels = encoder.image_shape
     return data.center_views(source, ids, size=size, channels=channels, batch_size=_BATCH)
@@ -68,7 +68,7 @@ def say_progress(done: int, first: int, size: int, started: float) -> None:
     _LOG.info("%s of %s images  %.4g images/s  %.0f s left", f"{done:,}", f"{size:,}", speed, (size - done) / speed)
 
 
-def _require_finite(encoder: OpenedEncoder, part: np.ndarray, start: int) -> None:
+def _require_finite(encoder: Encoder, part: np.ndarray, start: int) -> None:
     bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
     if len(bad):
         raise DataError(

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from barlowtf.errors import CheckpointError
-from barlowtf.train.checkpoint import find_fault, list_checkpoints, restore_state, save_state, training_state
+from barlowtf.models.checkpoint import find_fault, list_checkpoints, restore_state, save_state, training_state
 
 
 def model(width=3):

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from barlowtf import data
+from barlowtf.encoders import extracting
+from barlowtf.encoders.loading import load
 from barlowtf.errors import Interrupted
-from barlowtf.experiment.encoders import extracting
-from barlowtf.experiment.encoders.opening import open_encoder
 from barlowtf.experiment.evaluating import measuring
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -45,5 +45,5 @@ def test_splits_of_equal_names_and_sizes_are_not_taken_for_each_other(thin_run, 
             Image.fromarray(np.full((8, 8), value, np.uint8)).save(tmp_path / split / name / "0.bmp")
     train, test = (data.labeled(data.open_source(str(tmp_path), split)) for split in ("train", "test"))
     assert train.source.fingerprint == test.source.fingerprint
-    views = measuring.Views(open_encoder(str(thin_run)), tmp_path / "features")
+    views = measuring.Views(load(str(thin_run)), tmp_path / "features")
     assert not np.allclose(views.features(train), views.features(test))

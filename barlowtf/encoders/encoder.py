@@ -24,7 +24,7 @@ _SIZE = 224
 
 
 @dataclass(frozen=True)
-class OpenedEncoder:
+class Encoder:
     """An encoder, how its images are prepared, and where it comes from.
 
     Attributes:
@@ -82,18 +82,18 @@ class OpenedEncoder:
         return extract_features(self.model, (self.normalize(images) for images in batches), count=count)
 
 
-def opened_model(
+def model_encoder(
     name: str, kind: str, model: keras.Model, recipe: Recipe | None, *, run: Path | None = None, label: str = "trained"
-) -> OpenedEncoder:
+) -> Encoder:
     """Returns a Keras model as an encoder.
 
     Args:
         name: As the user gave it.
-        kind: See `OpenedEncoder`.
+        kind: See `Encoder`.
         model: Normalized images [N, H, W, C] -> features [N, d].
         recipe: Says how images are prepared; None: the normalization of ImageNet at 224 pixels.
-        run: See `OpenedEncoder`.
-        label: See `OpenedEncoder`.
+        run: See `Encoder`.
+        label: See `Encoder`.
 
     Raises:
         CheckpointError: The model is no encoder.
@@ -110,10 +110,10 @@ def opened_model(
     require_square(name, image_shape)
     mean, std = normalization_of(name, recipe, shape[3])
     sha256, architecture = weights_sha256(model), architecture_sha256(model)
-    return OpenedEncoder(name, kind, label, sha256, architecture, image_shape, mean, std, model, run)
+    return Encoder(name, kind, label, sha256, architecture, image_shape, mean, std, model, run)
 
 
-def exported_encoder(name: str, model: keras.Model) -> OpenedEncoder | None:
+def exported_encoder(name: str, model: keras.Model) -> Encoder | None:
     """Returns the encoder in a `.keras` file that barlowtf has exported, its images in [0, 1]; None in another file."""
     if not any(layer.name == "normalization" and isinstance(layer, keras.layers.Rescaling) for layer in model.layers):
         return None
@@ -122,10 +122,10 @@ def exported_encoder(name: str, model: keras.Model) -> OpenedEncoder | None:
     height, width, channels = encoder.input_shape[1:]
     shape = (height or _SIZE, width or _SIZE, channels)
     sha256, architecture = weights_sha256(encoder), architecture_sha256(encoder)
-    return OpenedEncoder(name, "keras", "trained", sha256, architecture, shape, (0.0,), (1.0,), encoder)
+    return Encoder(name, "keras", "trained", sha256, architecture, shape, (0.0,), (1.0,), encoder)
 
 
-def with_model(encoder: OpenedEncoder, model: keras.Model) -> OpenedEncoder:
+def with_weights_of(encoder: Encoder, model: keras.Model) -> Encoder:
     """Returns the same encoder with other weights."""
     return replace(encoder, model=model, sha256=weights_sha256(model), architecture=architecture_sha256(model))
 

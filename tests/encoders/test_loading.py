@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from barlowtf import data, experiment
 from barlowtf.config import dump_recipe, load_recipe
+from barlowtf.encoders.loading import load
 from barlowtf.errors import ConfigError
-from barlowtf.experiment.encoders.opening import open_encoder
 from barlowtf.experiment.evaluating import measuring
 from barlowtf.models import make_encoder
 
@@ -95,7 +95,7 @@ def test_another_preparation_or_architecture_is_another_measurement(evaluate, tm
     folder.mkdir()
     shutil.copy(configs[8], folder / "recipe.toml")
     shutil.copy(tmp_path / "encoder.keras", folder)
-    assert open_encoder(str(folder), config=str(configs[12])).image_shape == (8, 8, 1)
+    assert load(str(folder), config=str(configs[12])).image_shape == (8, 8, 1)
 
 
 def test_views_and_tests_of_different_size(evaluate, tmp_path):
@@ -108,7 +108,7 @@ def test_views_and_tests_of_different_size(evaluate, tmp_path):
     (trained, random), _, _ = evaluate(tmp_path / "run", None, "knn", encoders=(str(tmp_path / "run"), "random"))
     assert trained["encoder"]["image_shape"] == random["encoder"]["image_shape"] == [12, 12, 1]
     assert trained["encoder"]["architecture"] == random["encoder"]["architecture"]
-    opened = open_encoder(str(tmp_path / "run"))
+    opened = load(str(tmp_path / "run"))
     test = data.labeled(data.open_source("digits", "test"))
     views = measuring.Views(opened, tmp_path / "features")
     (batch,) = [batch for batch in views.views(test).take(1)]

@@ -1,4 +1,4 @@
-"""What ran where: the facts that run.json keeps beside the result."""
+"""Where a process runs: the facts that every record keeps beside its result."""
 
 import os
 import platform
@@ -7,23 +7,24 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
+
+from barlowtf.records import Machine, Surroundings
 
 _PACKAGES = ("barlowtf", "tensorflow", "keras", "numpy", "scikit-learn", "pillow")
 
 
-def describe_surroundings(strategy: tf.distribute.Strategy) -> dict[str, Any]:
-    """Returns versions, machine, devices and source commit of this process."""
-    return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
-        "devices": [_device_name(device) for device in tf.config.list_physical_devices()],
-        "replicas": strategy.num_replicas_in_sync,
-        "git_commit": _git_commit(),
-    }
+def describe_surroundings(strategy: tf.distribute.Strategy) -> Surroundings:
+    """Returns command, versions, machine, devices and source commit of this process."""
+    return Surroundings(
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        versions={"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
+        machine=Machine(processor=_processor(), cores=os.cpu_count(), system=platform.platform()),
+        devices=tuple(_device_name(device) for device in tf.config.list_physical_devices()),
+        replicas=strategy.num_replicas_in_sync,
+        git_commit=_git_commit(),
+    )
 
 
 def peak_memory_bytes() -> int:

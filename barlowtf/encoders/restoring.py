@@ -8,9 +8,9 @@ import keras
 
 from barlowtf import runs
 from barlowtf.config import load_recipe
+from barlowtf.encoders.building import build_model
 from barlowtf.errors import CheckpointError
-from barlowtf.experiment.pretraining.parts import make_model
-from barlowtf.train import checkpoint
+from barlowtf.models import checkpoint
 
 _LOG = logging.getLogger("barlowtf")
 
@@ -36,7 +36,7 @@ def restore_parts(run: runs.RunFolder, which: str) -> Restored:
     path = find_checkpoint(run, which)
     recipe = load_recipe(run.recipe)
     # Rates do not matter here, and only they depend on the number of steps.
-    model = make_model(recipe, steps_per_epoch=1)
+    model = build_model(recipe, steps_per_epoch=1)
     step = checkpoint.restore_weights(path, model)
     _LOG.info("Weights of step %d, from %s.", step, path)
     return Restored(model.encoder, model.projector, step)

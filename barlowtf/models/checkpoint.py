@@ -9,7 +9,6 @@
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from pathlib import Path
@@ -17,12 +16,11 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from barlowtf.atomic import remove_leftovers, whole_folder
 from barlowtf.errors import CheckpointError
-from barlowtf.runs import write_json
 
 _LOG = logging.getLogger("barlowtf")
 _PREFIX = "step-"
-_UNFINISHED = ".saving-"
 
 
 def training_state(model: keras.Model) -> tf.train.Checkpoint:
@@ -56,19 +54,12 @@ def save_state(folder: Path, state: tf.train.Checkpoint, step: int, *, keep: int
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(leftover)
-        aside = folder / f"{_UNFINISHED}{target.name}"
-        aside.mkdir()
-        state.write(str(aside / "state"))
-        files = sorted(path for path in aside.iterdir())
-        write_json(aside / "manifest.json", {"step": step, "files": {path.name: _digest(path) for path in files}})
-        for path in [*files, aside]:
-            _flush(path)
-        os.replace(aside, target)
-        _flush(folder)
+        remove_leftovers(folder)
+        with whole_folder(target) as aside:
+            state.write(str(aside / "state"))
+            manifest = {"step": step, "files": {path.name: _digest(path) for path in sorted(aside.iterdir())}}
+            (aside / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(folder / f"{_UNFINISHED}{target.name}", ignore_errors=True)
         raise CheckpointError(
             f"Cannot save the checkpoint of step {step} in {folder}: {_reason(error)}. "
             "Earlier checkpoints are kept; make room and run the same command to resume."
@@ -156,15 +147,6 @@ def find_fault(path: Path) -> str | None:
 def _digest(path: Path) -> dict[str, int | str]:
     with open(path, "rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _flush(path: Path) -> None:
-    """Waits until a file or folder is on the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _reason(error: BaseException) -> str:

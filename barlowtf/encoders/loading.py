@@ -7,17 +7,15 @@ import keras
 
 from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
+from barlowtf.encoders.building import build_encoder
+from barlowtf.encoders.encoder import Encoder, exported_encoder, model_encoder
+from barlowtf.encoders.saved_model import open_saved_model
 from barlowtf.errors import CheckpointError, ConfigError
-from barlowtf.experiment.encoders.opened import OpenedEncoder, exported_encoder, opened_model
-from barlowtf.experiment.encoders.saved_model import open_saved_model
-from barlowtf.experiment.pretraining.parts import make_recipe_encoder
 
 FORMS = "a run folder, a .keras file, a SavedModel folder, a .pth or .safetensors file, or random"
 
 
-def open_encoder(
-    spec: str, *, config: str | None = None, like: OpenedEncoder | None = None, seed: int = 0
-) -> OpenedEncoder:
+def load(spec: str, *, config: str | None = None, like: Encoder | None = None, seed: int = 0) -> Encoder:
     """Returns the encoder that a text names.
 
     Args:
@@ -29,7 +27,7 @@ def open_encoder(
         seed: Seed of the weights of "random", >= 0.
 
     Returns:
-        OpenedEncoder.
+        Encoder.
 
     Raises:
         CheckpointError: There is no such encoder, its run is unfinished, or it cannot be read.
@@ -47,21 +45,21 @@ def open_encoder(
     if path.is_dir() and (path / "recipe.toml").exists():
         encoder = runs.RunFolder(path).encoder
         if not encoder.exists():
-            status = runs.RunFolder(path).read_info().get("status", "unfinished")
+            status = runs.RunFolder(path).status
             raise CheckpointError(
                 f"The run {path} has no encoder.keras yet: it is {status}. Resume it with the command that began it."
             )
-        return opened_model(spec, "run", load_keras(encoder), recipe, run=path)
+        return model_encoder(spec, "run", load_keras(encoder), recipe, run=path)
     if path.is_dir() and (path / "saved_model.pb").exists():
         return open_saved_model(spec, path, recipe)
     if path.suffix == ".keras":
         run = path.parent if (path.parent / "recipe.toml").exists() else None
         model = load_keras(path)
-        return exported_encoder(spec, model) or opened_model(spec, "keras", model, recipe, run=run)
+        return exported_encoder(spec, model) or model_encoder(spec, "keras", model, recipe, run=run)
     if path.suffix in (".pth", ".pt", ".safetensors"):
         from barlowtf.convert import make_encoder_of
 
-        return opened_model(spec, "torch", make_encoder_of(path), recipe)
+        return model_encoder(spec, "torch", make_encoder_of(path), recipe)
     raise CheckpointError(f"{path} is no encoder. Expected {FORMS}.")
 
 
@@ -79,16 +77,16 @@ def _recipe_beside(path: Path) -> Recipe | None:
     return load_recipe(file) if file.exists() else None
 
 
-def _random(config: str | None, like: OpenedEncoder | None, seed: int) -> OpenedEncoder:
+def _random(config: str | None, like: Encoder | None, seed: int) -> Encoder:
     recipe = require_random(config, like)
     size = recipe.augment.evaluated_size if config is not None or like is None else like.image_shape[0]
     # In the precision of the encoder that it stands beside.
-    model = make_recipe_encoder(recipe, size, dtype=recipe.train.precision, seed=seed)
-    return opened_model("random", "random", model, recipe, label="random")
+    model = build_encoder(recipe, size, dtype=recipe.train.precision, seed=seed)
+    return model_encoder("random", "random", model, recipe, label="random")
 
 
-def require_random(config: str | None, like: OpenedEncoder | None) -> Recipe:
-    """Returns the recipe of the untrained encoder, see `open_encoder`.
+def require_random(config: str | None, like: Encoder | None) -> Recipe:
+    """Returns the recipe of the untrained encoder, see `load`.
 
     Raises:
         ConfigError: Nothing says which one it is.

@@ -1,0 +1,59 @@
+"""Untrained models from a recipe."""
+
+import keras
+
+from barlowtf import augment
+from barlowtf.config import Recipe
+from barlowtf.models import BarlowTwins, make_encoder, make_projector
+from barlowtf.optim import make_optimizer
+
+
+def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
+    """Returns the compiled model of a recipe, its optimizer built; call it in the strategy's scope.
+
+    Args:
+        recipe: Every setting of the run.
+        steps_per_epoch: Optimizer steps of one pass over the data, >= 1: the learning rate follows from it.
+    """
+    policy, seed = recipe.train.precision, recipe.train.seed
+    encoder = build_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
+    projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
+    model = BarlowTwins(
+        encoder,
+        projector,
+        lambd=recipe.loss.lambd,
+        form=recipe.loss.form,
+        augment=augment.TwoViews(recipe.augment, recipe.data.channels),
+        gradient_scale=recipe.optimizer.gradient_scale,
+        micro_batch=recipe.train.micro_batch,
+        pairs=recipe.train.pairs,
+    )
+    model.compile(
+        optimizer=make_optimizer(
+            recipe.optimizer,
+            batch_size=recipe.train.batch_size,
+            steps_per_epoch=steps_per_epoch,
+            epochs=recipe.train.epochs,
+        ),
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def build_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) -> keras.Model:
+    """Returns the untrained encoder of a recipe.
+
+    Args:
+        recipe: Names the encoder, its stem and the number of channels.
+        size: Height and width of the images, pixels; None: any.
+        dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
+        seed: Seed of the weights, >= 0.
+    """
+    shape = (size, size, recipe.data.channels)
+    return make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=dtype, seed=seed)
+
+
+def _only_size(recipe: Recipe) -> int | None:
+    """Returns the size of all images that the encoder will see; None where views and tests differ."""
+    return recipe.augment.size if recipe.augment.evaluated_size == recipe.augment.size else None

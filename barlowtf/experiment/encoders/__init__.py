@@ -1,1 +1,0 @@
-"""Encoders as every later job takes them: opened from a run, a file, a SavedModel or nothing, and their features."""

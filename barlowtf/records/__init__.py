@@ -1,0 +1,33 @@
+"""What lies on disk, as types: run.json, results, records of exports, manifests of features. No TensorFlow here."""
+
+from barlowtf.records.embed_manifest import EmbeddedData, EmbedManifest
+from barlowtf.records.encoder_facts import EncoderFacts
+from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFigures, HeadFacts
+from barlowtf.records.files import Record, append_line, read_lines, read_record, write_record
+from barlowtf.records.result import DataFacts, Result, Subset
+from barlowtf.records.run_info import RunData, RunInfo, RunResult, RunSteps
+from barlowtf.records.surroundings import Machine, Surroundings
+
+__all__ = [
+    "ComparedImages",
+    "DataFacts",
+    "EmbedManifest",
+    "EmbeddedData",
+    "EncoderFacts",
+    "ExportRecord",
+    "FileFigures",
+    "HeadFacts",
+    "Machine",
+    "Record",
+    "Result",
+    "RunData",
+    "RunInfo",
+    "RunResult",
+    "RunSteps",
+    "Subset",
+    "Surroundings",
+    "append_line",
+    "read_lines",
+    "read_record",
+    "write_record",
+]

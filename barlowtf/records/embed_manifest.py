@@ -1,0 +1,29 @@
+"""_embed.json: which features a folder holds."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from barlowtf.records.encoder_facts import EncoderFacts
+from barlowtf.records.files import Record
+
+
+class EmbeddedData(Record):
+    """The embedded images."""
+
+    source: str = Field(description="SPEC of the data")
+    split: str = Field(description="train or test")
+    images: int = Field(description="number of images in the split")
+    fingerprint: str = Field(description="sha256 of what identifies them")
+
+
+class EmbedManifest(Record):
+    """The content of _embed.json."""
+
+    encoder: EncoderFacts = Field(description="the encoder")
+    data: EmbeddedData = Field(description="the images")
+    format: Literal["parquet", "npy"] = Field(description="format of the files")
+    part_rows: int = Field(description="images between two saves")
+    status: Literal["unfinished", "finished"] = Field(description="whether all images are there")
+    rows: int | None = Field(None, description="number of embedded images; images that cannot be read are left out")
+    versions: dict[str, str] | None = Field(None, description="package -> version")
