@@ -28,6 +28,7 @@ _SUBPACKAGES = (
     "records",
     "report",
     "runs",
+    "tables",
     "train",
 )
 __all__ = ["__version__", *_SUBPACKAGES]

@@ -23,17 +23,19 @@ class Table(Mapping[str, Entry], Generic[Entry]):
 
     Attributes:
         kind: What the entries are, for messages: "loss".
+        summaries: Name -> what the entry is, one line for help texts.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, tuple[str, str]]) -> None:
         """Imports nothing yet.
 
         Args:
             kind: What the entries are, for messages: "loss".
-            entries: Name -> where its entry is defined, "package.module:name"; the order is kept.
+            entries: Name -> where its entry is defined, "package.module:name", and its summary; the order is kept.
         """
         self.kind = kind
-        self._places = dict(entries)
+        self.summaries = {name: summary for name, (_, summary) in entries.items()}
+        self._places = {name: place for name, (place, _) in entries.items()}
 
     def __getitem__(self, name: str) -> Entry:
         """Returns the entry called `name`, imported on first use."""

@@ -7,12 +7,13 @@ import pytest
 from barlowtf.doors import Table, is_own, load_own
 from barlowtf.errors import ConfigError
 
-TABLE = Table("format", {"json": "json:dumps", "toml": "tomllib:loads"})
+TABLE = Table("format", {"json": ("json:dumps", "JSON text"), "toml": ("tomllib:loads", "TOML")})
 
 
 def test_names_are_known_before_anything_is_imported():
-    table = Table("loss", {"missing": "no_such_module:thing"})
+    table = Table("loss", {"missing": ("no_such_module:thing", "never imported")})
     assert list(table) == ["missing"] and len(table) == 1 and "missing" in table
+    assert table.summaries == {"missing": "never imported"}
 
 
 def test_an_entry_is_opened_by_its_name():

@@ -13,7 +13,7 @@ ROOT = Path(barlowtf.__file__).parent
 # A module imports only from floors below its own; packages on one floor do not import each other.
 FLOORS = [
     {"errors", "atomic"},
-    {"config", "records", "runs", "launching", "doors"},
+    {"config", "records", "runs", "launching", "doors", "tables"},
     {"distribute"},
     {"losses", "metrics", "optim"},
     {"augment"},
@@ -25,8 +25,8 @@ FLOORS = [
     {"__main__"},
 ]
 # runs.py reads and writes the recipes of config/ and the records of records/: all are files on disk.
-ALLOWED_BESIDE = {("runs", "config"), ("runs", "records")}
-WITHOUT_TENSORFLOW = {"errors", "atomic", "config", "records", "runs", "launching", "doors"}
+ALLOWED_BESIDE = {("runs", "config"), ("runs", "records"), ("tables", "doors")}
+WITHOUT_TENSORFLOW = {"errors", "atomic", "config", "records", "runs", "launching", "doors", "tables"}
 
 
 def _room(path):

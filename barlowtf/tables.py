@@ -1,0 +1,59 @@
+"""The five tables: everything that a loss, an encoder, a protocol, a format or a data source can be.
+
+A new entry is one file and one line here; nothing else names it. `barlowtf.doors` tells how a user's own comes in.
+"""
+
+from typing import Any
+
+from barlowtf.doors import Table
+
+LOSSES: Table[Any] = Table(
+    "loss",
+    {
+        "barlow_twins": ("barlowtf.losses.barlow_twins:BARLOW_TWINS", "redundancy reduction, the paper's loss"),
+        "vicreg": ("barlowtf.losses.vicreg:VICREG", "variance, invariance and covariance terms"),
+    },
+)
+ENCODERS: Table[Any] = Table(
+    "encoder",
+    {"resnet": ("barlowtf.models.resnet:RESNET", "resnet10 to resnet200; _w2 doubles every channel count")},
+)
+PROTOCOLS: Table[Any] = Table(
+    "protocol",
+    {
+        "linear": ("barlowtf.evaluation.linear:LINEAR", "a linear classifier on the frozen encoder, trained on crops"),
+        "linear-fast": (
+            "barlowtf.evaluation.linear_fast:LINEAR_FAST",
+            "logistic regression on features extracted once",
+        ),
+        "semi1": ("barlowtf.evaluation.semi:SEMI1", "the whole network, fine-tuned on 1 % of the labels"),
+        "semi10": ("barlowtf.evaluation.semi:SEMI10", "the whole network, fine-tuned on 10 % of the labels"),
+        "knn": ("barlowtf.evaluation.knn:KNN", "weighted vote of the nearest neighbors"),
+        "voc07": ("barlowtf.evaluation.voc07:VOC07", "linear support vector machines, for images of several labels"),
+        "places205": ("barlowtf.evaluation.transfer:PLACES205", "linear transfer, 14 epochs"),
+        "inat18": ("barlowtf.evaluation.transfer:INAT18", "linear transfer, 84 epochs"),
+        "transfer": ("barlowtf.evaluation.transfer:TRANSFER", "linear transfer to any data"),
+    },
+)
+FORMATS: Table[Any] = Table(
+    "format",
+    {
+        "saved-model": ("barlowtf.export.saved_model:SAVED_MODEL", "for TensorFlow Serving, preprocessing inside"),
+        "tflite": (
+            "barlowtf.export.litert:TFLITE",
+            "for LiteRT: float32, float16, dynamic-range int8, full-integer int8",
+        ),
+        "keras": ("barlowtf.export.keras_file:KERAS", "one .keras file that loads without barlowtf"),
+        "onnx": ("barlowtf.export.onnx:ONNX", "one .onnx file"),
+        "torch": ("barlowtf.export.torch:TORCH", "a state dict with torchvision's names"),
+    },
+)
+SOURCES: Table[Any] = Table(
+    "data source",
+    {
+        "digits": ("barlowtf.data.digits:DIGITS", "1,797 scanned digits of 8 x 8 pixels; no download"),
+        "tfds": ("barlowtf.data.tfds:TFDS", "tfds:NAME, a data set of TensorFlow Datasets"),
+        "tfrecord": ("barlowtf.data.tfrecord:TFRECORD", "tfrecord:GLOB, files of tf.train.Example"),
+        "folder": ("barlowtf.data.folder:FOLDER", "a folder of images or of class folders"),
+    },
+)
