@@ -128,6 +128,8 @@ def _chart(quantity: Quantity, series: list[list[tuple[float, float]]], names: l
             yaxis={
                 "type": "log" if logarithmic else "linear",
                 "rangemode": "tozero" if quantity.from_zero else "normal",
+                # A tick at each power of ten, and over few of them at 2 and 5 times these, too.
+                **({"dtick": 1 if max(values) > 100 * min(values) else "D2"} if logarithmic else {}),
                 "exponentformat": "power" if logarithmic else "e",
             },
         ),
