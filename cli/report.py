@@ -17,22 +17,22 @@ from .tensorflow import start_tensorflow
     default=Path("report.html"),
     show_default=True,
     metavar="FILE",
-    help="The page.",
+    help="Path of the page.",
 )
 @click.option(
     "--images",
     type=click.IntRange(min=2, max=5000),
     default=1000,
     show_default=True,
-    help="At most so many test images in the map of each run.",
+    help="Maximum number of test images in the map of each run.",
 )
-@click.option("--data", "source", metavar="SPEC", help="Images for the map. Default: the data of each run.")
+@click.option("--data", "source", metavar="SPEC", help="Images of the map. Default: the data of each run.")
 @JSON_OPTION
 def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, as_json: bool) -> None:
     """Write one HTML page about one or several runs, side by side.
 
-    Curves, pictures of C, results, a map of the features and nearest neighbors. The page is one file and opens
-    without a network. An unfinished run gives a page of what there is.
+    Curves, pictures of the cross-correlation, results, a map of the features and nearest neighbors. The page is one
+    file and opens without a network. An unfinished run gives a page of what there is.
 
     \b
     Examples:
@@ -40,16 +40,15 @@ def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, a
       barlowtf report runs/first runs/second --out compared.html
     """
     start_tensorflow()
-    from barlowtf.experiment.reporting import write_report
+    from barlowtf.experiment import ReportRequest
+    from barlowtf.experiment import report as write
 
-    summary = write_report(list(runs), out, images=images, data=source)
+    summary = write(ReportRequest(runs, out, images=images, data=source))
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(summary.model_dump(mode="json"), indent=2))
         return
-    for run in summary["runs"]:
-        click.echo(
-            f"{run['name']:<12}{run['status'] or 'not started'}, {run['results']} results, {run['images']} images"
-        )
-        for note in run["notes"]:
+    for run in summary.runs:
+        click.echo(f"{run.name:<12}{run.status}, {run.results} results, {run.images} images")
+        for note in run.notes:
             click.echo(f"{'':<12}{note}")
-    click.echo(f"{'report':<12}{out} ({summary['bytes'] / 1e6:.1f} MB)")
+    click.echo(f"{'report':<12}{out} ({summary.bytes / 1e6:.1f} MB)")

@@ -11,10 +11,11 @@ from barlowtf.experiment.evaluating.evaluate import evaluate
 from barlowtf.experiment.evaluating.recording import Request
 from barlowtf.experiment.exporting.export import ExportRequest, explain_left_out, export
 from barlowtf.experiment.pretraining.run import pretrain
-from barlowtf.experiment.reporting import write_report
+from barlowtf.experiment.report import ReportRequest, report
 
 __all__ = [
     "ExportRequest",
+    "ReportRequest",
     "Request",
     "convert",
     "describe_data",
@@ -24,5 +25,5 @@ __all__ = [
     "export",
     "plan",
     "pretrain",
-    "write_report",
+    "report",
 ]

@@ -4,6 +4,7 @@ from barlowtf.records.embed_manifest import EmbeddedData, EmbedManifest
 from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFigures, HeadFacts
 from barlowtf.records.files import Record, append_line, read_lines, read_record, write_record
+from barlowtf.records.report_summary import ReportedRun, ReportSummary
 from barlowtf.records.result import DataFacts, Result, Subset
 from barlowtf.records.run_info import RunData, RunInfo, RunResult, RunSteps
 from barlowtf.records.surroundings import Machine, Surroundings
@@ -19,6 +20,8 @@ __all__ = [
     "HeadFacts",
     "Machine",
     "Record",
+    "ReportSummary",
+    "ReportedRun",
     "Result",
     "RunData",
     "RunInfo",

@@ -9,7 +9,7 @@ import numpy as np
 
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.errors import CheckpointError
-from barlowtf.records import read_lines
+from barlowtf.records import RunInfo, read_lines
 from barlowtf.runs import RunFolder
 
 
@@ -43,7 +43,7 @@ class RunContents:
     Attributes:
         name: Short name, unlike those of the other runs of the page.
         folder: The run folder.
-        info: Contents of run.json, {} where there is none.
+        info: Contents of run.json, None where there is none.
         recipe: The resolved recipe.
         metrics: The records of metrics.jsonl.
         results: The results of evaluation protocols, in the order of their file names.
@@ -53,7 +53,7 @@ class RunContents:
 
     name: str
     folder: RunFolder
-    info: dict[str, Any]
+    info: RunInfo | None
     recipe: Recipe
     metrics: list[dict[str, Any]]
     results: list[dict[str, Any]]
@@ -83,17 +83,12 @@ def read_run(path: Path, *, name: str | None = None) -> RunContents:
     return RunContents(
         name=name or path.resolve().name,
         folder=folder,
-        info=_info(folder),
+        info=folder.read_info(),
         recipe=load_recipe(folder.recipe),
         metrics=read_lines(folder.metrics),
         results=results,
         notes=notes,
     )
-
-
-def _info(folder: RunFolder) -> dict[str, Any]:
-    info = folder.read_info()
-    return {} if info is None else info.model_dump(mode="json", exclude_none=True)
 
 
 def _read_results(folder: Path, notes: list[str]) -> list[dict[str, Any]]:

@@ -1,17 +1,22 @@
-"""Curves over the epochs, all runs in one chart for each quantity."""
+"""Curves over the epochs, all runs in one chart for each quantity, drawn in the page by Plotly."""
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
-from barlowtf.report.contents import RunContents
-from barlowtf.report.scales import Scale, make_scale, say
+import plotly.graph_objects as go
 
-WIDTH, HEIGHT = 400, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 40
-# A curve has at most about so many points: more cannot be told apart at its width.
+from barlowtf.report.contents import RunContents
+from barlowtf.report.numbers import format_number
+
+# Maximum number of points of a curve, about: more cannot be told apart at its width.
 _MOST_POINTS = 320
+# Curves of this many points or fewer show each point.
 _MARKED_POINTS = 12
+# A quantity that may be logarithmic is, where its values span this factor.
+_LOG_SPAN = 5.0
+_DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,8 @@ class Quantity:
     factor: float = 1.0
 
 
-QUANTITIES = (
-    Quantity("loss_per_dimension", "Loss", "per dimension", may_be_log=True),
-    Quantity("invariance_per_dimension", "Invariance term", "per dimension", may_be_log=True),
-    Quantity("redundancy_per_dimension", "Redundancy term", "per dimension", may_be_log=True),
+_LOSS = Quantity("loss_per_dimension", "Loss", "per dimension", may_be_log=True)
+_OTHERS = (
     Quantity("effective_rank", "Effective rank", "dimensions", from_zero=True),
     Quantity("knn_top1", "kNN top-1", "%", factor=100.0),
     Quantity("mean_off_diagonal", "Mean |C_ij|, i ≠ j", "in [0, 1]", may_be_log=True),
@@ -39,64 +42,50 @@ QUANTITIES = (
 
 
 @dataclass(frozen=True)
-class Line:
-    """One run's curve.
+class Chart:
+    """A chart.
 
     Attributes:
-        run: Number of the run on the page.
-        name: Its name.
-        points: (epoch, value), by epoch.
-        path: The curve as SVG path data.
-        marks: Places of points that are few enough to be marked.
-        last: The last value, for a reader.
+        key: Key of its quantity in metrics.jsonl.
+        title: What it shows.
+        unit: Unit of the vertical axis.
+        last: (run name, last value) of each run, for readers that see no drawing.
+        figure: Plotly's figure: {"data": [...], "layout": {...}}. Colors are added by the page's script.
     """
-
-    run: int
-    name: str
-    points: list[tuple[float, float]]
-    path: str
-    marks: list[tuple[float, float]]
-    last: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart, ready to be drawn: ticks are (place, text)."""
 
     key: str
     title: str
     unit: str
-    x: Scale
-    y: Scale
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
-    lines: list[Line]
-
-    def as_data(self) -> dict[str, Any]:
-        """Returns what the page's script needs to read values off the chart."""
-        scales = {
-            name: [scale.low, scale.high, scale.start, scale.end, int(scale.logarithmic)]
-            for name, scale in (("x", self.x), ("y", self.y))
-        }
-        lines = [{"run": line.run, "name": line.name, "points": line.points} for line in self.lines]
-        return {**scales, "lines": lines}
+    last: list[tuple[str, str]]
+    figure: dict[str, Any]
 
 
 def make_charts(runs: list[RunContents]) -> list[Chart]:
     """Returns a chart for each quantity that at least one run has measured."""
     charts = []
-    for quantity in QUANTITIES:
+    for quantity in quantities(runs):
         series = [_points(run, quantity) for run in runs]
         if any(series):
             charts.append(_chart(quantity, series, [run.name for run in runs]))
     return charts
 
 
+def quantities(runs: list[RunContents]) -> list[Quantity]:
+    """Returns what there may be to show: the loss, the terms that the runs' losses name, and the monitors."""
+    terms = dict.fromkeys(term for run in runs if run.info is not None for term in run.info.loss_terms)
+    of_terms = [
+        Quantity(
+            f"{term}_per_dimension", f"{term.replace('_', ' ').capitalize()} term", "per dimension", may_be_log=True
+        )
+        for term in terms
+    ]
+    return [_LOSS, *of_terms, *_OTHERS]
+
+
 def steps_per_epoch(run: RunContents) -> float:
-    """Returns the steps of an epoch, by run.json or else by the records; 1 where neither knows."""
-    known = run.info.get("steps", {}).get("per_epoch")
-    if known:
-        return float(known)
+    """Returns the steps of an epoch, from run.json or else from the records; 1 where neither knows."""
+    if run.info is not None:
+        return float(run.info.steps.per_epoch)
     return next((record["step"] / record["epoch"] for record in run.metrics if record.get("epoch")), 1.0)
 
 
@@ -112,7 +101,7 @@ def _points(run: RunContents, quantity: Quantity) -> list[tuple[float, float]]:
 
 
 def thin(points: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """Returns at most about `most` of the points: of each stretch its lowest and its highest, so no spike is lost."""
+    """Returns about `most` of the points or fewer: the lowest and the highest of each stretch, so no spike is lost."""
     if len(points) <= most:
         return points
     stretch = 2 * len(points) / most
@@ -126,28 +115,40 @@ def thin(points: list[tuple[float, float]], most: int) -> list[tuple[float, floa
 
 def _chart(quantity: Quantity, series: list[list[tuple[float, float]]], names: list[str]) -> Chart:
     values = [value for points in series for _, value in points]
-    last_epoch = max(epoch for points in series for epoch, _ in points)
-    x = Scale(0.0, last_epoch or 1.0, _LEFT, WIDTH - _RIGHT)
-    y = make_scale(values, HEIGHT - _BOTTOM, _TOP, may_be_log=quantity.may_be_log, from_zero=quantity.from_zero)
-    return Chart(
-        key=quantity.key,
-        title=quantity.title,
-        unit=quantity.unit + (", log" if y.logarithmic else ""),
-        x=x,
-        y=y,
-        x_ticks=[(round(x.place(tick), 1), say(tick)) for tick in x.ticks()],
-        y_ticks=[(round(y.place(tick), 1), say(tick)) for tick in y.ticks()],
-        lines=[_line(number, names[number], points, x, y) for number, points in enumerate(series) if points],
+    logarithmic = quantity.may_be_log and min(values) > 0 and max(values) >= _LOG_SPAN * min(values)
+    unit = quantity.unit + (", log" if logarithmic else "")
+    figure = go.Figure(
+        data=[_line(number, names[number], points) for number, points in enumerate(series) if points],
+        layout=go.Layout(
+            height=260,
+            margin={"l": 56, "r": 12, "t": 8, "b": 42},
+            showlegend=False,
+            hovermode="x unified",
+            xaxis={"title": {"text": "epoch"}, "rangemode": "tozero"},
+            yaxis={
+                "type": "log" if logarithmic else "linear",
+                "rangemode": "tozero" if quantity.from_zero else "normal",
+                # A tick at each power of ten, and over few of them at 2 and 5 times these, too.
+                **({"dtick": 1 if max(values) > 100 * min(values) else "D2"} if logarithmic else {}),
+                "exponentformat": "power" if logarithmic else "e",
+            },
+        ),
     )
+    last = [(name, format_number(points[-1][1])) for name, points in zip(names, series, strict=True) if points]
+    # Without the template, which repeats Plotly's defaults in 7 kB a chart.
+    content = json.loads(figure.update_layout(template="none").to_json())
+    content["layout"].pop("template", None)
+    return Chart(quantity.key, quantity.title, unit, last, content)
 
 
-def _line(number: int, name: str, points: list[tuple[float, float]], x: Scale, y: Scale) -> Line:
-    places = [(round(x.place(epoch), 1), round(y.place(value), 1)) for epoch, value in points]
-    return Line(
-        run=number,
+def _line(number: int, name: str, points: list[tuple[float, float]]) -> go.Scatter:
+    return go.Scatter(
+        x=[epoch for epoch, _ in points],
+        y=[value for _, value in points],
         name=name,
-        points=points,
-        path="M" + "L".join(f"{left:g} {top:g}" for left, top in places),
-        marks=places if len(places) <= _MARKED_POINTS else [],
-        last=say(points[-1][1]),
+        # The page's script finds the run's color by its number.
+        meta={"run": number},
+        mode="lines+markers" if len(points) <= _MARKED_POINTS else "lines",
+        line={"width": 2, "dash": _DASHES[number % len(_DASHES)]},
+        marker={"size": 5},
     )

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from barlowtf.records import RunInfo
 from barlowtf.report.contents import RunContents, flat_settings
 from barlowtf.report.curves import steps_per_epoch
-from barlowtf.report.scales import say
+from barlowtf.report.numbers import format_number
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Setting:
 def describe_runs(runs: list[RunContents]) -> list[tuple[str, list[str]]]:
     """Returns the rows of the first table: a heading, and what each run says."""
     columns = [_describe(run) for run in runs]
-    return [(heading, [column[heading] for column in columns]) for heading in columns[0]]
+    headings = max(columns, key=len)
+    return [(heading, [column.get(heading, "") for column in columns]) for heading in headings]
 
 
 def compare_settings(runs: list[RunContents]) -> list[Setting]:
@@ -35,58 +37,50 @@ def compare_settings(runs: list[RunContents]) -> list[Setting]:
 
 
 def _describe(run: RunContents) -> dict[str, str]:
-    info, recipe = run.info, run.recipe
-    data, steps, result, machine = (info.get(key) or {} for key in ("data", "steps", "result", "machine"))
+    recipe = run.recipe
     done = run.metrics[-1]["step"] if run.metrics else 0
-    images = f"{data['images']:,} images" if "images" in data else ""
     size, tested, channels = recipe.augment.size, recipe.augment.evaluated_size, recipe.data.channels
     written = run.folder.info if run.folder.info.exists() else run.folder.recipe
+    epochs = format_number(round(done / steps_per_epoch(run), 2))
     return {
-        "Status": str(info.get("status", "not started")),
+        "Status": "not started" if run.info is None else run.info.status,
         "Encoder": f"{recipe.model.encoder}, projector {' – '.join(map(str, recipe.model.projector))}",
-        "Parameters": f"{info['parameters']:,}" if "parameters" in info else "",
-        "Data": _joined(str(data.get("source", recipe.data.source)), images),
+        "Parameters": "" if run.info is None else f"{run.info.parameters:,}",
+        "Data": recipe.data.source if run.info is None else f"{run.info.data.source}, {run.info.data.images:,} images",
         "Views": f"{size} × {size} × {channels}" + (f", tests {tested} × {tested}" if tested != size else ""),
         "Batch": f"{recipe.train.batch_size:,} images",
-        "Epochs": _of(say(round(done / steps_per_epoch(run), 2)), say(recipe.train.epochs)),
-        "Steps": _of(f"{done:,}", f"{steps['total']:,}" if "total" in steps else ""),
-        "kNN top-1": _knn(run, result),
-        "Time": _time(info.get("wall_seconds")),
-        "Peak memory": f"{info['peak_memory_bytes'] / 1e9:.2f} GB" if "peak_memory_bytes" in info else "",
+        "Epochs": f"{epochs} of {format_number(recipe.train.epochs)}",
+        "Steps": f"{done:,}" if run.info is None else f"{done:,} of {run.info.steps.total:,}",
+        "kNN top-1": _knn(run),
+        **({} if run.info is None else _surroundings(run.info)),
         "Last written": datetime.fromtimestamp(written.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Machine": _joined(str(machine.get("processor", "")), _counted(machine.get("cores"), "core"), *_devices(info)),
-        "Versions": ", ".join(f"{name} {version}" for name, version in (info.get("versions") or {}).items()),
-        "Source commit": str(info.get("git_commit") or ""),
-        "Command": str(info.get("command", "")),
     }
 
 
-def _knn(run: RunContents, result: dict[str, Any]) -> str:
+def _surroundings(info: RunInfo) -> dict[str, str]:
+    cores = "" if info.machine.cores is None else f"{info.machine.cores} cores"
+    return {
+        "Time": _time(info.wall_seconds),
+        "Peak memory": "" if info.peak_memory_bytes is None else f"{info.peak_memory_bytes / 1e9:.2f} GB",
+        "Machine": ", ".join(filter(None, (info.machine.processor, cores, *_devices(info)))),
+        "Versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
+        "Source commit": info.git_commit or "",
+        "Command": info.command,
+    }
+
+
+def _knn(run: RunContents) -> str:
     values = [(record["step"], record["knn_top1"]) for record in run.metrics if record.get("knn_top1") is not None]
     if not values:
-        return "" if result.get("knn_top1") is None else f"{100 * result['knn_top1']:.1f} %"
+        return ""
     start = f"{100 * values[0][1]:.1f} % (random encoder) → " if values[0][0] == 0 and len(values) > 1 else ""
     return f"{start}{100 * values[-1][1]:.1f} %"
 
 
-def _devices(info: dict[str, Any]) -> list[str]:
-    devices = [str(device) for device in info.get("devices") or []]
-    others = [device for device in dict.fromkeys(devices) if device != "CPU"]
-    counted = [f"{devices.count(device)} × {device}" for device in others]
-    replicas = info.get("replicas") or 1
-    return counted + ([f"{replicas} replicas"] if replicas > 1 else [])
-
-
-def _of(done: str, total: str) -> str:
-    return f"{done} of {total}" if total else done
-
-
-def _joined(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
-
-
-def _counted(count: int | None, noun: str) -> str:
-    return "" if count is None else f"{count} {noun}{'' if count == 1 else 's'}"
+def _devices(info: RunInfo) -> list[str]:
+    others = [device for device in dict.fromkeys(info.devices) if device != "CPU"]
+    counted = [f"{info.devices.count(device)} × {device}" for device in others]
+    return counted + ([f"{info.replicas} replicas"] if info.replicas > 1 else [])
 
 
 def _time(seconds: float | None) -> str:

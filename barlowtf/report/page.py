@@ -5,14 +5,15 @@ from datetime import datetime
 
 import jinja2
 import numpy as np
+from plotly.offline import get_plotlyjs
 
 from barlowtf.report.atlas import COLORS, SHAPES, SIDE, Atlas, make_atlas
 from barlowtf.report.contents import RunContents
-from barlowtf.report.curves import HEIGHT, WIDTH, make_charts
+from barlowtf.report.curves import make_charts
 from barlowtf.report.facts import compare_settings, describe_runs
+from barlowtf.report.numbers import format_number
 from barlowtf.report.pictures import Picture, Sprite, event_pictures, png_picture
 from barlowtf.report.results import MOST_CELLS, Confusion, Estimate, group_results
-from barlowtf.report.scales import say
 
 # Runs take seven colors and four line styles in turn: 28 look different.
 _RUN_COLORS, _DASHES = 7, 4
@@ -47,7 +48,7 @@ def render_page(runs: list[RunContents], *, created: datetime, version: str) -> 
         for sprite in (atlas.sprite, atlas.neighbor_sprite):
             sprites[sprite.name] = sprite
     script_data = {
-        "charts": {chart.key: chart.as_data() for chart in charts},
+        "charts": {chart.key: chart.figure for chart in charts},
         "maps": {str(number): atlas.as_data() for number, atlas in enumerate(atlases) if atlas is not None},
     }
     return (
@@ -58,7 +59,7 @@ def render_page(runs: list[RunContents], *, created: datetime, version: str) -> 
             facts=describe_runs(runs),
             settings=compare_settings(runs),
             charts=charts,
-            chart_size=(WIDTH, HEIGHT),
+            plotly_script=get_plotlyjs() if charts else "",
             groups=group_results(runs),
             pictures=[each for each in pictures if each.pictures],
             atlases=atlases,
@@ -79,7 +80,9 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(say=say, percent=_percent, percent_range=_percent_range, run_class=_run_class)
+    environment.filters.update(
+        format_number=format_number, percent=_percent, percent_range=_percent_range, run_class=_run_class
+    )
     environment.globals.update(colors=COLORS, shapes=SHAPES, most_cells=MOST_CELLS, confusion_picture=_picture_of)
     return environment
 

@@ -1,4 +1,4 @@
-import re
+import json
 
 import pytest
 
@@ -6,22 +6,36 @@ from barlowtf.report.curves import make_charts, thin
 
 
 def test_points_lie_at_their_epochs_in_the_chart_of_all_runs(make_run):
-    first = make_run("first", [{"step": 5, "knn_top1": 0.25}, {"step": 10, "knn_top1": 0.5}], steps={"per_epoch": 5})
+    first = make_run("first", [{"step": 5, "knn_top1": 0.25}, {"step": 10, "knn_top1": 0.5}], per_epoch=5)
     # Without run.json the records tell how long an epoch is.
     second = make_run("second", [{"step": 4, "epoch": 2.0, "knn_top1": 1.0}])
     (chart,) = make_charts([first, second])
     assert chart.title == "kNN top-1" and chart.unit == "%"
-    assert [line.points for line in chart.lines] == [[(1, 25), (2, 50)], [(2, 100)]]
-    places = [float(number) for number in re.findall(r"[\d.]+", chart.lines[0].path)]
-    assert places == pytest.approx([chart.x.place(1), chart.y.place(25), chart.x.place(2), chart.y.place(50)], abs=0.06)
-    assert chart.lines[1].last == "100"
-    assert [text for _, text in chart.y_ticks] == ["20", "40", "60", "80", "100"]
+    lines = chart.figure["data"]
+    assert [(line["x"], line["y"]) for line in lines] == [([1, 2], [25, 50]), ([2], [100])]
+    assert [line["meta"]["run"] for line in lines] == [0, 1]
+    assert chart.last == [("first", "50"), ("second", "100")]
+    assert len(json.dumps(chart.figure)) < 2000
+
+
+def test_the_terms_are_those_that_the_losses_name(make_run):
+    records = [{"step": 1, "loss_per_dimension": 3.0, "variance_per_dimension": 2.0, "invariance_per_dimension": 1.0}]
+    run = make_run("run", records, per_epoch=1, loss_terms=("variance", "invariance"))
+    assert [chart.title for chart in make_charts([run])] == ["Loss", "Variance term", "Invariance term"]
+
+
+def test_a_logarithmic_axis_where_values_span_much(make_run):
+    records = [{"step": step, "loss_per_dimension": 10.0**-step} for step in range(4)]
+    (chart,) = make_charts([make_run(metrics=records)])
+    assert chart.figure["layout"]["yaxis"]["type"] == "log" and chart.unit == "per dimension, log"
+    (chart,) = make_charts([make_run(metrics=records[:1])])
+    assert chart.figure["layout"]["yaxis"]["type"] == "linear"
 
 
 def test_values_that_are_not_finite_are_left_out(make_run):
     records = [{"step": 1, "learning_rate": float("nan")}, {"step": 2, "learning_rate": 0.5}]
     (chart,) = make_charts([make_run(metrics=records)])
-    assert chart.lines[0].points == [(2, 0.5)]
+    assert chart.figure["data"][0]["x"] == [2] and chart.figure["data"][0]["y"] == [0.5]
     assert make_charts([make_run(metrics=records[:1])]) == []
 
 

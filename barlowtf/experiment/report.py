@@ -1,11 +1,11 @@
 """`barlowtf report`: run folders -> their files, their encoders on some images -> one page."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from barlowtf.data import Source, center_views, open_source, readable_ids, sprea
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import CheckpointError, ConfigError, DataError
 from barlowtf.models.features import extract_features
+from barlowtf.records import ReportedRun, ReportSummary
 from barlowtf.report import EmbeddedImages, RunContents, read_run, render_page, shrink
 
 _LOG = logging.getLogger("barlowtf")
@@ -25,35 +26,43 @@ _BATCH = 100
 _SEED = 0
 
 
-def write_report(runs: list[Path], out: Path, *, images: int = 1000, data: str | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ReportRequest:
+    """What `barlowtf report` writes.
+
+    Attributes:
+        runs: The run folders, finished or not, at least one.
+        out: Path of the page; a file that is there is replaced.
+        images: Maximum number of images in the map of each run, >= 2.
+        data: SPEC of these images; None: the data of each run.
+    """
+
+    runs: Sequence[Path]
+    out: Path
+    images: int = 1000
+    data: str | None = None
+
+
+def report(request: ReportRequest) -> ReportSummary:
     """Writes one HTML page about one or several run folders; it opens without a network.
 
-    Args:
-        runs: The run folders, finished or not, at least one.
-        out: The page; a file that is there is replaced, whole or not at all.
-        images: At most so many images are embedded, for the map and the neighbors of each run, >= 2.
-        data: Where these images come from. Default: the data of each run.
-
-    Returns:
-        {"report": path, "bytes": size, "runs": [{"run", "name", "status", "results", "images", "notes"}, ...]}.
-
     Raises:
-        CheckpointError: A path is no run folder, or one of its files is damaged.
+        CheckpointError: A path is not a run folder, or one of its files is damaged.
         ConfigError: The page cannot be written there, or a recipe cannot be read.
     """
-    _require_place(out)
-    names = _names(runs)
-    contents = [read_run(path, name=name) for path, name in zip(runs, names, strict=True)]
+    _require_place(request.out)
+    names = _names(request.runs)
+    contents = [read_run(path, name=name) for path, name in zip(request.runs, names, strict=True)]
     for run in contents:
-        _embed(run, images, data)
+        _embed(run, request.images, request.data)
     page = render_page(contents, created=datetime.now(UTC), version=metadata.version("barlowtf"))
-    # Names of files and classes may hold bytes that are no text.
-    page = page.encode("utf-8", "replace")
+    # Names of files and classes may hold bytes that are not text.
+    content = page.encode("utf-8", "replace")
     try:
-        write_file(out, page)
+        write_file(request.out, content)
     except OSError as error:
-        raise ConfigError(f"Cannot write {out}: {error.strerror}. Choose another --out.") from error
-    return {"report": str(out), "bytes": len(page), "runs": [_summary(run) for run in contents]}
+        raise ConfigError(f"Cannot write {request.out}: {error.strerror}. Choose another --out.") from error
+    return ReportSummary(report=str(request.out), bytes=len(content), runs=tuple(map(_summary, contents)))
 
 
 def _require_place(out: Path) -> None:
@@ -63,21 +72,21 @@ def _require_place(out: Path) -> None:
         raise ConfigError(f"Cannot write {out}: it is a folder. Expected a file, e.g. --out {out / 'report.html'}.")
 
 
-def _names(runs: list[Path]) -> list[str]:
+def _names(runs: Sequence[Path]) -> list[str]:
     """Returns the folders' names, or the whole paths where two folders have one name."""
     short = [path.resolve().name for path in runs]
     return short if len(set(short)) == len(short) else [str(path) for path in runs]
 
 
-def _summary(run: RunContents) -> dict[str, Any]:
-    return {
-        "run": str(run.folder.path),
-        "name": run.name,
-        "status": run.info.get("status"),
-        "results": len(run.results),
-        "images": 0 if run.images is None else len(run.images.ids),
-        "notes": run.notes,
-    }
+def _summary(run: RunContents) -> ReportedRun:
+    return ReportedRun(
+        run=str(run.folder.path),
+        name=run.name,
+        status="not started" if run.info is None else run.info.status,
+        results=len(run.results),
+        images=0 if run.images is None else len(run.images.ids),
+        notes=tuple(run.notes),
+    )
 
 
 def _embed(run: RunContents, count: int, spec: str | None) -> None:
