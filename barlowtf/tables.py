@@ -48,12 +48,22 @@ FORMATS: Table[Any] = Table(
         "torch": ("barlowtf.export.torch:TORCH", "a state dict with torchvision's names"),
     },
 )
+# Each summary starts with the SPEC syntax, up to the first ", ".
 SOURCES: Table[Any] = Table(
     "data source",
     {
-        "digits": ("barlowtf.data.digits:DIGITS", "1,797 scanned digits of 8 x 8 pixels; no download"),
-        "tfds": ("barlowtf.data.tfds:TFDS", "tfds:NAME, a data set of TensorFlow Datasets"),
+        "digits": ("barlowtf.data.digits:DIGITS", "digits, 1,797 scanned digits of 8 x 8 pixels; no download"),
+        "tfds": (
+            "barlowtf.data.tfds:TFDS",
+            "tfds:NAME[/CONFIG][:VERSION], a data set of TensorFlow Datasets",
+        ),
         "tfrecord": ("barlowtf.data.tfrecord:TFRECORD", "tfrecord:GLOB, files of tf.train.Example"),
-        "folder": ("barlowtf.data.folder:FOLDER", "a folder of images or of class folders"),
+        "folder": ("barlowtf.data.folder:FOLDER", "FOLDER, a folder of images or of class folders"),
     },
 )
+
+
+def source_syntax() -> str:
+    """Returns the forms of a data SPEC, for help texts and errors: "digits, tfds:NAME, FOLDER or FILE.py:NAME"."""
+    forms = [summary.partition(", ")[0] for summary in SOURCES.summaries.values()]
+    return f"{', '.join(forms)}, or your own FILE.py:NAME or PACKAGE.MODULE:NAME"

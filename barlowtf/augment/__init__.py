@@ -1,11 +1,12 @@
-"""Random crops on the host; flip, color, blur, solarize and normalization batched on the device."""
+"""Random crops on the host; flip, color, blur, solarize and normalization in batches on the device."""
 
 from barlowtf.augment.blur import gaussian_blur
 from barlowtf.augment.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, grayscale
 from barlowtf.augment.crop import CROP_DRAWS, crop_and_resize, draw_boxes, random_resized_crop
+from barlowtf.augment.crops import CropPlan, crop_image, crop_images, draw_crops
+from barlowtf.augment.draws import CROP_A, CROP_B, VIEW_A, VIEW_B, example_seeds, pair_epoch, uniforms
 from barlowtf.augment.flip import flip
 from barlowtf.augment.normalize import normalize
-from barlowtf.augment.seeds import CROP_A, CROP_B, VIEW_A, VIEW_B, example_seeds, uniforms
 from barlowtf.augment.solarize import solarize
 from barlowtf.augment.two_views import TwoViews
 
@@ -13,6 +14,7 @@ __all__ = [
     "CROP_A",
     "CROP_B",
     "CROP_DRAWS",
+    "CropPlan",
     "VIEW_A",
     "VIEW_B",
     "TwoViews",
@@ -21,12 +23,16 @@ __all__ = [
     "adjust_hue",
     "adjust_saturation",
     "crop_and_resize",
+    "crop_image",
+    "crop_images",
     "draw_boxes",
+    "draw_crops",
     "example_seeds",
     "flip",
     "gaussian_blur",
     "grayscale",
     "normalize",
+    "pair_epoch",
     "random_resized_crop",
     "solarize",
     "uniforms",

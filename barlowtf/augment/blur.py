@@ -1,4 +1,4 @@
-"""Gaussian blur with one sigma an example, as two products with banded matrices."""
+"""Gaussian blur with one sigma per example, as two products with banded matrices."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,8 +13,8 @@ def gaussian_blur(images: tf.Tensor, sigma: tf.Tensor | float, *, kernel_size: i
         images: float32 [N, H, W, C] in [0, 1].
         sigma: Standard deviation, pixels, [N] or scalar, > 0.
         kernel_size: Width of the kernel, pixels, odd; shrinks to 2 * size - 1 along an axis that is smaller.
-            Default: 11 pixels either side, 5.5 times the recipe's largest sigma. Differs from the authors' code, where
-            Pillow approximates the Gaussian by three box filters.
+            Default: 11 pixels on either side, 5.5 times the recipe's largest sigma. Differs from the authors' code,
+            where Pillow approximates the Gaussian by three box filters.
 
     Returns:
         float32 [N, H, W, C] in [0, 1].
@@ -28,7 +28,7 @@ def gaussian_blur(images: tf.Tensor, sigma: tf.Tensor | float, *, kernel_size: i
 def blur_planes(planes: tf.Tensor, sigma: tf.Tensor | float, *, kernel_size: int = 23) -> tf.Tensor:
     """Returns planes [N, C, H, W] blurred like `gaussian_blur`."""
     if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size does not fit. Received {kernel_size}. Expected an odd number >= 1.")
+        raise ValueError(f"Invalid kernel_size: received {kernel_size}, expected an odd number >= 1.")
     vertical = _blur_matrices(sigma, planes.shape[2], kernel_size // 2)
     horizontal = _blur_matrices(sigma, planes.shape[3], kernel_size // 2)
     return tf.matmul(tf.matmul(vertical, planes), horizontal, transpose_b=True)

@@ -1,4 +1,4 @@
-"""Brightness, contrast, saturation, hue and grayscale, each with one factor an example.
+"""Brightness, contrast, saturation, hue and grayscale, each with one factor per example.
 
 Every linear operation is a blend f * image + (1 - f) * g, cut to [0, 1], with g = black (brightness), the mean of the
 grayscale image (contrast) or the grayscale image (saturation).
@@ -72,7 +72,7 @@ def adjust_hue(images: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
 
     Args:
         images: float32 [N, H, W, 3] in [0, 1].
-        factor: Turns, [N] or scalar, in [-0.5, 0.5], used in whole steps of 1/256 toward 0 as in the authors' code,
+        factor: Turns, [N] or scalar, in [-0.5, 0.5], rounded toward 0 to steps of 1/256 as in the authors' code,
             where Pillow stores hue in a byte; 0 changes nothing but for rounding.
 
     Returns:

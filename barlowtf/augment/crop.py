@@ -1,4 +1,4 @@
-"""Random resized crops: draw the boxes, resize one image on the host, or a batch on the device.
+"""Random resized crops: draws the boxes, resizes one image on the host or a batch on the device.
 
 Resizing is cubic (a = -0.5) or linear, and antialiased: a kernel as wide as the larger of an input and an output
 pixel, cut at the box's border and renormalized there, as in Pillow.
@@ -42,10 +42,10 @@ def draw_boxes(
     """
     uniforms = tf.convert_to_tensor(uniforms, tf.float32)
     if uniforms.shape.rank != 2 or uniforms.shape[1] != CROP_DRAWS:
-        raise ValueError(f"uniforms do not fit. Received shape {uniforms.shape}. Expected [n, {CROP_DRAWS}].")
+        raise ValueError(f"Invalid uniforms: received shape {uniforms.shape}, expected [n, {CROP_DRAWS}].")
     for name, (low, high) in (("area", area), ("aspect", aspect)):
         if not 0 < low <= high:
-            raise ValueError(f"{name} is not a range. Received ({low}, {high}). Expected 0 < low <= high.")
+            raise ValueError(f"Invalid {name}: received ({low}, {high}), expected 0 < low <= high.")
     image_height = _column(height)  # [1 or n, 1]
     image_width = _column(width)
 
@@ -120,7 +120,7 @@ def random_resized_crop(
 
     Args:
         images: float32 [N, H, W, C] in [0, 1].
-        box: One box an image, [N, 4] = top, left, height, width in pixels, whole or fractional, inside the image,
+        box: One box per image, [N, 4] = top, left, height, width in pixels, whole or fractional, inside the image,
             at least one pixel high and wide.
         size: Height and width of the result, pixels.
         interpolation: "bicubic" or "bilinear", both antialiased.

@@ -12,7 +12,7 @@ def normalize(images: tf.Tensor, mean: Sequence[float], std: Sequence[float]) ->
 
     Args:
         images: float32 [N, H, W, C] in [0, 1].
-        mean: One value a channel, or one for all.
+        mean: One value per channel, or one for all.
         std: Like `mean`, > 0.
 
     Returns:
@@ -34,7 +34,7 @@ def scale_and_offset(mean: Sequence[float], std: Sequence[float], channels: int)
     """
     if len(mean) != len(std) or len(mean) not in (1, channels):
         raise ValueError(
-            f"mean and std do not fit. Received {len(mean)} and {len(std)} values. Expected 1 or {channels} each."
+            f"Invalid mean and std: received {len(mean)} and {len(std)} values, expected 1 or {channels} each."
         )
     scale = [1.0 / deviation for deviation in std]
     offset = [-center / deviation for center, deviation in zip(mean, std, strict=True)]

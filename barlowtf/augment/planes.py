@@ -1,6 +1,6 @@
-"""The layout of the color operations: one contiguous plane a channel, float32 [N, C, H, W].
+"""The layout of the color operations: one contiguous plane per channel, float32 [N, C, H, W].
 
-The public functions take and give images [N, H, W, C]; on planes, sums over the channels and blurs along an axis run
+The public functions take and return images [N, H, W, C]; on planes, sums over the channels and blurs along an axis run
 over contiguous memory, which is several times faster on a CPU.
 """
 
@@ -12,7 +12,7 @@ def check_images(images: tf.Tensor, channels: int | None = None) -> tf.Tensor:
 
     Args:
         images: float32 [N, H, W, C].
-        channels: Number of channels that is required; none: any.
+        channels: Required number of channels; None: any.
 
     Raises:
         ValueError: Another data type, rank or number of channels.
@@ -20,11 +20,11 @@ def check_images(images: tf.Tensor, channels: int | None = None) -> tf.Tensor:
     images = tf.convert_to_tensor(images)
     if images.dtype != tf.float32 or images.shape.rank != 4:
         raise ValueError(
-            f"images do not fit. Received {images.dtype.name} of shape {images.shape}. "
-            "Expected float32 [N, H, W, C] in [0, 1]."
+            f"Invalid images: received {images.dtype.name} of shape {images.shape}, "
+            "expected float32 [N, H, W, C] in [0, 1]."
         )
     if channels is not None and images.shape[-1] != channels:
-        raise ValueError(f"images do not fit. Received {images.shape[-1]} channels. Expected {channels}.")
+        raise ValueError(f"Invalid images: received {images.shape[-1]} channels, expected {channels}.")
     return images
 
 
@@ -43,5 +43,5 @@ def to_images(planes: tf.Tensor) -> tf.Tensor:
 
 
 def per_example(values: tf.Tensor | float) -> tf.Tensor:
-    """Returns one value an example, [N], or one for all, scalar, as float32 [N or 1, 1, 1, 1]."""
+    """Returns one value per example, [N], or one for all, scalar, as float32 [N or 1, 1, 1, 1]."""
     return tf.reshape(tf.cast(values, tf.float32), [-1, 1, 1, 1])

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from barlowtf.augment.blur import blur_planes
 from barlowtf.augment.color import blend, gray_plane, shift_hue
+from barlowtf.augment.draws import VIEW_A, VIEW_B, uniforms
 from barlowtf.augment.normalize import scale_and_offset
 from barlowtf.augment.operations import CONTRAST, SATURATION, VIEW_DRAWS, Operations, blend_slots, draw_operations
 from barlowtf.augment.planes import to_images, to_planes
-from barlowtf.augment.seeds import VIEW_A, VIEW_B, uniforms
 from barlowtf.config.schema import Augment, View
 
 _LOGGER = logging.getLogger("barlowtf")

@@ -1,4 +1,4 @@
-"""Images that lie decoded in memory: given as an array, or small ones read there once."""
+"""Decoded images in memory: given as an array, or small ones that are read once."""
 
 import hashlib
 import math
@@ -35,11 +35,9 @@ class ArraySource(Source):
             ValueError: `images` is not uint8 [size, H, W, C], or `labels` has another length.
         """
         if images.dtype != np.uint8 or images.ndim != 4:
-            raise ValueError(
-                f"images do not fit. Received {images.dtype} {images.shape}. Expected uint8 [size, H, W, C]."
-            )
+            raise ValueError(f"Invalid images: received {images.dtype} {images.shape}, expected uint8 [size, H, W, C].")
         if labels is not None and labels.shape != images.shape[:1]:
-            raise ValueError(f"labels do not fit. Received shape {labels.shape}. Expected {images.shape[:1]}.")
+            raise ValueError(f"Invalid labels: received shape {labels.shape}, expected {images.shape[:1]}.")
         digest = hashlib.sha256(f"{images.shape}".encode())
         digest.update(images.tobytes())
         if labels is not None:
@@ -103,12 +101,12 @@ class _PreloadedSource(Source):
 def preload(source: Source, channels: int, limit: int = _PRELOAD_BYTES) -> Source:
     """Returns the data set with its images decoded in memory, where they are small and of one size.
 
-    Reading a small file costs more than what is done with it: in memory a whole batch is cropped by a few operations.
+    Reading a small file costs more than cropping it; in memory a few operations crop a whole batch.
 
     Args:
         source: Any data set.
         channels: Channels of the images, >= 1.
-        limit: Most memory to take, bytes.
+        limit: Maximum memory to take, bytes.
 
     Returns:
         A data set of the same examples in the same order; `source` itself where the images would take more than

@@ -1,9 +1,10 @@
-"""The embedded data set: 1,797 scans of handwritten digits inside scikit-learn's wheel; no download."""
+"""Data source `digits`: 1,797 scans of handwritten digits inside scikit-learn's wheel; no download."""
 
 import numpy as np
 from sklearn.datasets import load_digits
 
 from barlowtf.data.arrays import ArraySource
+from barlowtf.data.kind import SourceKind
 
 # Every fifth example is for testing: 360 of 1,797.
 _TEST_EVERY = 5
@@ -12,7 +13,7 @@ _INK_LEVELS = 16
 
 
 def digits_source(split: str) -> ArraySource:
-    """Returns the digits, uint8 [8, 8, 1] in 0..255, ink is bright.
+    """Returns the digits, uint8 [8, 8, 1] in 0..255; ink is bright.
 
     Args:
         split: "train" (1,437 examples) or "test" (360: every fifth).
@@ -29,3 +30,6 @@ def digits_source(split: str) -> ArraySource:
         bunch.target[chosen],
         class_names=tuple(str(name) for name in bunch.target_names),
     )
+
+
+DIGITS = SourceKind(prefix="digits", open=lambda rest, split: digits_source(split))

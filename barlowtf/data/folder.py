@@ -1,69 +1,29 @@
-"""A folder of images: class folders or flat."""
+"""Data source `folder`: images in class folders or flat; with several classes per image: VOC, or tables of labels."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-
-from barlowtf.data.source import Source
+from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
+from barlowtf.data.kind import SourceKind
+from barlowtf.data.label_table import has_label_table, label_table
+from barlowtf.data.multi_label import MultiLabelSet
+from barlowtf.data.voc_folder import find_voc_folder, voc_folder
 from barlowtf.errors import DataError
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
-# Validation first: where a data set has both, its test images often have no labels (ImageNet).
-TEST_FOLDERS = ("val", "validation", "test")
+_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+_MULTI_LABEL_SYNTAX = (
+    "a folder that holds VOC2007, or a folder with train/, test/ and beside them train.csv and test.csv "
+    "(file,CLASS1,CLASS2,...)"
+)
 
 
-class FolderSource(Source):
-    """Image files, read when they are needed."""
-
-    def __init__(
-        self, name: str, folder: Path, files: list[tuple[str, int]], class_names: tuple[str, ...] | None = None
-    ) -> None:
-        """Keeps the paths.
-
-        Args:
-            name: Short name for messages.
-            folder: Where the files lie.
-            files: Path relative to `folder` with "/" between its parts, and size in bytes, of each image.
-            class_names: First part of each path, sorted; None when the files have no labels.
-        """
-        digest = hashlib.sha256()
-        for path, length in files:
-            digest.update(os.fsencode(path) + b"\0%d\0" % length)
-        super().__init__(name=name, size=len(files), fingerprint=digest.hexdigest(), has_labels=class_names is not None)
-        # Bytes, not text: a file name on Linux need not be UTF-8.
-        self._paths = tf.constant([os.fsencode(folder / path) for path, _ in files])
-        self._class_names = class_names
-        if class_names is not None:
-            number = {label: index for index, label in enumerate(class_names)}
-            self._labels = np.array([number[path.partition("/")[0]] for path, _ in files], np.int64)
-
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """Names of the class folders, sorted; None without labels."""
-        return self._class_names
-
-    def read(self, index: tf.Tensor) -> tf.Tensor:
-        """Returns the bytes of file `index`, string []."""
-        return tf.io.read_file(tf.gather(self._paths, index))
-
-    def identify(self, index: int) -> str:
-        """Returns the path of file `index`."""
-        return os.fsdecode(self._paths[index].numpy())
-
-    def _read_labels(self, ids: np.ndarray) -> np.ndarray:
-        return self._labels[ids]
-
-
-def folder_source(folder: Path, split: str) -> FolderSource | None:
+def folder_source(folder: Path, split: str) -> ImageFiles | None:
     """Returns the images of a folder, sorted by path; labels where they lie in two or more class folders.
 
     Splits: `folder`/train, and the first of `folder`/val, validation and test that exists. A folder without these is
     the train split. Classes: the first folder below the split; deeper folders belong to it. Images beside the class
-    folders have no class, so then none has. Hidden files and folders are passed over, links are followed.
+    folders have no class, so then none has one. Hidden files and folders are skipped, links are followed.
 
     Args:
         folder: The data set.
@@ -73,25 +33,25 @@ def folder_source(folder: Path, split: str) -> FolderSource | None:
         The split, or None when `folder` has no test split.
 
     Raises:
-        DataError: `folder` is missing, no folder, empty, or without images.
+        DataError: `folder` is missing, not a folder, empty, or without images.
     """
     if not folder.exists():
-        raise DataError(f"No such folder: {folder}. Expected a folder of images. Check the path.")
+        raise DataError(f"Invalid folder {folder}: it does not exist, expected a folder of images. Check the path.")
     if not folder.is_dir():
-        raise DataError(f"Not a folder: {folder}. Expected a folder of images, not one file.")
+        raise DataError(f"Invalid folder {folder}: it is a file, expected a folder of images.")
     train, test = _split_folders(folder)
     chosen = test if split == "test" else train
     if chosen is None:
         return None
     files = sorted(_images(chosen))
     if not files:
-        found = "It is empty." if not any(chosen.iterdir()) else "Received other files only."
-        raise DataError(f"No images in {chosen}. {found} Expected files ending in {', '.join(ENDINGS)}.")
+        found = "other files only" if any(chosen.iterdir()) else "an empty folder"
+        raise DataError(f"No images in {chosen}: received {found}, expected files ending in {', '.join(_ENDINGS)}.")
     # One numbering for both splits, even where a class has no test image.
     roots = [root for root in (train, test) if root is not None]
     class_names = sorted({name for root in roots for name in _visible_folders(root)})
-    labelled = len(class_names) > 1 and all("/" in path for path, _ in files)
-    return FolderSource(f"{folder.name} {split}", chosen, files, tuple(class_names) if labelled else None)
+    labeled = len(class_names) > 1 and all("/" in path for path, _ in files)
+    return ImageFiles(f"{folder.name} {split}", chosen, files, tuple(class_names) if labeled else None)
 
 
 def _split_folders(folder: Path) -> tuple[Path, Path | None]:
@@ -117,13 +77,32 @@ def _images(folder: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
                 continue
             if entry.is_dir():
                 yield from _images(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.name.lower().endswith(ENDINGS):
+            elif entry.name.lower().endswith(_ENDINGS):
                 yield f"{prefix}{entry.name}", _bytes_of(entry)
 
 
 def _bytes_of(entry: os.DirEntry) -> int:
-    """Returns a file's size, 0 for a link to nothing: reading it will fail, and that is counted as unreadable."""
+    """Returns a file's size, 0 for a broken link: reading it will fail, and that is counted as unreadable."""
     try:
         return entry.stat().st_size
     except OSError:
         return 0
+
+
+def _open(path: str, split: str) -> ImageFiles | None:
+    return folder_source(Path(path).expanduser(), split)
+
+
+def _open_multi_label(path: str, split: str) -> MultiLabelSet:
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"Invalid folder {folder}: it does not exist, expected {_MULTI_LABEL_SYNTAX}.")
+    voc = find_voc_folder(folder)
+    if voc is not None:
+        return voc_folder(voc, split)
+    if has_label_table(folder):
+        return label_table(folder, split)
+    raise DataError(f"No lists of classes in {folder}: expected {_MULTI_LABEL_SYNTAX}.")
+
+
+FOLDER = SourceKind(prefix="", open=_open, open_multi_label=_open_multi_label, multi_label_syntax=_MULTI_LABEL_SYNTAX)

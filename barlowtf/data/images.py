@@ -1,4 +1,4 @@
-"""Encoded or decoded images to uint8 with the channels that a recipe asks for."""
+"""Encoded or decoded images to uint8 with the channels of a recipe."""
 
 import re
 
@@ -14,8 +14,8 @@ _LUMA = (0.299, 0.587, 0.114)
 def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
     """Returns an image as uint8 with `channels` channels.
 
-    JPEG, PNG, BMP and GIF (first frame). Grayscale becomes colour by repetition, colour becomes grayscale by luma,
-    alpha is dropped, 16 bits become the upper 8. Other numbers of channels must be those of the image.
+    JPEG, PNG, BMP and GIF (first frame). Grayscale becomes color by repetition, color becomes grayscale by luma,
+    alpha is dropped, 16 bits become the upper 8. Other numbers of channels must be that of the image.
 
     Args:
         image: Encoded image, string [], or decoded ones, uint8 [H, W, C] or [n, H, W, C] with C known.
@@ -26,15 +26,16 @@ def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
 
     Raises:
         ValueError: `image` is neither.
-        DataError: A decoded image has other channels and no rule leads to `channels`.
-        tf.errors.InvalidArgumentError: The bytes are no image, or one with other channels (when the graph runs).
+        DataError: A decoded image has a number of channels that cannot become `channels`.
+        tf.errors.InvalidArgumentError: The bytes are not an image, or the image has another number of channels
+            (when the graph runs).
     """
     if image.dtype == tf.string:
         return _decode_bytes(image, channels)
     if image.dtype != tf.uint8 or image.shape.rank not in (3, 4) or image.shape[-1] is None:
         raise ValueError(
-            f"image does not fit. Received {image.dtype.name} {image.shape}. "
-            "Expected string [] or uint8 [H, W, C] or [n, H, W, C]."
+            f"Invalid image: received {image.dtype.name} {image.shape}, "
+            "expected string [] or uint8 [H, W, C] or [n, H, W, C]."
         )
     return _convert(image, channels)
 
@@ -70,6 +71,6 @@ def _convert(image: tf.Tensor, channels: int) -> tf.Tensor:
         luma = tf.reduce_sum(tf.cast(image, tf.float32) * tf.constant(_LUMA), axis=-1, keepdims=True)
         return tf.cast(luma + 0.5, tf.uint8)
     raise DataError(
-        f"Channels do not fit. Received images of {received} channels. Expected {channels}, as the recipe asks; "
-        f"only grayscale, RGB and their alpha convert. Set data.channels to {received}."
+        f"Invalid images: received {received} channels, expected {channels}; only grayscale, RGB and their alpha are "
+        f"converted. Set data.channels to {received}."
     )

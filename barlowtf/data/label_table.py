@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from barlowtf.data.folder import TEST_FOLDERS, FolderSource
+from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
 from barlowtf.data.listed import listed_files
 from barlowtf.data.multi_label import ABSENT, DIFFICULT, PRESENT, MultiLabelSet
 from barlowtf.errors import DataError
@@ -24,7 +24,7 @@ _CELLS = {"1": PRESENT, "0": ABSENT, "d": DIFFICULT, "": DIFFICULT}
 
 
 def has_label_table(folder: Path) -> bool:
-    """Returns whether `folder`/train.csv is there."""
+    """Returns whether `folder`/train.csv exists."""
     return (folder / "train.csv").is_file()
 
 
@@ -32,7 +32,7 @@ def label_table(folder: Path, split: str) -> MultiLabelSet:
     """Returns the images that a table names, in its order.
 
     Args:
-        folder: The data set; the module says what lies in it.
+        folder: The data set; the module's docstring shows its files.
         split: "train" or "test".
 
     Raises:
@@ -42,7 +42,7 @@ def label_table(folder: Path, split: str) -> MultiLabelSet:
     part = "train" if split == "train" else next((name for name in TEST_FOLDERS if _is_part(folder, name)), None)
     if part is None or not _is_part(folder, part):
         raise DataError(
-            f"{folder} has no {split} part. Expected train/ with train.csv, and test/ with test.csv (or val, "
+            f"No {split} split in {folder}: expected train/ with train.csv, and test/ with test.csv (or val, "
             "validation)."
         )
     table = folder / f"{part}.csv"
@@ -50,11 +50,11 @@ def label_table(folder: Path, split: str) -> MultiLabelSet:
     expected = _read(folder / "train.csv")[0]
     if class_names != expected:
         raise DataError(
-            f"The classes of {table} are not those of train.csv. Received {', '.join(class_names)}. "
-            f"Expected {', '.join(expected)}. Write the same columns in the same order."
+            f"Invalid classes in {table}: received {', '.join(class_names)}, expected {', '.join(expected)} as in "
+            "train.csv. Write the same columns in the same order."
         )
     files = listed_files([name for name, _ in rows], folder / part, table)
-    source = FolderSource(f"{folder.name} {split}", folder / part, files)
+    source = ImageFiles(f"{folder.name} {split}", folder / part, files)
     return MultiLabelSet(source, np.array([cells for _, cells in rows], np.int8), class_names)
 
 
@@ -74,8 +74,8 @@ def _read(table: Path) -> tuple[tuple[str, ...], list[tuple[str, list[int]]]]:
     class_names = tuple(header[1:])
     if header[:1] != ["file"] or not class_names or "" in class_names or len(set(class_names)) != len(class_names):
         raise DataError(
-            f"The first row of {table} does not fit. Received {','.join(header)!r}. "
-            "Expected file,CLASS1,CLASS2,... with each class once."
+            f"Invalid first row of {table}: received {','.join(header)!r}, expected file,CLASS1,CLASS2,... with each "
+            "class once."
         )
     rows = [(row[0].strip(), _targets(table, number, row, class_names)) for number, row in lines[1:]]
     return class_names, rows
@@ -84,13 +84,14 @@ def _read(table: Path) -> tuple[tuple[str, ...], list[tuple[str, list[int]]]]:
 def _targets(table: Path, number: int, row: list[str], class_names: tuple[str, ...]) -> list[int]:
     if len(row) != 1 + len(class_names):
         raise DataError(
-            f"{table}, row {number} has {len(row)} cells. Expected {1 + len(class_names)}: a file, one for each class."
+            f"Invalid row {number} of {table}: received {len(row)} cells, expected {1 + len(class_names)}, a file and "
+            "one for each class."
         )
     cells = [cell.strip().lower() for cell in row[1:]]
     for name, cell in zip(class_names, cells, strict=True):
         if cell not in _CELLS:
             raise DataError(
-                f"{table}, row {number}, class {name}: received {cell!r}. Expected 1 (present), 0 (absent), or d or "
-                "nothing (difficult)."
+                f"Invalid class {name} in row {number} of {table}: received {cell!r}, expected 1 (present), 0 "
+                "(absent), or d or nothing (difficult)."
             )
     return [_CELLS[cell] for cell in cells]

@@ -1,149 +1,86 @@
-"""Batches of labeled images for a classifier: one crop of each image, an order that the epoch alone decides."""
+"""Batches of labeled images for a classifier: one random crop of each image, every image once per epoch."""
 
-import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from barlowtf.augment import CROP_A, crop_image, crop_images, draw_crops, example_seeds
 from barlowtf.data.images import decode
-from barlowtf.data.pipeline import cores, input_options, readable_ids
-from barlowtf.data.source import Source
-from barlowtf.errors import DataError
-
-_LOGGER = logging.getLogger("barlowtf")
-_PREFETCHED_BATCHES = 2
-
-# (image uint8 [H, W, C], its number int64 [], epoch int64 []) -> uint8 [S, S, C].
-CropOne = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-# (images uint8 [n, H, W, C], their numbers int64 [n], epoch int64 []) -> uint8 [n, S, S, C].
-CropMany = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-
-
-@dataclass(frozen=True)
-class Labeled:
-    """Some examples of a data set, and their classes.
-
-    Attributes:
-        source: The data set.
-        ids: Numbers of the examples, int64 [n].
-        labels: Their classes, int64 [n].
-    """
-
-    source: Source
-    ids: np.ndarray
-    labels: np.ndarray
-
-    @property
-    def size(self) -> int:
-        """N."""
-        return len(self.ids)
-
-
-def labeled(source: Source, ids: np.ndarray | None = None) -> Labeled:
-    """Returns examples with their labels.
-
-    Args:
-        source: With labels.
-        ids: Numbers of the examples, integer [n]; None: all.
-
-    Raises:
-        DataError: No labels.
-    """
-    ids = np.arange(source.size, dtype=np.int64) if ids is None else np.asarray(ids, np.int64)
-    return Labeled(source, ids, source.labels_of(ids))
-
-
-def readable_part(examples: Labeled, channels: int) -> Labeled:
-    """Returns the examples whose images can be read, all read once; the log names those that cannot.
-
-    Args:
-        examples: Any.
-        channels: Channels of the images.
-
-    Raises:
-        DataError: No image can be read.
-    """
-    source, ids = examples.source, examples.ids
-    readable = readable_ids(source, ids, channels=channels)
-    if len(readable) == len(ids):
-        return examples
-    lost = np.setdiff1d(ids, readable)
-    names = ", ".join(source.identify(int(number)) for number in lost[:5])
-    if not len(readable):
-        raise DataError(f"No image of {source.name} can be read. Received {len(ids)} unreadable ones, e.g. {names}.")
-    _LOGGER.warning("%d of %d images cannot be read and are left out, e.g. %s.", len(lost), len(ids), names)
-    return Labeled(source, readable, examples.labels[np.isin(ids, readable)])
-
-
-def steps_per_pass(size: int, batch_size: int) -> int:
-    """Returns the batches of one epoch, the last one smaller where it must be."""
-    return -(-size // batch_size)
+from barlowtf.data.labeled import Labeled
+from barlowtf.data.order import pass_ids
+from barlowtf.data.plan import BatchPlan
+from barlowtf.data.threads import PREFETCHED_BATCHES, cores, input_options
 
 
 def labeled_batches(
-    examples: Labeled,
-    *,
-    crop_one: CropOne,
-    crop_many: CropMany,
-    batch_size: int,
-    channels: int,
-    seed: int,
-    start_step: int,
-    total_steps: int,
-    workers: int | None = None,
-) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """Yields (crops uint8 [n, S, S, C], labels int64 [n]) of the steps from `start_step` on.
+    examples: Labeled, plan: BatchPlan, *, strategy: tf.distribute.Strategy | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """Returns an iterator over the batches of the steps from `plan.start_step` on.
 
-    Each epoch takes every example once, in an order that (seed, epoch) decides; its last batch may be smaller. A step's
-    batch depends on the step number alone, so a run resumes at any step.
+    Each epoch takes every example once, in the order of (seed, epoch); its last batch may be smaller. The batch of a
+    step depends on the step number alone, so a run resumes at any step.
 
     Args:
         examples: What to learn from.
-        crop_one: Crop of one image; see `CropOne`.
-        crop_many: Crops of images that lie in memory; see `CropMany`.
-        batch_size: Images a step, >= 1.
-        channels: Channels of the images.
-        seed: Of the order, >= 0.
-        start_step: The first step, >= 0.
-        total_steps: The step after the last.
-        workers: Images decoded at the same time; None: one a core.
+        plan: What the batches are made of.
+        strategy: None or one replica: plain tensors. Several replicas: each element is what `strategy.run` takes, the
+            batch cut into near-equal parts, one for each replica.
+
+    Returns:
+        Elements (crops uint8 [n, *size, C], labels int64 [n]).
+
+    Raises:
+        DataError: The images' channels cannot become `plan.channels`.
     """
-    source, workers = examples.source, workers or cores()
-    per_epoch = steps_per_pass(examples.size, batch_size)
+    batches = iter(_dataset(examples, plan))
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return batches
+    return (tuple(_distribute(part, strategy) for part in batch) for batch in batches)
 
-    def places() -> Iterator[tuple[np.ndarray, int]]:
-        order, of_epoch = None, -1
-        for step in range(start_step, total_steps):
-            epoch, position = divmod(step, per_epoch)
-            if epoch != of_epoch:
-                generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
-                order, of_epoch = generator.permutation(examples.size), epoch
-            yield order[position * batch_size : (position + 1) * batch_size], epoch
 
-    signature = (tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int64))
-    steps = tf.data.Dataset.from_generator(places, output_signature=signature)
+def _dataset(examples: Labeled, plan: BatchPlan) -> tf.data.Dataset:
+    source, workers = examples.source, plan.workers or cores()
     all_ids, all_labels = tf.constant(examples.ids), tf.constant(examples.labels)
 
+    def read(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns ids, int64 [n], draws, float32 [n, 1, K], and labels, int64 [n]."""
+        epoch, places = pass_ids(step, size=examples.size, batch_size=plan.batch_size, seed=plan.seed)
+        ids = tf.gather(all_ids, places)
+        draws = draw_crops(example_seeds(plan.seed, epoch, ids), [CROP_A], plan.crop)
+        return ids, draws, tf.gather(all_labels, places)
+
+    # Without autograph: no Python control flow depends on a tensor, and errors keep their one line.
     @tf.autograph.experimental.do_not_convert
-    def in_memory(place: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        ids = tf.gather(all_ids, place)
-        return crop_many(decode(source.read(ids), channels), ids, epoch), tf.gather(all_labels, place)
+    def in_memory(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        ids, draws, labels = read(step)
+        (crops,) = crop_images(decode(source.read(ids), plan.channels), draws, plan.crop)
+        return crops, labels
 
     @tf.autograph.experimental.do_not_convert
-    def one(place: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        number = tf.gather(all_ids, place)
-        return crop_one(decode(source.read(number), channels), number, epoch)
+    def crop_one(number: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        (crop,) = crop_image(decode(source.read(number), plan.channels), draws, plan.crop)
+        return crop
 
     @tf.autograph.experimental.do_not_convert
-    def from_files(place: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = tf.data.Dataset.from_tensor_slices(place).map(
-            lambda number: one(number, epoch), num_parallel_calls=workers, deterministic=True
-        )
-        whole = images.batch(tf.size(place, tf.int64)).get_single_element()
-        return whole, tf.gather(all_labels, place)
+    def from_files(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        ids, draws, labels = read(step)
+        images = tf.data.Dataset.from_tensor_slices((ids, draws))
+        crops = images.map(crop_one, num_parallel_calls=workers, deterministic=True)
+        return crops.batch(tf.size(ids, tf.int64)).get_single_element(), labels
 
+    steps = tf.data.Dataset.counter(plan.start_step)
+    if plan.total_steps is not None:
+        steps = tf.data.Dataset.range(plan.start_step, plan.total_steps)
     make = from_files if source.image_shape is None else in_memory
-    dataset = steps.map(make, num_parallel_calls=workers, deterministic=True)
-    return iter(dataset.prefetch(_PREFETCHED_BATCHES).with_options(input_options(workers)))
+    batches = steps.map(make, num_parallel_calls=workers, deterministic=True)
+    return batches.prefetch(PREFETCHED_BATCHES).with_options(input_options(workers))
+
+
+def _distribute(part: tf.Tensor, strategy: tf.distribute.Strategy) -> Any:
+    """Returns every replicas-th example for each replica, as `strategy.run` takes it."""
+    replicas = strategy.num_replicas_in_sync
+    pieces = [part[index::replicas] for index in range(replicas)]
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: pieces[context.replica_id_in_sync_group]
+    )

@@ -1,4 +1,4 @@
-"""Image files that a list names: each must be there, and once."""
+"""Image files that a list names: each must exist and be named once."""
 
 import collections
 import os
@@ -12,23 +12,25 @@ def listed_files(names: list[str], folder: Path, listed_in: Path) -> list[tuple[
 
     Args:
         names: Paths relative to `folder`.
-        folder: Where the images should lie.
-        listed_in: The list, for messages.
+        folder: Folder of the images.
+        listed_in: Path of the list, for messages.
 
     Raises:
-        DataError: The list is empty, names an image twice, or names images that are not there.
+        DataError: The list is empty, names an image twice, or names images that do not exist.
     """
     if not names:
-        raise DataError(f"{listed_in} names no image. Expected one a line.")
+        raise DataError(f"Invalid list {listed_in}: it names no image, expected one per line.")
     twice = [name for name, count in collections.Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{listed_in} names {len(twice)} images twice: {name_some(twice)}. Expected each once.")
+        raise DataError(
+            f"Invalid list {listed_in}: it names {len(twice)} images twice, {name_some(twice)}; expected each once."
+        )
     sizes = [_bytes_of(folder / name) for name in names]
     missing = [name for name, size in zip(names, sizes, strict=True) if size is None]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(names)} images that {listed_in} names are not in {folder}: {name_some(missing)}. "
-            "Copy them there, or take them out of the list."
+            f"Missing images in {folder}: {len(missing)} of {len(names)} that {listed_in} names, {name_some(missing)}. "
+            "Copy them there, or remove them from the list."
         )
     return [(name, size) for name, size in zip(names, sizes, strict=True) if size is not None]
 

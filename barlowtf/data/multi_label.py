@@ -17,7 +17,7 @@ class MultiLabelSet:
     """Images and which classes each of them shows.
 
     Attributes:
-        source: The images; `source.has_labels` is False, because a label there is one class an image.
+        source: The images; `source.has_labels` is False, because a label there is one class per image.
         targets: int8 [M, K], M = `source.size`: 1 the image shows the class, -1 it does not, 0 difficult (VOC: only
             objects of the class that are hard to recognize), which a test leaves out.
         class_names: The K classes.
@@ -28,25 +28,25 @@ class MultiLabelSet:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Checks that the parts fit.
+        """Checks that the parts agree.
 
         Raises:
             ValueError: `targets` is not int8 [M, K].
             DataError: There is no class, or one without a single positive image.
         """
         if not self.class_names:
-            raise DataError(f"{self.source.name} has no classes. Expected at least one.")
+            raise DataError(f"No classes in {self.source.name}: expected at least one.")
         shape = (self.source.size, len(self.class_names))
         if self.targets.dtype != np.int8 or self.targets.shape != shape:
             raise ValueError(
-                f"targets do not fit. Received {self.targets.dtype} {self.targets.shape}. Expected int8 {shape}."
+                f"Invalid targets: received {self.targets.dtype} {self.targets.shape}, expected int8 {shape}."
             )
         positives = np.count_nonzero(self.targets == PRESENT, axis=0)
         lacking = [name for name, count in zip(self.class_names, positives, strict=True) if count == 0]
         if lacking:
             raise DataError(
-                f"{self.source.name} shows no image of {', '.join(lacking)} (difficult ones do not count). Expected at "
-                "least one positive of each class in train and in test. Complete the labels, or leave the class out."
+                f"No image of {', '.join(lacking)} in {self.source.name} (difficult ones do not count): expected at "
+                "least one of each class in train and in test. Complete the labels, or leave the class out."
             )
 
     @property

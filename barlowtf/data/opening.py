@@ -1,22 +1,23 @@
-"""From the text that a user gives to a data set."""
+"""From a SPEC to a data set: an entry of `SOURCES` or a user's own."""
 
 from pathlib import Path
+from typing import Any
 
-from barlowtf.data.digits import digits_source
-from barlowtf.data.folder import folder_source
+from barlowtf.data.kind import SourceKind
+from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.source import Source
-from barlowtf.data.tfds import tfds_source
-from barlowtf.data.tfrecord import tfrecord_source
-from barlowtf.errors import DataError
-
-FORMS = "digits, a folder of images, tfds:NAME[/CONFIG][:VERSION] or tfrecord:GLOB"
+from barlowtf.doors import is_own, load_own
+from barlowtf.errors import BarlowTFError, ConfigError, DataError
+from barlowtf.tables import SOURCES, source_syntax
 
 
 def open_source(spec: str, split: str) -> Source | None:
-    """Returns the data set that a text names.
+    """Returns the data set that a SPEC names.
 
     Args:
-        spec: `digits` | a folder | `tfds:NAME[/CONFIG][:VERSION]` | `tfrecord:GLOB`.
+        spec: One of the forms in `SOURCES`, or a user's own: "FILE.py:NAME" or "PACKAGE.MODULE:NAME", where NAME is a
+            function from the split to a `Source` or None, or a `SourceKind`. An entry's prefix comes first: "tfds:x"
+            is never a user's own.
         split: "train" or "test".
 
     Returns:
@@ -24,18 +25,93 @@ def open_source(spec: str, split: str) -> Source | None:
 
     Raises:
         ValueError: Unknown split.
-        DataError: No such data set, or it cannot be used.
+        DataError: There is no such data set, or it cannot be used.
     """
+    _check_split(split)
+    kind, rest = _find(spec)
+    return kind.open(rest, split)
+
+
+def open_multi_label(spec: str, split: str) -> MultiLabelSet:
+    """Returns the images and targets of a data set whose images may show several classes at once.
+
+    Args:
+        spec: A SPEC, as in `open_source`, of a kind that has such images.
+        split: "train" (VOC: trainval) or "test".
+
+    Raises:
+        ValueError: Unknown split.
+        DataError: There is no such data set, it cannot be used, or its images have one class each.
+    """
+    _check_split(split)
+    try:
+        kind, rest = _find(spec)
+    except DataError as error:
+        raise DataError(f"{error} For images with several classes: {_multi_label_syntax()}.") from error
+    if kind.open_multi_label is None:
+        raise DataError(
+            f"Invalid data {spec!r}: its images have one class each, expected images with several classes: "
+            f"{_multi_label_syntax()}."
+        )
+    return kind.open_multi_label(rest, split)
+
+
+def _check_split(split: str) -> None:
     if split not in ("train", "test"):
-        raise ValueError(f'split does not fit. Received {split!r}. Expected "train" or "test".')
-    kind, colon, rest = spec.partition(":")
-    if spec == "digits":
-        return digits_source(split)
-    if colon and kind == "tfds" and rest:
-        return tfds_source(rest, split)
-    if colon and kind == "tfrecord" and rest:
-        return tfrecord_source(rest, split)
-    folder = Path(spec).expanduser()
-    if not spec or (colon and not folder.exists()):
-        raise DataError(f"Cannot read the data set {spec!r}. Expected {FORMS}.")
-    return folder_source(folder, split)
+        raise ValueError(f'Invalid split: received {split!r}, expected "train" or "test".')
+
+
+def _find(spec: str) -> tuple[SourceKind, str]:
+    """Returns the kind of a SPEC, and the SPEC without the kind's prefix."""
+    kinds = list(SOURCES.values())
+    for kind in kinds:
+        if kind.prefix and kind.matches(spec):
+            return kind, spec.removeprefix(kind.prefix)
+    exists = bool(spec) and Path(spec).expanduser().exists()
+    if not exists and is_own(spec):
+        return _own_kind(spec), ""
+    for kind in kinds:
+        # A missing folder is the folder's own error; a text with a colon is more likely a mistaken prefix.
+        if kind.matches(spec) and (exists or ":" not in spec):
+            return kind, spec
+    raise DataError(f"Unknown data: received {spec!r}, expected {source_syntax()}.")
+
+
+def _own_kind(spec: str) -> SourceKind:
+    """Returns the kind of a user's own source."""
+    try:
+        entry = load_own(spec, SOURCES.kind)
+    except ConfigError as error:
+        raise DataError(f"{error} Expected {source_syntax()}.") from error
+    if isinstance(entry, SourceKind):
+        return entry
+    if not callable(entry):
+        raise DataError(
+            f"Invalid data {spec!r}: received a {type(entry).__name__}, expected a function from the split to a "
+            "barlowtf.data.Source, or a barlowtf.data.SourceKind."
+        )
+
+    def open_split(rest: str, split: str) -> Source | None:
+        return _call(spec, entry, split)
+
+    return SourceKind(prefix="", open=open_split)
+
+
+def _call(spec: str, entry: Any, split: str) -> Source | None:
+    """Returns what a user's function makes of a split."""
+    try:
+        source = entry(split)
+    except BarlowTFError:
+        raise
+    # A user's function runs the user's code, which may raise anything.
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise DataError(f"Cannot open {spec!r}: {type(error).__name__}: {lines[0]}") from error
+    if isinstance(source, Source) or (source is None and split == "test"):
+        return source
+    expected = "a barlowtf.data.Source" if split == "train" else "a barlowtf.data.Source or None"
+    raise DataError(f'Invalid data {spec!r}: received {source!r} for split "{split}", expected {expected}.')
+
+
+def _multi_label_syntax() -> str:
+    return ", or ".join(kind.multi_label_syntax for kind in SOURCES.values() if kind.multi_label_syntax)

@@ -1,7 +1,7 @@
 """Random access to TFRecord files.
 
-A TFRecord file is a row of records: length (8 bytes), checksum of the length (4), data, checksum of the data (4), all
-little-endian. One walk over the lengths gives the place of each record; the data are not read for it. Afterwards a
+A TFRecord file is a sequence of records: length (8 bytes), checksum of the length (4), data, checksum of the data (4),
+all little-endian. One walk over the lengths gives the place of each record, without reading the data. Afterwards a
 record is read at its place by TensorFlow's own reader, which verifies both checksums.
 """
 
@@ -35,7 +35,7 @@ class RecordIndex(NamedTuple):
 
 
 class RecordSource(Source):
-    """Examples that lie serialized, one a record; images and labels are parsed when they are needed."""
+    """Serialized examples, one per record; images and labels are parsed when they are needed."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class RecordSource(Source):
             locate: Number of a record -> where it lies, for messages.
             image_of: Serialized example, string [] -> encoded image, string [].
             label_of: Serialized example, string [] -> label, int64 []; None without labels.
-            class_names: This source -> name of each label or None; called once, when asked.
+            class_names: This source -> name of each label or None; called once, when it is needed.
         """
         digest = hashlib.sha256()
         for file in files:
@@ -83,7 +83,7 @@ class RecordSource(Source):
         return self._locate(index)
 
     def parse(self, ids: np.ndarray, parse: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
-        """Returns what `parse` makes of each of some serialized examples.
+        """Returns the results of `parse` on some serialized examples.
 
         Args:
             ids: Numbers of the records, int64 [n].
@@ -114,13 +114,13 @@ def index_records(files: Iterable[str]) -> RecordIndex:
         files: Paths of uncompressed TFRecord files; their order is the order of the records.
 
     Raises:
-        DataError: A file is no TFRecord file, ends inside a record, or there is no record at all.
+        DataError: A file is not a TFRecord file, ends inside a record, or there is no record at all.
     """
     files = tuple(files)
     places = [np.array(list(_walk(file)), np.int64).reshape(-1, 2) for file in files]
     offset, length = np.concatenate(places, axis=0).T if places else np.zeros((2, 0), np.int64)
     if not len(offset):
-        raise DataError(f"No records in {', '.join(files) or 'no file'}. Expected at least one example.")
+        raise DataError(f"No records in {', '.join(files) or 'no file'}: expected at least one example.")
     shard = np.repeat(np.arange(len(files), dtype=np.int32), [len(place) for place in places])
     return RecordIndex(files, shard, offset, length)
 
@@ -197,8 +197,8 @@ def _walk(file: str) -> Iterator[tuple[int, int]]:
                 if len(header) == _HEADER_BYTES:
                     _verify(file, [header], [(offset, length)])
                 raise DataError(
-                    f"{file} ends inside the record at byte {offset}. Received {size} bytes. Expected at least {end}. "
-                    "Copy or write the file again."
+                    f"Invalid {file}: received {size} bytes, expected at least {end}, the end of the record at byte "
+                    f"{offset}. Copy or write the file again."
                 )
             headers.append(header)
             places.append((offset, length))
@@ -214,8 +214,8 @@ def _verify(file: str, headers: list[bytes], places: list[tuple[int, int]]) -> N
     wrong = np.flatnonzero(masked_crc(words[:, :8]) != stored)
     if len(wrong):
         raise DataError(
-            f"{file} has no valid record at byte {places[wrong[0]][0]}: the checksum of its length does not fit. "
-            "Expected an uncompressed TFRecord file."
+            f"Invalid {file}: no record at byte {places[wrong[0]][0]}, as the checksum of its length is wrong; "
+            "expected an uncompressed TFRecord file."
         )
 
 

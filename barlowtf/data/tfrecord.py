@@ -1,4 +1,4 @@
-"""TFRecord files of `tf.train.Example`: reading by a glob and writing.
+"""Data source `tfrecord`: TFRecord files of `tf.train.Example`, read by a glob; and their writer.
 
 Features: image/encoded (bytes; JPEG, PNG, BMP or GIF), and where there are labels image/class/label (int64) and
 image/class/text (bytes, the label's name).
@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from barlowtf.atomic import whole_files
+from barlowtf.data.kind import SourceKind
 from barlowtf.data.records import RecordSource, index_records, locate_record, record_reader
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
@@ -19,7 +21,7 @@ from barlowtf.errors import DataError
 IMAGE = "image/encoded"
 LABEL = "image/class/label"
 TEXT = "image/class/text"
-# What stands in a test pattern for the train pattern's "train", in this order.
+# What replaces "train" in the pattern of the test split; the first that matches a file.
 _TEST_WORDS = ("val", "validation", "test")
 
 
@@ -43,7 +45,7 @@ def tfrecord_source(pattern: str, split: str) -> RecordSource | None:
     if not files:
         if split == "test":
             return None
-        raise DataError(f"No files match {pattern}. Expected TFRecord files. Check the glob, and quote it in a shell.")
+        raise DataError(f"No files match {pattern}: expected TFRecord files. Check the glob, and quote it in a shell.")
     index = index_records(files)
     read_record = record_reader(index)
     features = _features(read_record, files[0])
@@ -60,7 +62,7 @@ def tfrecord_source(pattern: str, split: str) -> RecordSource | None:
 
 
 def write_tfrecords(source: Source, prefix: str | Path, shards: int) -> list[Path]:
-    """Writes a data set as TFRecord files; all appear under their names at the end, or none.
+    """Writes a data set as TFRecord files; all of them appear at the end, or none.
 
     Args:
         source: What to write. Encoded images are copied as they are, decoded ones become PNG.
@@ -72,29 +74,30 @@ def write_tfrecords(source: Source, prefix: str | Path, shards: int) -> list[Pat
 
     Raises:
         ValueError: `shards` is out of range.
-        DataError: One of the files exists, or an example cannot be read.
+        DataError: One of the files exists or cannot be written, or an example cannot be read.
     """
     if not 1 <= shards <= source.size:
-        raise ValueError(
-            f"shards does not fit. Received {shards}. Expected 1 to {source.size}, the number of examples."
-        )
+        raise ValueError(f"Invalid shards: received {shards}, expected 1 to {source.size}, the number of examples.")
     paths = [Path(f"{prefix}-{shard:05d}-of-{shards:05d}.tfrecord") for shard in range(shards)]
     existing = next((path for path in paths if path.exists()), None)
     if existing is not None:
-        raise DataError(f"{existing} exists. Nothing is overwritten. Move it away or choose another prefix.")
+        raise _exists(existing)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
-    unfinished = [path.with_name(f".{path.name}.{os.getpid()}.unfinished") for path in paths]
     try:
-        for path, ids in zip(unfinished, np.array_split(np.arange(source.size), shards), strict=True):
-            with tf.io.TFRecordWriter(str(path)) as writer:
-                for example in _examples(source, ids):
-                    writer.write(example.SerializeToString())
-        for path, target in zip(unfinished, paths, strict=True):
-            path.rename(target)
-    finally:
-        for path in unfinished:
-            path.unlink(missing_ok=True)
+        with whole_files(paths, overwrite=False) as unfinished:
+            for path, ids in zip(unfinished, np.array_split(np.arange(source.size), shards), strict=True):
+                with tf.io.TFRecordWriter(str(path)) as writer:
+                    for example in _examples(source, ids):
+                        writer.write(example.SerializeToString())
+    except FileExistsError as error:
+        raise _exists(error.filename) from error
+    except OSError as error:
+        raise DataError(f"Cannot write {paths[0].parent}: {error.strerror}.") from error
     return paths
+
+
+def _exists(path: str | Path) -> DataError:
+    return DataError(f"{path} exists and is not overwritten. Move it away, or choose another prefix.")
 
 
 def _files(pattern: str) -> list[str]:
@@ -112,12 +115,12 @@ def _features(read_record: Callable[[tf.Tensor], tf.Tensor], file: str) -> set[s
     try:
         example = tf.train.Example.FromString(read_record(tf.constant(0, tf.int64)).numpy())
     except (tf.errors.OpError, DecodeError) as error:
-        raise DataError(f"The first record of {file} cannot be read as tf.train.Example: {error}") from error
+        raise DataError(f"Cannot read the first record of {file} as tf.train.Example: {error}") from error
     # A message of another kind can parse by accident; then it has no features.
     names = set(example.features.feature)
     if IMAGE not in names:
         raise DataError(
-            f"{file} holds no images. Received features {sorted(names)}. Expected {IMAGE}, and {LABEL} for labels."
+            f"No images in {file}: received features {sorted(names)}, expected {IMAGE}, and {LABEL} for labels."
         )
     return names
 
@@ -154,3 +157,6 @@ def _examples(source: Source, ids: np.ndarray) -> Iterator[tf.train.Example]:
 
 def _bytes(value: bytes) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+TFRECORD = SourceKind(prefix="tfrecord:", open=tfrecord_source)

@@ -1,4 +1,4 @@
-"""VOC 2007 as its devkit unpacks: lists of images for each class.
+"""VOC 2007 as its development kit unpacks: lists of images for each class.
 
 ::
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from barlowtf.data.folder import FolderSource
+from barlowtf.data.image_files import ImageFiles
 from barlowtf.data.listed import listed_files, name_some
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.errors import DataError
@@ -42,15 +42,15 @@ def voc_folder(folder: Path, split: str) -> MultiLabelSet:
     class_names = sorted(path.name.removesuffix("_trainval.txt") for path in lists.glob("*_trainval.txt"))
     if not class_names:
         raise DataError(
-            f"No class lists in {lists}. Expected CLASS_trainval.txt and CLASS_test.txt for each class. "
+            f"No class lists in {lists}: expected CLASS_trainval.txt and CLASS_test.txt for each class. "
             "Unpack the VOC 2007 archives into one folder."
         )
     paths = [lists / f"{name}_{chosen}.txt" for name in class_names]
     absent = [path.name for path in paths if not path.is_file()]
     if absent:
         raise DataError(
-            f"{lists} lacks {len(absent)} of {len(paths)} {chosen} lists: {name_some(absent)}. Expected one for each "
-            "class. Unpack the trainval and the test archive of VOC 2007 into one folder."
+            f"Missing lists in {lists}: {len(absent)} of {len(paths)} {chosen} lists, {name_some(absent)}; expected "
+            "one for each class. Unpack the trainval and the test archive of VOC 2007 into one folder."
         )
     names, first = _read_list(paths[0])
     columns = [first]
@@ -58,13 +58,13 @@ def voc_folder(folder: Path, split: str) -> MultiLabelSet:
         others, column = _read_list(path)
         if others != names:
             raise DataError(
-                f"Class lists name different images. Received {len(names)} in {paths[0]} and {len(others)} in {path}"
-                f"{_first_difference(names, others)}. Expected the same images in the same order. Unpack VOC again."
+                f"Invalid class lists: received {len(names)} images in {paths[0]} and {len(others)} in {path}"
+                f"{_first_difference(names, others)}, expected the same images in the same order. Unpack VOC again."
             )
         columns.append(column)
     images = folder / "JPEGImages"
     files = listed_files([f"{name}.jpg" for name in names], images, paths[0])
-    source = FolderSource(f"{folder.name} {split}", images, files)
+    source = ImageFiles(f"{folder.name} {split}", images, files)
     return MultiLabelSet(source, np.stack(columns, axis=1), tuple(class_names))
 
 
@@ -76,7 +76,9 @@ def _read_list(path: Path) -> tuple[list[str], np.ndarray]:
         if not words:
             continue
         if len(words) != 2 or words[1] not in ("1", "0", "-1"):
-            raise DataError(f'{path}, line {number}: received {line!r}. Expected "NAME 1", "NAME 0" or "NAME -1".')
+            raise DataError(
+                f'Invalid line {number} of {path}: received {line!r}, expected "NAME 1", "NAME 0" or "NAME -1".'
+            )
         names.append(words[0])
         values.append(int(words[1]))
     return names, np.array(values, np.int8)
@@ -84,4 +86,4 @@ def _read_list(path: Path) -> tuple[list[str], np.ndarray]:
 
 def _first_difference(names: list[str], others: list[str]) -> str:
     pair = next(((a, b) for a, b in zip(names, others, strict=False) if a != b), None)
-    return f" (first {pair[0]} against {pair[1]})" if pair else ""
+    return f" (the first difference is {pair[0]} and {pair[1]})" if pair else ""

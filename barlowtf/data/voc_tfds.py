@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from barlowtf.data.multi_label import ABSENT, DIFFICULT, PRESENT, MultiLabelSet
 from barlowtf.data.records import RecordSource
-from barlowtf.data.tfds import feature_parser, prepared_builder, record_storage
+from barlowtf.data.tfds_builder import feature_parser, prepared_builder, record_storage
 from barlowtf.errors import DataError
 
 # VOC calls train and val together trainval.
@@ -16,19 +16,19 @@ _SPLITS = {"train": ("train", "validation"), "test": ("test",)}
 
 
 def voc_tfds(name: str, split: str, data_dir: str | None = None) -> MultiLabelSet:
-    """Returns the images of a data set of TensorFlow Datasets; downloads and prepares it where that is not done yet.
+    """Returns the images of a data set of TensorFlow Datasets; downloads and prepares it if needed.
 
     An image shows a class when one of its objects has it and is not difficult; a class is difficult in an image where
-    all its objects there are. Without `is_difficult` no object is.
+    all its objects there are. Without a feature `is_difficult`, no object is difficult.
 
     Args:
         name: NAME[/CONFIG][:VERSION], e.g. "voc/2007".
         split: "train" (train and validation together) or "test".
-        data_dir: Where prepared data sets lie. None: the environment's TFDS_DATA_DIR, or ~/tensorflow_datasets.
+        data_dir: Folder of prepared data sets. None: the environment's TFDS_DATA_DIR, or ~/tensorflow_datasets.
 
     Raises:
-        DataError: As `barlowtf.data.tfds.tfds_source`, or the data set has no objects with labels, or a class has no
-            positive.
+        DataError: As for `barlowtf.data.tfds.tfds_source`, or the data set has no objects with labels, or a class has
+            no positive.
     """
     import tensorflow_datasets as tfds
 
@@ -36,10 +36,12 @@ def voc_tfds(name: str, split: str, data_dir: str | None = None) -> MultiLabelSe
     features, splits = builder.info.features, builder.info.splits
     lacking = [known for known in _SPLITS[split] if known not in splits]
     if lacking:
-        raise DataError(f"tfds:{name} has no {lacking[0]} split. Received {sorted(splits)}. Expected that of VOC.")
+        raise DataError(
+            f"Invalid data tfds:{name}: received splits {', '.join(splits)}, expected {', '.join(_SPLITS[split])}."
+        )
     class_names = _class_names(features, name)
     if "image" not in features:
-        raise DataError(f"tfds:{name} holds no feature image. Received {sorted(features)}. Choose another data set.")
+        raise DataError(f"Invalid data tfds:{name}: received features {', '.join(features)}, expected image.")
     files = [os.fspath(path) for known in _SPLITS[split] for path in splits[known].filepaths]
     read_record, locate, size = record_storage(files, builder.info.file_format.value, f"tfds:{name}")
     source = RecordSource(
@@ -63,8 +65,8 @@ def _class_names(features: Any, name: str) -> tuple[str, ...]:
     label = inner["label"] if isinstance(inner, tfds.features.FeaturesDict) and "label" in inner else None
     if not isinstance(label, tfds.features.ClassLabel):
         raise DataError(
-            f"tfds:{name} has no objects with labels. Received features {sorted(features)}. "
-            "Expected objects/label, as in voc/2007."
+            f"Invalid data tfds:{name}: received features {', '.join(features)}, expected objects/label, as in "
+            "voc/2007."
         )
     return tuple(label.names)
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 import barlowtf.models  # noqa: F401  registers the layers that a saved encoder needs
 from barlowtf import augment
 from barlowtf.atomic import write_file
-from barlowtf.data import Source, center_views, open_source, readable_ids, spread_ids
+from barlowtf.data import Source, center_views, open_source, readable_ids, sample_ids
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import CheckpointError, ConfigError, DataError
 from barlowtf.models.features import extract_features
@@ -121,7 +121,7 @@ def _embedded(run: RunContents, encoder: keras.Model, source: Source, split: str
     recipe = run.recipe
     size, channels = recipe.augment.evaluated_size, recipe.data.channels
     mean, std = recipe.augment.mean, recipe.augment.std
-    ids = readable_ids(source, spread_ids(source.size, count, _SEED), channels=channels)
+    ids = readable_ids(source, sample_ids(source.size, count, seed=_SEED), channels=channels)
     if not len(ids):
         raise DataError(f"none of {count} images of {source.name} can be read.")
     views = center_views(source, ids, size=size, channels=channels, batch_size=_BATCH)

@@ -74,5 +74,5 @@ def test_xla_gives_the_same_blur():
 
 @pytest.mark.parametrize("kernel_size", [0, 4, -3])
 def test_kernel_sizes_that_do_not_fit_raise(kernel_size):
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .*: received .*, expected"):
         gaussian_blur(np.zeros([1, 8, 8, 3], np.float32), 1.0, kernel_size=kernel_size)

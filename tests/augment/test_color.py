@@ -123,7 +123,7 @@ def test_contrast_without_color_blends_with_the_mean(channels):
     ],
 )
 def test_images_that_do_not_fit_raise(call):
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .*: received .*, expected"):
         call()
 
 

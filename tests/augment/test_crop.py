@@ -190,7 +190,7 @@ def test_xla_gives_the_same_crops():
     ],
 )
 def test_wrong_arguments_raise(call):
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .*: received .*, expected"):
         call()
 
 

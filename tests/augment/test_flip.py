@@ -17,5 +17,5 @@ def test_two_flips_change_nothing(small):
 
 
 def test_images_that_do_not_fit_raise():
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .*: received .*, expected"):
         flip(np.zeros([4, 4, 3], np.float32))

@@ -21,5 +21,5 @@ def test_one_value_serves_all_channels():
 
 @pytest.mark.parametrize("mean, std", [((0.5, 0.5), (1.0, 1.0)), ((0.5,), (1.0, 1.0, 1.0))])
 def test_another_number_of_values_raises(mean, std):
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .*: received .*, expected"):
         normalize(np.zeros([1, 2, 2, 3], np.float32), mean, std)

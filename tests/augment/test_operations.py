@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from barlowtf.augment.draws import VIEW_A, VIEW_B, example_seeds, uniforms
 from barlowtf.augment.operations import (
     BRIGHTNESS,
     CONTRAST,
@@ -14,7 +15,6 @@ from barlowtf.augment.operations import (
     blend_slots,
     draw_operations,
 )
-from barlowtf.augment.seeds import VIEW_A, VIEW_B, example_seeds, uniforms
 from barlowtf.config.schema import Augment, View
 
 COUNT = 10_000

@@ -26,5 +26,5 @@ def test_each_example_has_its_own_threshold():
 
 
 def test_images_that_do_not_fit_raise():
-    with pytest.raises(ValueError, match="Received uint8 .* Expected"):
+    with pytest.raises(ValueError, match="Invalid images: received uint8 .*, expected"):
         solarize(np.zeros([1, 4, 4, 3], np.uint8))

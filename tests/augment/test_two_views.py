@@ -161,5 +161,5 @@ def test_color_operations_without_color_are_off_and_say_so_once(caplog):
 def test_arguments_that_do_not_fit_raise():
     with pytest.raises(ValueError, match="Received 0. Expected"):
         TwoViews(_settings(), 0)
-    with pytest.raises(ValueError, match="Received 3 and 3 values. Expected 1 or 4"):
+    with pytest.raises(ValueError, match="Invalid mean and std: received 3 and 3 values, expected 1 or 4"):
         TwoViews(_settings(), 4)

@@ -1,14 +1,15 @@
-"""Small image files, and deterministic stand-ins for the draws and crops of barlowtf.augment."""
+"""Small image files, and a plan of small batches."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-SIZE = 6
+from barlowtf.augment import CropPlan
+from barlowtf.data import BatchPlan
 
 
 def encode(pixels: np.ndarray, file_format: str = "PNG") -> bytes:
@@ -17,31 +18,12 @@ def encode(pixels: np.ndarray, file_format: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def draw(ids: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Seeds tell id and epoch; uniforms are a fixed function of both."""
-    seeds = tf.stack([tf.cast(ids, tf.int32), tf.fill(tf.shape(ids), tf.cast(epoch, tf.int32))], axis=1)
-    phase = tf.cast(ids, tf.float32)[:, tf.newaxis, tf.newaxis] * 0.37 + tf.cast(epoch, tf.float32) * 0.11
-    return seeds, tf.math.floormod(phase + tf.reshape([0.0, 0.2, 0.5, 0.9], [1, 2, 2]), 1.0)
-
-
-def crop(image: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cuts SIZE x SIZE pixels at the place that the uniforms say."""
-    slack = tf.cast(tf.shape(image)[:2] - SIZE + 1, tf.float32)
-    starts = tf.cast(uniforms * slack, tf.int32)
-    cuts = [tf.slice(image, tf.concat([start, [0]], 0), [SIZE, SIZE, -1]) for start in tf.unstack(starts)]
-    return tuple(tf.ensure_shape(cut, [SIZE, SIZE, image.shape[-1]]) for cut in cuts)
-
-
-def crop_batch(images: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    signature = (tf.TensorSpec([SIZE, SIZE, images.shape[-1]], tf.uint8),) * 2
-    crops = tf.map_fn(lambda pair: crop(*pair), (images, uniforms), fn_output_signature=signature)
-    return tuple(tf.ensure_shape(part, [images.shape[0], *part.shape[1:]]) for part in crops)
-
-
 @pytest.fixture
-def crops() -> tuple:
-    """(draw, crop, crop_batch), as the pipeline takes them."""
-    return draw, crop, crop_batch
+def make_plan() -> Callable[..., BatchPlan]:
+    """A function of what differs from ten steps of four crops of 6 x 6 pixels."""
+    crop = CropPlan(size=(6, 6), area=(0.2, 1.0))
+    usual = {"batch_size": 4, "channels": 3, "seed": 11, "crop": crop, "total_steps": 10, "workers": 2}
+    return lambda **changes: BatchPlan(**{**usual, **changes})
 
 
 @pytest.fixture

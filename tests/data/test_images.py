@@ -91,9 +91,9 @@ def test_decoded_images_one_or_many():
 
 
 def test_channels_that_do_not_convert():
-    with pytest.raises(DataError, match="Received images of 1 channels. Expected 5"):
+    with pytest.raises(DataError, match="Invalid images: received 1 channels, expected 5"):
         decode(tf.constant(PIXELS[..., :1]), 5)
-    with pytest.raises(ValueError, match="Received float32"):
+    with pytest.raises(ValueError, match="Invalid image: received float32"):
         decode(tf.zeros([4, 4, 3]), 3)
 
 

@@ -1,74 +1,97 @@
-"""Batches for a classifier: every example once an epoch, the same after a resume, from files and from memory."""
+"""Batches for a classifier: every example once per epoch, the same after a resume, from files and from memory."""
 
 import logging
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from barlowtf.data import labeled, labeled_batches, open_source, readable_part, steps_per_pass
-from barlowtf.data.arrays import ArraySource
+from barlowtf.augment import CROP_A, CropPlan, crop_image, draw_crops, example_seeds
+from barlowtf.data import ArraySource, Labeled, labeled, labeled_batches, open_source, preload, readable_part
+from barlowtf.errors import DataError
+
+CROP = CropPlan(size=(5, 7), area=(0.3, 1.0), interpolation="bilinear", flip=0.5)
 
 
-def _one(image, number, epoch):
-    """The number itself in the first pixel: a crop that tells what it was made from."""
-    return tf.ensure_shape(tf.cast(tf.fill([2, 2, 1], number * 2 + epoch), tf.uint8), [2, 2, 1])
+def numbered(source, ids=None):
+    """Examples whose labels are their numbers, so that each crop tells what it was made from."""
+    ids = np.arange(source.size) if ids is None else ids
+    return Labeled(source, ids, ids)
 
 
-def _many(images, numbers, epoch):
-    return tf.cast(tf.tile((numbers * 2 + epoch)[:, None, None, None], [1, 2, 2, 1]), tf.uint8)
+def read(examples, plan, **options):
+    return [(crops.numpy(), labels.numpy()) for crops, labels in labeled_batches(examples, plan, **options)]
 
 
-def _batches(examples, start, total, batch=4):
-    return [
-        (images.numpy()[:, 0, 0, 0], labels.numpy())
-        for images, labels in labeled_batches(
-            examples,
-            crop_one=_one,
-            crop_many=_many,
-            batch_size=batch,
-            channels=1,
-            seed=3,
-            start_step=start,
-            total_steps=total,
-        )
-    ]
+@pytest.fixture
+def files(class_folders):
+    return open_source(str(class_folders), "train")
 
 
-def test_order_labels_and_resume():
-    labels = np.arange(10) % 3
-    source = ArraySource("ten", np.zeros((10, 4, 4, 1), np.uint8), labels)
-    examples = labeled(source, np.arange(1, 10))
-    assert steps_per_pass(examples.size, 4) == 3
-    whole = _batches(examples, 0, 6)
-    assert [len(images) for images, _ in whole] == [4, 4, 1, 4, 4, 1]
-    for epoch in (0, 1):
-        codes, classes = (np.concatenate(parts) for parts in zip(*whole[3 * epoch : 3 * epoch + 3], strict=True))
-        assert sorted(codes) == [2 * number + epoch for number in range(1, 10)]
-        np.testing.assert_array_equal(classes, labels[codes // 2])
-    assert not np.array_equal(whole[0][0] // 2, whole[3][0] // 2)
-    for expected, found in zip(whole[2:], _batches(examples, 2, 6), strict=True):
+def test_every_example_comes_once_per_epoch_and_a_resumed_run_goes_on(files, make_plan):
+    examples, plan = numbered(files, np.arange(1, 10)), make_plan(crop=CROP, total_steps=6)
+    whole = read(examples, plan)
+    assert [len(labels) for _, labels in whole] == [4, 4, 1, 4, 4, 1]
+    epochs = [np.concatenate([labels for _, labels in whole[start : start + 3]]) for start in (0, 3)]
+    for numbers in epochs:
+        assert sorted(numbers) == list(range(1, 10))
+    assert not np.array_equal(*epochs)
+    resumed = read(examples, make_plan(crop=CROP, start_step=2, total_steps=6))
+    for expected, found in zip(whole[2:], resumed, strict=True):
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
 
 
-def test_files_and_memory_agree_and_unreadable_images_are_named(class_folders, caplog):
-    # Memory and files: images of one size in the one, of any in the other.
-    examples = labeled(open_source(str(class_folders), "train"))
-    from_files = _batches(examples, 0, 4, batch=7)
-    assert sorted(np.concatenate([images for images, _ in from_files])) == [2 * n for n in range(23)]
-    np.testing.assert_array_equal(
-        np.concatenate([labels for _, labels in from_files]),
-        examples.labels[np.concatenate([images for images, _ in from_files]) // 2],
-    )
-    memory = ArraySource("same", np.zeros((23, 4, 4, 1), np.uint8), examples.labels)
-    for (one, _), (two, _) in zip(from_files, _batches(labeled(memory), 0, 4, batch=7), strict=True):
-        np.testing.assert_array_equal(one, two)
+def test_a_crop_is_that_of_its_example_and_epoch(files, make_plan):
+    mirrored = set()
+    for step, (crops, numbers) in enumerate(read(numbered(files), make_plan(crop=CROP, total_steps=12))):
+        draws = draw_crops(example_seeds(11, step // 6, tf.constant(numbers)), [CROP_A], CROP)
+        for crop, number, draw in zip(crops, numbers, draws, strict=True):
+            image = tf.io.decode_png(tf.io.read_file(files.identify(number)))
+            np.testing.assert_array_equal(crop, crop_image(image, draw, CROP)[0])
+            mirrored.add(bool(draw[0, -1] < CROP.flip))
+    assert mirrored == {True, False}
 
+
+def test_memory_gives_the_crops_of_files(tmp_path, make_plan):
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 10, 3), np.uint8)
+    for number, image in enumerate(images):
+        (tmp_path / f"{number}.png").write_bytes(tf.io.encode_png(image).numpy())
+    source, plan = open_source(str(tmp_path), "train"), make_plan(crop=CROP, total_steps=3)
+    from_memory = read(numbered(preload(source, 3)), plan)
+    for (crops, labels), (expected, numbers) in zip(from_memory, read(numbered(source), plan), strict=True):
+        assert crops.dtype == np.uint8 and crops.shape[1:] == (5, 7, 3)
+        np.testing.assert_array_equal(labels, numbers)
+        # Sums in another order, rounded to whole steps.
+        np.testing.assert_allclose(crops.astype(int), expected.astype(int), rtol=0, atol=1)
+
+
+def test_the_batch_is_cut_over_the_replicas(files, make_plan, two_replicas):
+    examples, plan = numbered(files, np.arange(7)), make_plan(crop=CROP, total_steps=2)
+    whole = read(examples, plan)
+    shared = list(labeled_batches(examples, plan, strategy=two_replicas))
+    assert len(shared) == len(whole) == 2
+    for batch, expected in zip(shared, whole, strict=True):
+        for part, of_all in zip(batch, expected, strict=True):
+            pieces = two_replicas.experimental_local_results(part)
+            assert len(pieces) == 2
+            for index, piece in enumerate(pieces):
+                np.testing.assert_array_equal(piece, of_all[index::2])
+
+
+def test_unreadable_images_are_left_out_and_named(class_folders, caplog):
     (class_folders / "train" / "ant" / "00.png").write_bytes(b"no image")
     source = open_source(str(class_folders), "train")
     with caplog.at_level(logging.WARNING, "barlowtf"):
         examples = readable_part(labeled(source), 1)
-    assert examples.size == 22
-    assert 0 not in examples.ids
+    assert examples.size == 22 and 0 not in examples.ids
+    np.testing.assert_array_equal(examples.labels, source.labels_of(examples.ids))
     assert "1 of 23 images cannot be read and are left out, e.g. " in caplog.text
     assert "ant/00.png" in caplog.text
+    with pytest.raises(DataError, match="Cannot read any image of .*: all 1 are unreadable"):
+        readable_part(labeled(source, np.array([0])), 1)
+
+
+def test_all_readable_examples_stay_the_same_object():
+    examples = labeled(ArraySource("two", np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1])))
+    assert readable_part(examples, 1) is examples

@@ -79,32 +79,35 @@ def refuse(spec, split="train"):
 def test_voc_folders_that_cannot_be_used(voc, tmp_path):
     lists = voc / "ImageSets" / "Main"
     edit(lists / "cat_trainval.txt", "000012  0\n", "")
-    assert "Received 3 in" in (message := refuse(voc)) and "and 2 in" in message
+    assert "received 3 images in" in (message := refuse(voc)) and "and 2 in" in message
     edit(lists / "cat_trainval.txt", "000007", "000009")
-    assert "(first 000007 against 000009)" in refuse(voc)
+    assert "(the first difference is 000007 and 000009)" in refuse(voc)
     edit(lists / "cat_trainval.txt", " 1", " 2")
-    assert "line 2: received '000009  2'. Expected" in refuse(voc)
+    assert "Invalid line 2 of" in refuse(voc)
 
     (lists / "cat_test.txt").unlink()
-    assert "lacks 1 of 2 test lists: cat_test.txt" in refuse(voc, "test")
+    assert "1 of 2 test lists, cat_test.txt" in refuse(voc, "test")
     edit(lists / "ant_test.txt", " 1", "-1")
     (lists / "cat_trainval.txt").unlink()
-    assert "shows no image of ant" in refuse(voc, "test")
+    assert "No image of ant in" in refuse(voc, "test")
     (lists / "ant_test.txt").write_text("")
-    assert "names no image" in refuse(voc, "test")
+    assert "it names no image" in refuse(voc, "test")
     (lists / "ant_trainval.txt").write_text("000005 1\n000005 1\n")
-    assert "names 1 images twice: 000005.jpg" in refuse(voc)
+    assert "it names 1 images twice, 000005.jpg" in refuse(voc)
     (lists / "ant_trainval.txt").write_text("".join(f"{number:06d} 1\n" for number in range(3, 12)))
     message = refuse(voc)
-    assert "7 of 9 images that" in message
-    assert "JPEGImages: 000003.jpg, 000004.jpg, 000006.jpg, 000008.jpg, 000009.jpg, ..." in message
+    assert "Missing images in" in message and "7 of 9 that" in message
+    assert "names, 000003.jpg, 000004.jpg, 000006.jpg, 000008.jpg, 000009.jpg, ..." in message
     (lists / "ant_trainval.txt").unlink()
     assert "No class lists in" in refuse(voc)
 
-    assert "Expected a folder that holds VOC2007" in refuse(tmp_path / "nothing")
+    assert "it does not exist, expected a folder that holds VOC2007" in refuse(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
-    assert "holds no lists of classes" in refuse(tmp_path / "empty")
-    with pytest.raises(ValueError, match="Received 'trainval'"):
+    assert "No lists of classes in" in refuse(tmp_path / "empty")
+    message = refuse("digits")
+    assert "one class each, expected images with several classes: tfds:NAME" in message and "VOC2007" in message
+    assert "Unknown data: received 'http://x'" in (message := refuse("http://x")) and "VOC2007" in message
+    with pytest.raises(ValueError, match="Invalid split: received 'trainval'"):
         open_multi_label(str(voc), "trainval")
 
 
@@ -134,16 +137,16 @@ def test_tables(tables):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "The first row of .*train.csv does not fit. Received ''"),
-        ("file\n", "Expected file,CLASS1"),
-        ("name,sea\n1.png,1\n", "Received 'name,sea'"),
+        ("", "Invalid first row of .*train.csv: received ''"),
+        ("file\n", "expected file,CLASS1"),
+        ("name,sea\n1.png,1\n", "received 'name,sea'"),
         ("file,sea,sea\n1.png,1,1\n", "each class once"),
-        ("file,sea\n1.png,1,0\n", "row 2 has 3 cells. Expected 2"),
-        ("file,sea\n\n1.png,yes\n", "row 3, class sea: received 'yes'"),
-        ("file,sea\n1.png,1\n1.png,1\n", "names 1 images twice: 1.png"),
-        ("file,sea\n1.png,1\n7.png,1\n", "1 of 2 images that .* are not in .*train: 7.png"),
-        ("file,sea,sky\n1.png,1,0\n", "shows no image of sky"),
-        ("file,sea\n", "names no image"),
+        ("file,sea\n1.png,1,0\n", "Invalid row 2 of .*: received 3 cells, expected 2"),
+        ("file,sea\n\n1.png,yes\n", "Invalid class sea in row 3 of .*: received 'yes'"),
+        ("file,sea\n1.png,1\n1.png,1\n", "it names 1 images twice, 1.png"),
+        ("file,sea\n1.png,1\n7.png,1\n", "Missing images in .*train: 1 of 2 that .*names, 7.png"),
+        ("file,sea,sky\n1.png,1,0\n", "No image of sky in"),
+        ("file,sea\n", "it names no image"),
         (b"file,sea\n\xff.png,1\n", "Expected comma-separated values in UTF-8"),
     ],
 )
@@ -156,9 +159,9 @@ def test_tables_that_cannot_be_used(tables, content, message):
 def test_the_test_table_must_be_there_and_have_the_classes_of_training(tables):
     part = next(name for name in ("test", "val") if (tables / name).exists())
     (tables / f"{part}.csv").write_text("file,sand,sea\n9.png,1,1\n")
-    assert "Received sand, sea. Expected sea, sand, dry" in refuse(tables, "test")
+    assert "received sand, sea, expected sea, sand, dry" in refuse(tables, "test")
     (tables / f"{part}.csv").unlink()
-    assert "has no test part" in refuse(tables, "test")
+    assert "No test split in" in refuse(tables, "test")
 
 
 class BarlowtfTinyVoc(tfds.core.GeneratorBasedBuilder):

@@ -49,7 +49,7 @@ def test_truncated_file_names_file_and_offset(two_files, cut):
     with open(two_files[0], "r+b") as file:
         file.truncate(35 + 5016 - cut)
     with pytest.raises(
-        DataError, match=r"a\.tfrecord ends inside the record at byte 35\. Received .* Expected at least"
+        DataError, match=r"Invalid .*a\.tfrecord: received .*, expected at least .* the end of the record at byte 35"
     ):
         index_records(two_files)
 
@@ -57,12 +57,12 @@ def test_truncated_file_names_file_and_offset(two_files, cut):
 def test_other_files_and_damaged_lengths(two_files, tmp_path):
     other = tmp_path / "c.tfrecord"
     other.write_bytes(b"no records in here, only text that goes on")
-    with pytest.raises(DataError, match=r"c\.tfrecord has no valid record at byte 0.*Expected an uncompressed"):
+    with pytest.raises(DataError, match=r"Invalid .*c\.tfrecord: no record at byte 0.*expected an uncompressed"):
         index_records([str(other)])
     data = bytearray(Path(two_files[0]).read_bytes())
     data[19:27] = struct.pack("<Q", 1)
     other.write_bytes(data)
-    with pytest.raises(DataError, match=r"no valid record at byte 19"):
+    with pytest.raises(DataError, match=r"no record at byte 19"):
         index_records([str(other)])
     other.write_bytes(b"")
     with pytest.raises(DataError, match="No records in"):
@@ -122,7 +122,7 @@ def test_records_without_labels(tmp_path):
 def test_writer_overwrites_nothing_and_leaves_nothing_behind(small, tmp_path):
     taken = tmp_path / "train-00001-of-00002.tfrecord"
     taken.write_bytes(b"mine")
-    with pytest.raises(DataError, match="train-00001-of-00002.tfrecord exists"):
+    with pytest.raises(DataError, match="train-00001-of-00002.tfrecord exists and is not overwritten"):
         write_tfrecords(small, tmp_path / "train", shards=2)
     assert list(tmp_path.iterdir()) == [taken] and taken.read_bytes() == b"mine"
 
@@ -135,18 +135,18 @@ def test_writer_overwrites_nothing_and_leaves_nothing_behind(small, tmp_path):
     with pytest.raises(DataError, match="Cannot read broken image 1: gone"):
         write_tfrecords(Broken("broken", np.zeros((2, 3, 3, 1), np.uint8)), tmp_path / "b", shards=2)
     assert list(tmp_path.iterdir()) == [taken]
-    with pytest.raises(ValueError, match="Received 8. Expected 1 to 7"):
+    with pytest.raises(ValueError, match="Invalid shards: received 8, expected 1 to 7"):
         write_tfrecords(small, tmp_path / "c", shards=8)
 
 
 def test_unusable_globs(tmp_path, two_files):
     with pytest.raises(DataError, match=r"No files match .*nothing-\*"):
         open_source(f"tfrecord:{tmp_path}/nothing-*", "train")
-    with pytest.raises(DataError, match="a.tfrecord cannot be read as tf.train.Example|a.tfrecord holds no images"):
+    with pytest.raises(DataError, match="Cannot read the first record of .*a.tfrecord as|No images in .*a.tf"):
         open_source(f"tfrecord:{tmp_path}/a.tfrecord", "train")
     with tf.io.TFRecordWriter(str(tmp_path / "labels")) as writer:
         label = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
         example = tf.train.Example(features=tf.train.Features(feature={"label": label}))
         writer.write(example.SerializeToString())
-    with pytest.raises(DataError, match=r"labels holds no images\. Received features \['label'\]"):
+    with pytest.raises(DataError, match=r"No images in .*labels: received features \['label'\]"):
         open_source(f"tfrecord:{tmp_path}/labels", "train")

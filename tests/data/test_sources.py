@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from barlowtf.data import ArraySource, open_source, preload, spread_ids
+from barlowtf.data import SOURCES, ArraySource, open_source, preload
 from barlowtf.errors import DataError
 
 
@@ -33,9 +33,9 @@ def test_digits_are_the_scans_of_scikit_learn():
 
 
 def test_array_source_refuses_other_shapes():
-    with pytest.raises(ValueError, match="Received float64 .* Expected uint8"):
+    with pytest.raises(ValueError, match="Invalid images: received float64 .* expected uint8"):
         ArraySource("x", np.zeros((2, 3, 3, 1)))
-    with pytest.raises(ValueError, match=r"Received shape \(3,\)\. Expected \(2,\)"):
+    with pytest.raises(ValueError, match=r"Invalid labels: received shape \(3,\), expected \(2,\)"):
         ArraySource("x", np.zeros((2, 3, 3, 1), np.uint8), np.zeros(3, int))
     with pytest.raises(DataError, match="x is empty"):
         ArraySource("x", np.zeros((0, 3, 3, 1), np.uint8))
@@ -104,10 +104,13 @@ def test_folder_fingerprint_is_names_and_sizes(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "No such folder: .*missing"),
-        (lambda path: path.write_text("x"), "Not a folder: .*missing"),
-        (lambda path: path.mkdir(), r"No images in .*missing\. It is empty\. Expected files ending in \.jpg, \.jpeg"),
-        (lambda path: write_image(path / "x.tiff"), "No images in .*missing. Received other files only"),
+        (lambda path: None, "Invalid folder .*missing: it does not exist"),
+        (lambda path: path.write_text("x"), "Invalid folder .*missing: it is a file"),
+        (
+            lambda path: path.mkdir(),
+            r"No images in .*missing: received an empty folder, expected files ending in \.jpg",
+        ),
+        (lambda path: write_image(path / "x.tiff"), "No images in .*missing: received other files only"),
     ],
 )
 def test_unusable_folders(tmp_path, make, message):
@@ -117,14 +120,32 @@ def test_unusable_folders(tmp_path, make, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("spec", ["", "tfds:", "tfrecord:", "http://example.org/x.zip"])
+@pytest.mark.parametrize("spec", ["", "tfds:", "tfrecord:", "http://example.org/x.zip", "digits:"])
 def test_texts_that_name_nothing(spec):
-    with pytest.raises(DataError, match="Expected digits, a folder of images"):
+    with pytest.raises(DataError, match="Unknown data: received .*, expected digits, tfds:NAME") as caught:
         open_source(spec, "train")
+    assert "tfrecord:GLOB, FOLDER, or your own FILE.py:NAME" in str(caught.value)
+
+
+def test_every_entry_is_found_by_its_spec(tmp_path):
+    examples = {"digits": "digits", "tfds": "tfds:x/y:1.0.0", "tfrecord": "tfrecord:a/b-*", "folder": str(tmp_path)}
+    assert list(SOURCES) == list(examples)
+    for name, spec in examples.items():
+        matching = [other for other, kind in SOURCES.items() if kind.prefix and kind.matches(spec)]
+        assert matching == ([] if name == "folder" else [name])
+    # The folder takes what is left over, so there can be only one of its sort.
+    assert [name for name, kind in SOURCES.items() if not kind.prefix] == ["folder"]
+    assert all(SOURCES.summaries[name].startswith(kind.prefix) for name, kind in SOURCES.items())
+
+
+def test_a_folder_with_a_colon_in_its_name_is_a_folder(tmp_path, monkeypatch):
+    write_image(tmp_path / "a:b" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    assert open_source("a:b", "train").size == 1
 
 
 def test_unknown_split():
-    with pytest.raises(ValueError, match="Received 'valid'"):
+    with pytest.raises(ValueError, match="Invalid split: received 'valid', expected"):
         open_source("digits", "valid")
 
 
@@ -156,19 +177,3 @@ def test_preload_leaves_large_uneven_and_unreadable_sets_on_disk(tmp_path, class
     (tmp_path / "few" / "3.png").write_bytes(b"no image")
     damaged = open_source(str(tmp_path / "few"), "train")
     assert preload(damaged, 3) is damaged
-
-
-def test_spread_ids_draw_without_replacement():
-    ids = spread_ids(1000, 100, seed=3)
-    assert ids.dtype == np.int64 and len(set(ids.tolist())) == 100
-    assert (np.diff(ids) > 0).all() and ids[0] >= 0 and ids[-1] < 1000
-    # Recorded: the same draw on every machine and with every later version.
-    np.testing.assert_array_equal(spread_ids(100, 5, seed=0), [1, 13, 25, 38, 91])
-    np.testing.assert_array_equal(spread_ids(4, 9, seed=0), [0, 1, 2, 3])
-    # Each tenth of the data set gets its share: 100 of 1,000 hypergeometric, standard deviation 2.8 a tenth.
-    assert (abs(np.histogram(ids, 10, (0, 1000))[0] - 10) <= 4 * 2.8).all()
-
-
-def test_spread_ids_out_of_range():
-    with pytest.raises(ValueError, match="count is too small. Received 0"):
-        spread_ids(10, 0, seed=0)

@@ -25,8 +25,6 @@ from barlowtf.train import callbacks, loop
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
-# The crop's stream of pre-training; the numbers behind it in the same stream decide about the mirror image.
-_DRAWS = augment.CROP_DRAWS + 1
 _SAVE_EVERY_MINUTES = 1.0
 _RECORD_EVERY_STEPS = 20
 
@@ -171,65 +169,24 @@ def _make_model(probing: Probing) -> Probe:
 
 
 def _batches(probing: Probing, strategy: tf.distribute.Strategy, start: int, total: int) -> Iterator[Any]:
-    """Yields the batches of the steps from `start` on, cut into as many near-equal shares as there are replicas."""
+    """Returns the batches of the steps from `start` on, cut into near-equal parts, one for each replica."""
     settings, encoder = probing.settings, probing.encoder
-    size = encoder.image_shape[:2]
-    batches = data.labeled_batches(
-        probing.train,
-        crop_one=functools.partial(_crop_one, settings, probing.seed, size),
-        crop_many=functools.partial(_crop_many, settings, probing.seed, size),
+    crop = augment.CropPlan(
+        size=encoder.image_shape[:2],
+        area=settings.area,
+        aspect=settings.aspect,
+        interpolation="bilinear",
+        flip=settings.flip,
+    )
+    plan = data.BatchPlan(
         batch_size=settings.batch_size,
         channels=encoder.image_shape[2],
         seed=probing.seed,
+        crop=crop,
         start_step=start,
         total_steps=total,
     )
-    replicas = strategy.num_replicas_in_sync
-    if replicas == 1:
-        return batches
-    return (_shares(strategy, batch, replicas) for batch in batches)
-
-
-def _shares(strategy: tf.distribute.Strategy, batch: tuple[tf.Tensor, tf.Tensor], replicas: int) -> tuple[Any, Any]:
-    def share(part: tf.Tensor) -> Any:
-        pieces = [part[index::replicas] for index in range(replicas)]
-        return strategy.experimental_distribute_values_from_function(
-            lambda context: pieces[context.replica_id_in_sync_group]
-        )
-
-    images, labels = batch
-    return share(images), share(labels)
-
-
-def _draw(seed: int, numbers: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns what places the crops, float32 [n, CROP_DRAWS], and what decides about mirror images, float32 [n]."""
-    seeds = augment.example_seeds(seed, epoch, numbers)
-    uniforms = augment.uniforms(seeds, augment.CROP_A, _DRAWS)
-    return uniforms[:, :-1], uniforms[:, -1]
-
-
-def _crop_one(
-    settings: Settings, seed: int, size: tuple[int, int], image: tf.Tensor, number: tf.Tensor, epoch: tf.Tensor
-) -> tf.Tensor:
-    """Returns the crop of one image, uint8 [H, W, C] -> uint8 [S, S, C]."""
-    place, mirror = _draw(seed, number[None], epoch)
-    height, width = tf.unstack(tf.shape(image)[:2])
-    box = augment.draw_boxes(place, height, width, settings.area, settings.aspect)[0]
-    crop = augment.crop_and_resize(image, box, size, interpolation="bilinear")
-    return tf.where(mirror[0] < settings.flip, crop[:, ::-1], crop)
-
-
-def _crop_many(
-    settings: Settings, seed: int, size: tuple[int, int], images: tf.Tensor, numbers: tf.Tensor, epoch: tf.Tensor
-) -> tf.Tensor:
-    """Returns the crops of images of one size, uint8 [n, H, W, C] -> uint8 [n, S, S, C]."""
-    place, mirror = _draw(seed, numbers, epoch)
-    height, width = images.shape[1:3]
-    boxes = augment.draw_boxes(place, height, width, settings.area, settings.aspect)
-    floats = tf.cast(images, tf.float32) / 255.0
-    crops = augment.random_resized_crop(floats, boxes, size, interpolation="bilinear")
-    crops = tf.where((mirror < settings.flip)[:, None, None, None], crops[:, :, ::-1], crops)
-    return tf.cast(tf.round(crops * 255.0), tf.uint8)
+    return data.labeled_batches(probing.train, plan, strategy=strategy)
 
 
 def _logits(probing: Probing, model: Probe) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The parts of a run, each made from its section of the recipe."""
 
-import functools
 from collections.abc import Callable
 
 import keras
@@ -10,7 +9,6 @@ from rich.console import Console
 
 from barlowtf import augment, data
 from barlowtf.config import Recipe
-from barlowtf.config.schema import Augment
 from barlowtf.distribute import cluster_of, is_chief
 from barlowtf.errors import ConfigError
 from barlowtf.runs import RunFolder
@@ -48,50 +46,22 @@ def open_training_data(recipe: Recipe) -> data.Source:
 
 def make_batches(
     recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, start_step: int, total_steps: int
-) -> data.CropBatches:
+) -> data.TrainingBatches:
     """Returns the batches of the steps from `start_step` on: (crops a, crops b, seeds), per replica."""
-    return data.CropBatches(
-        source,
-        draw=functools.partial(_draw, recipe.train.seed),
-        crop=functools.partial(_crop, recipe.augment),
-        crop_batch=functools.partial(_crop_batch, recipe.augment),
+    crop = augment.CropPlan(
+        size=(recipe.augment.size, recipe.augment.size), area=recipe.augment.area, aspect=recipe.augment.aspect
+    )
+    plan = data.BatchPlan(
         batch_size=recipe.train.batch_size,
         channels=recipe.data.channels,
         seed=recipe.train.seed,
+        crop=crop,
         start_step=start_step,
         total_steps=total_steps,
-        max_unreadable=recipe.data.max_unreadable,
-        pairs=recipe.train.pairs,
-        strategy=strategy if strategy.num_replicas_in_sync > 1 else None,
     )
-
-
-def _draw(seed: int, ids: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the seeds of examples, int32 [n, 2], and the numbers that place both crops, float32 [n, 2, K]."""
-    seeds = augment.example_seeds(seed, epoch, ids)
-    both = [augment.uniforms(seeds, stream, augment.CROP_DRAWS) for stream in (augment.CROP_A, augment.CROP_B)]
-    return seeds, tf.stack(both, axis=1)
-
-
-def _crop(settings: Augment, image: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns both crops of one image, uint8 [H, W, C] and float32 [2, K] -> uint8 [S, S, C] each."""
-    height, width = tf.unstack(tf.shape(image)[:2])
-    boxes = augment.draw_boxes(uniforms, height, width, settings.area, settings.aspect)
-    size = (settings.size, settings.size)
-    return augment.crop_and_resize(image, boxes[0], size), augment.crop_and_resize(image, boxes[1], size)
-
-
-def _crop_batch(settings: Augment, images: tf.Tensor, uniforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns both crops of images of one size, uint8 [n, H, W, C] and float32 [n, 2, K] -> uint8 [n, S, S, C] each."""
-    height, width = images.shape[1:3]
-    floats = tf.cast(images, tf.float32) / 255.0
-
-    def view(numbers: tf.Tensor) -> tf.Tensor:
-        boxes = augment.draw_boxes(numbers, height, width, settings.area, settings.aspect)
-        crops = augment.random_resized_crop(floats, boxes, (settings.size, settings.size))
-        return tf.cast(tf.round(crops * 255.0), tf.uint8)
-
-    return view(uniforms[:, 0]), view(uniforms[:, 1])
+    return data.TrainingBatches(
+        source, plan, strategy=strategy, pairs=recipe.train.pairs, max_unreadable=recipe.data.max_unreadable
+    )
 
 
 def make_callbacks(
@@ -168,11 +138,11 @@ def _make_knn(recipe: Recipe, source: data.Source, stop_requested: Callable[[], 
     test = data.open_source(recipe.data.source, "test")
     if test is None or not test.has_labels:
         # Without a test split the training images are halved: their labels are unseen, their pixels are not.
-        shuffled = data.spread_ids(source.size, every.knn_bank + every.knn_queries, seed)
+        shuffled = data.sample_ids(source.size, every.knn_bank + every.knn_queries, seed=seed)
         test, query_ids, bank_ids = source, shuffled[::2][: every.knn_queries], shuffled[1::2][: every.knn_bank]
     else:
-        bank_ids = data.spread_ids(source.size, every.knn_bank, seed)
-        query_ids = data.spread_ids(test.size, every.knn_queries, seed)
+        bank_ids = data.sample_ids(source.size, every.knn_bank, seed=seed)
+        query_ids = data.sample_ids(test.size, every.knn_queries, seed=seed)
     bank_labels, query_labels = source.labels_of(bank_ids), test.labels_of(query_ids)
     return callbacks.KNNMonitor(
         (_normalized_views(recipe, source, bank_ids), bank_labels),

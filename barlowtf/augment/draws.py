@@ -1,14 +1,15 @@
-"""Stateless random numbers: each is a pure function of (seed, epoch, example, stream, index).
+"""Every random number of a view: a pure function of (seed, epoch, example, stream, index).
 
-No generator, no state, no dependence on the batch: the step number alone says what comes next. The numbers come from
-Threefry-2x32 with 20 rounds in plain integer operations, so that CPU, GPU and XLA give the same bits.
+No generator, no state, no dependence on the batch: the step number alone determines what comes next. The numbers come
+from Threefry-2x32 with 20 rounds in plain integer operations, so that CPU, GPU and XLA give the same bits. The order of
+the examples comes from `barlowtf.data.order`.
 
 Source: J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Threefry, table 2 and section 4.2).
 """
 
 import tensorflow as tf
 
-# One stream a consumer: draws of different streams of one example are independent.
+# One stream for each consumer: draws of different streams of one example are independent.
 CROP_A, CROP_B, VIEW_A, VIEW_B = range(4)
 
 # Threefry-2x32: rotation of each round modulo 8, rounds between two key injections, and the key schedule's parity word.
@@ -16,6 +17,8 @@ _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _ROUNDS = 20
 _ROUNDS_PER_INJECTION = 4
 _PARITY = 0x1BD11BDA
+# Pair p of an example draws what its first pair will draw p times this many epochs later: no run lasts that long.
+_EPOCHS_BETWEEN_PAIRS = 2**24
 
 
 def example_seeds(seed: int, epoch: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
@@ -25,8 +28,8 @@ def example_seeds(seed: int, epoch: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
 
     Args:
         seed: Seed of the run, in [0, 2**32).
-        epoch: Epoch of each example, integer, scalar or [n]; its low 32 bits count.
-        ids: Number of each example in its data set, integer [n]; all 64 bits count.
+        epoch: Epoch of each example, integer, scalar or [n]; its low 32 bits matter.
+        ids: Number of each example in its data set, integer [n]; all 64 bits matter.
 
     Returns:
         int32 [n, 2], for `uniforms`.
@@ -35,11 +38,24 @@ def example_seeds(seed: int, epoch: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         ValueError: `seed` is out of range.
     """
     if not 0 <= seed < 2**32:
-        raise ValueError(f"seed does not fit. Received {seed}. Expected an integer in [0, 2**32).")
+        raise ValueError(f"Invalid seed: received {seed}, expected an integer in [0, 2**32).")
     id_words = tf.bitcast(tf.cast(ids, tf.int64), tf.uint32)  # [n] -> [n, 2] = low, high word
     epoch_word = tf.bitcast(tf.cast(epoch, tf.int64), tf.uint32)[..., 0]
     first, second = threefry((tf.constant(seed, tf.uint32), epoch_word), (id_words[:, 0], id_words[:, 1]))
     return tf.bitcast(tf.stack([first, second], axis=-1), tf.int32)
+
+
+def pair_epoch(epoch: tf.Tensor, pair: int) -> tf.Tensor:
+    """Returns the epoch whose numbers pair `pair` of an example takes, so that the pairs of an image differ.
+
+    Args:
+        epoch: Epoch of the run, integer [], in [0, 2**24).
+        pair: Number of the pair of crops of one image, in [0, 256).
+
+    Returns:
+        The epoch for `example_seeds`, of the type of `epoch`; pair 0 takes that of the run.
+    """
+    return epoch + pair * _EPOCHS_BETWEEN_PAIRS
 
 
 def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
@@ -59,9 +75,9 @@ def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
         ValueError: `stream` or `count` is out of range.
     """
     if not 0 <= stream < 2**32:
-        raise ValueError(f"stream does not fit. Received {stream}. Expected an integer in [0, 2**32).")
+        raise ValueError(f"Invalid stream: received {stream}, expected an integer in [0, 2**32).")
     if count < 1:
-        raise ValueError(f"count is too small. Received {count}. Expected at least 1.")
+        raise ValueError(f"Invalid count: received {count}, expected at least 1.")
     key = tf.bitcast(seeds, tf.uint32)[:, tf.newaxis, :]  # [n, 1, 2]
     blocks = tf.constant(list(range((count + 1) // 2)), tf.uint32)
     words = threefry((key[..., 0], key[..., 1]), (blocks, tf.constant(stream, tf.uint32)))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf.augment import seeds as seeds_module
-from barlowtf.augment.seeds import CROP_A, CROP_B, VIEW_A, VIEW_B, example_seeds, threefry, uniforms
+from barlowtf.augment import draws as draws_module
+from barlowtf.augment.draws import CROP_A, CROP_B, VIEW_A, VIEW_B, example_seeds, threefry, uniforms
 
 # Random123 1.09, kat_vectors, threefry2x32 with 20 rounds: counter, key, result.
 KNOWN_ANSWERS = [
@@ -103,10 +103,10 @@ def test_seeds_of_one_epoch_are_distinct():
     "call",
     [
         lambda: example_seeds(-1, 0, [0]),
-        lambda: seeds_module.uniforms(tf.zeros([1, 2], tf.int32), -1, 2),
-        lambda: seeds_module.uniforms(tf.zeros([1, 2], tf.int32), 0, 0),
+        lambda: draws_module.uniforms(tf.zeros([1, 2], tf.int32), -1, 2),
+        lambda: draws_module.uniforms(tf.zeros([1, 2], tf.int32), 0, 0),
     ],
 )
 def test_arguments_out_of_range_raise(call):
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .*: received .*, expected"):
         call()

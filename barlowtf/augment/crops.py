@@ -1,0 +1,97 @@
+"""The crops of a view: from an example's random numbers to uint8 pixels, for one image or for images of one size.
+
+Letters: n examples, V views of each, K = `CropPlan.draws` random numbers for each crop.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from barlowtf.augment.crop import CROP_DRAWS, crop_and_resize, draw_boxes, random_resized_crop
+from barlowtf.augment.draws import uniforms
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """How a view is cut from an image: a random box, resized, and perhaps mirrored.
+
+    Attributes:
+        size: Height and width of the crop, pixels.
+        area: Range of the box's share of the image's area, drawn uniformly, in (0, 1].
+        aspect: Range of the box's width / height, drawn uniformly on a logarithmic scale, > 0.
+        interpolation: "bicubic" or "bilinear", both antialiased.
+        flip: Probability of a mirror image. Pre-training flips on the device (`TwoViews`), so 0 there.
+    """
+
+    size: tuple[int, int]
+    area: tuple[float, float] = (0.08, 1.0)
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: str = "bicubic"
+    flip: float = 0.0
+
+    @property
+    def draws(self) -> int:
+        """Random numbers for each crop, K: those of the box, and one more that decides about the mirror image."""
+        return CROP_DRAWS if self.flip == 0 else CROP_DRAWS + 1
+
+
+def draw_crops(seeds: tf.Tensor, streams: Sequence[int], plan: CropPlan) -> tf.Tensor:
+    """Returns the random numbers that place the crops of each example.
+
+    Args:
+        seeds: Seeds of the examples, int32 [n, 2], of `example_seeds`.
+        streams: The stream of each view, for example `CROP_A`, `CROP_B`.
+        plan: How the crops are cut.
+
+    Returns:
+        float32 [n, V, K] in [0, 1).
+    """
+    return tf.stack([uniforms(seeds, stream, plan.draws) for stream in streams], axis=1)
+
+
+def crop_image(image: tf.Tensor, draws: tf.Tensor, plan: CropPlan) -> tuple[tf.Tensor, ...]:
+    """Returns the crops of one image, one for each view; for the host's input pipeline.
+
+    Args:
+        image: uint8 [H, W, C].
+        draws: float32 [V, K], one row of `draw_crops`.
+        plan: How the crops are cut.
+
+    Returns:
+        V crops, uint8 [size[0], size[1], C].
+    """
+    height, width = tf.unstack(tf.shape(image)[:2])
+    boxes = draw_boxes(draws[:, :CROP_DRAWS], height, width, plan.area, plan.aspect)
+    crops = []
+    for view in range(draws.shape[0]):
+        crop = crop_and_resize(image, boxes[view], plan.size, interpolation=plan.interpolation)
+        if plan.flip > 0:
+            crop = tf.where(draws[view, -1] < plan.flip, crop[:, ::-1], crop)
+        crops.append(crop)
+    return tuple(crops)
+
+
+def crop_images(images: tf.Tensor, draws: tf.Tensor, plan: CropPlan) -> tuple[tf.Tensor, ...]:
+    """Returns the crops of images of one size, one batch for each view; many times faster than one by one.
+
+    Args:
+        images: uint8 [n, H, W, C].
+        draws: float32 [n, V, K] of `draw_crops`.
+        plan: How the crops are cut.
+
+    Returns:
+        V batches of crops, uint8 [n, size[0], size[1], C]. A pixel may differ by one step of 255 from `crop_image`,
+        which sums in another order.
+    """
+    height, width = images.shape[1:3]
+    floats = tf.cast(images, tf.float32) / 255.0
+    batches = []
+    for view in range(draws.shape[1]):
+        boxes = draw_boxes(draws[:, view, :CROP_DRAWS], height, width, plan.area, plan.aspect)
+        crops = random_resized_crop(floats, boxes, plan.size, interpolation=plan.interpolation)
+        if plan.flip > 0:
+            mirrored = (draws[:, view, -1] < plan.flip)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+            crops = tf.where(mirrored, crops[:, :, ::-1], crops)
+        batches.append(tf.cast(tf.round(crops * 255.0), tf.uint8))
+    return tuple(batches)

@@ -1,0 +1,103 @@
+"""The center view of an image, for monitors and evaluation."""
+
+import numpy as np
+import tensorflow as tf
+
+from barlowtf.data.images import decode
+from barlowtf.data.source import Source
+from barlowtf.data.threads import PREFETCHED_BATCHES, cores, input_options
+
+# The short side is 256 for a view of 224, and small images are not cut at all.
+_CENTER_RATIO = 256 / 224
+_CENTER_CUT_FROM = 64
+
+
+def center_view(image: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns the center of an image; one resampling of the window that is kept.
+
+    Args:
+        image: uint8 [H, W, C], or several of one size, [n, H, W, C].
+        size: Height and width of the view, pixels, >= 1.
+
+    Returns:
+        uint8 [size, size, C] or [n, size, size, C].
+    """
+    short = round(size * _CENTER_RATIO) if size >= _CENTER_CUT_FROM else size
+    images = image if image.shape.rank == 4 else image[tf.newaxis]
+    extent = tf.shape(images)[1:3]
+    resized = tf.cast(short * extent // tf.reduce_min(extent), tf.float32)  # [2], the short one is `short`
+    offset = tf.round((resized - size) / 2)
+    views = tf.raw_ops.ScaleAndTranslate(
+        images=images,
+        size=[size, size],
+        scale=resized / tf.cast(extent, tf.float32),
+        translation=-offset,
+        kernel_type="triangle",
+        antialias=True,
+    )
+    views = tf.cast(tf.clip_by_value(tf.round(views), 0.0, 255.0), tf.uint8)
+    views = tf.ensure_shape(views, [None, size, size, image.shape[-1]])
+    return views if image.shape.rank == 4 else views[0]
+
+
+def center_views(
+    source: Source, ids: np.ndarray, *, size: int, channels: int, batch_size: int, workers: int | None = None
+) -> tf.data.Dataset:
+    """Returns the center view of each of some images, in the order of `ids`.
+
+    The short side becomes `size` * 256 / 224 (below 64 pixels: `size`) by antialiased bilinear interpolation; the
+    center is cut out. An unreadable image raises `tf.errors.OpError`; `readable_ids` leaves them out beforehand.
+
+    Args:
+        source: The images.
+        ids: Numbers of the examples, integer [n].
+        size: Height and width of a view, pixels, >= 1.
+        channels: Channels of the images, >= 1.
+        batch_size: Images per batch, >= 1; the last may have fewer.
+        workers: Number of images decoded at the same time; None: one for each core.
+
+    Returns:
+        Batches uint8 [<= batch_size, size, size, channels].
+
+    Raises:
+        DataError: The images' channels cannot become `channels`.
+
+    Source: facebookresearch/barlowtwins evaluate.py, val_dataset.
+    """
+    workers = workers or cores()
+
+    @tf.autograph.experimental.do_not_convert
+    def view(index: tf.Tensor) -> tf.Tensor:
+        return center_view(decode(source.read(index), channels), size)
+
+    dataset = tf.data.Dataset.from_tensor_slices(np.asarray(ids, np.int64))
+    dataset = dataset.map(view, num_parallel_calls=workers, deterministic=True)
+    return dataset.batch(batch_size).prefetch(PREFETCHED_BATCHES).with_options(input_options(workers))
+
+
+def readable_ids(source: Source, ids: np.ndarray, *, channels: int, workers: int | None = None) -> np.ndarray:
+    """Returns those of some examples that can be read and decoded, in their order; reads them all once.
+
+    Args:
+        source: The images.
+        ids: Numbers of the examples, integer [n].
+        channels: Channels of the images, >= 1.
+        workers: Number of images decoded at the same time; None: one for each core.
+
+    Returns:
+        int64 [<= n].
+
+    Raises:
+        DataError: The images' channels cannot become `channels`.
+    """
+    workers = workers or cores()
+
+    @tf.autograph.experimental.do_not_convert
+    def check(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Something of the image must be returned: graph optimization removes a decoder whose result nobody takes.
+        return index, tf.shape(decode(source.read(index), channels))
+
+    dataset = tf.data.Dataset.from_tensor_slices(np.asarray(ids, np.int64))
+    dataset = dataset.map(check, num_parallel_calls=workers, deterministic=True).ignore_errors()
+    batches = [readable.numpy() for readable, _ in dataset.batch(1024).with_options(input_options(workers))]
+    return np.concatenate([np.zeros(0, np.int64), *batches])

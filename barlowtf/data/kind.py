@@ -1,0 +1,33 @@
+"""The contract of a data source: what an entry of `SOURCES`, or a user's own, says about itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from barlowtf.data.multi_label import MultiLabelSet
+from barlowtf.data.source import Source
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """One kind of data source.
+
+    The line of `barlowtf.tables.SOURCES` that names an entry starts with its SPEC syntax, for help texts.
+
+    Attributes:
+        prefix: What its SPECs start with: "tfds:". Without a colon it is the whole SPEC: "digits". Empty: every SPEC
+            that has no other meaning, which only one entry can have. Unused in a user's own kind.
+        open: (rest of the SPEC behind the prefix, "train" or "test") -> the data set; None where it has no test split.
+        open_multi_label: The same for images that show several classes each; None where there are none of this kind.
+        multi_label_syntax: What a SPEC for `open_multi_label` names, for error messages.
+    """
+
+    prefix: str
+    open: Callable[[str, str], Source | None]
+    open_multi_label: Callable[[str, str], MultiLabelSet] | None = None
+    multi_label_syntax: str = ""
+
+    def matches(self, spec: str) -> bool:
+        """Returns whether a SPEC is of this kind."""
+        if self.prefix.endswith(":"):
+            return spec.startswith(self.prefix) and spec != self.prefix
+        return bool(spec) if not self.prefix else spec == self.prefix

@@ -1,0 +1,43 @@
+"""What a training reads: the settings that every one of its batches follows from."""
+
+from dataclasses import dataclass
+
+from barlowtf.augment import CropPlan
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The batches of a training; with the data set and the step number it determines each of them.
+
+    Attributes:
+        batch_size: Global batch N, >= 1.
+        channels: Channels of the images, >= 1.
+        seed: Seed of the order and of the crops, in [0, 2**31).
+        crop: How a crop is cut from an image.
+        start_step: The first step, >= 0.
+        total_steps: The step after the last; None: without end.
+        workers: Number of images decoded at the same time; None: one for each core.
+    """
+
+    batch_size: int
+    channels: int
+    seed: int
+    crop: CropPlan
+    start_step: int = 0
+    total_steps: int | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of each global batch that one input pipeline reads.
+
+    Attributes:
+        index: Which of the equal parts, in [0, count).
+        count: Number of input pipelines over all workers.
+        pieces: Number of consecutive batches into which this part is cut: replicas fed by one input pipeline.
+    """
+
+    index: int = 0
+    count: int = 1
+    pieces: int = 1
