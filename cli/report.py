@@ -40,7 +40,7 @@ def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, a
       barlowtf report runs/first runs/second --out compared.html
     """
     start_tensorflow()
-    from barlowtf.experiment.reporting import write_report
+    from barlowtf.experiment import write_report
 
     summary = write_report(list(runs), out, images=images, data=source)
     if as_json:

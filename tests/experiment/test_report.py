@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from barlowtf.config import dump_recipe, load_recipe
 from barlowtf.errors import CheckpointError, ConfigError
-from barlowtf.experiment.reporting import write_report
+from barlowtf.experiment.report import write_report
 from barlowtf.models import make_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
