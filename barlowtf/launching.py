@@ -19,6 +19,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, NamedTuple, TypeAlias
 
 _LOG = logging.getLogger("barlowtf")
+# Name of a strategy -> the devices that it uses; see `barlowtf.distribute.make_strategy`.
+STRATEGIES = {
+    "one": "one device, a GPU where there is one",
+    "mirrored": "all GPUs of this machine",
+    "multiworker": "all workers that TF_CONFIG or a SLURM step names",
+    "tpu": "all cores of a TPU",
+}
 # SIGHUP too: the workers have sessions of their own, so the end of the terminal does not reach them otherwise.
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 

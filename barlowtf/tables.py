@@ -51,7 +51,7 @@ FORMATS: Table[Any] = Table(
 SOURCES: Table[Any] = Table(
     "data source",
     {
-        "digits": ("barlowtf.data.digits:DIGITS", "1,797 scanned digits of 8 x 8 pixels; no download"),
+        "digits": ("barlowtf.data.digits:DIGITS", "digits, 1,797 scanned digits of 8 x 8 pixels, no download"),
         "tfds": ("barlowtf.data.tfds:TFDS", "tfds:NAME, a data set of TensorFlow Datasets"),
         "tfrecord": ("barlowtf.data.tfrecord:TFRECORD", "tfrecord:GLOB, files of tf.train.Example"),
         "folder": ("barlowtf.data.folder:FOLDER", "a folder of images or of class folders"),

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -21,11 +21,17 @@ _WAIT_SECONDS = 600.0
 _LINE_SECONDS = 15.0
 
 
-class Cluster(NamedTuple):
-    """The processes of a multi-worker run, and the index of this one."""
+@dataclass(frozen=True)
+class Cluster:
+    """The processes of a multi-worker run, and the index of this one.
 
-    addresses: tuple[str, ...]  # "host:port" of each process, the chief first
-    index: int  # of this process, in [0, len(addresses))
+    Attributes:
+        addresses: "host:port" of each process, the chief first.
+        index: Index of this process, in [0, len(addresses)).
+    """
+
+    addresses: tuple[str, ...]
+    index: int
 
     def name(self, index: int) -> str:
         """Returns the name of a process in messages: "worker 1 (host:port)"; worker 0 is the chief."""

@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from barlowtf.distribute.cluster import resolve_cluster, wait_for_workers
 from barlowtf.errors import ConfigError
-
-STRATEGIES = ("one", "mirrored", "multiworker", "tpu")
+from barlowtf.launching import STRATEGIES
 
 
 def make_strategy(name: str, replicas: int | None = None) -> tf.distribute.Strategy:
@@ -58,11 +57,11 @@ def _one(replicas: int | None) -> tf.distribute.Strategy:
 
 def _mirrored(replicas: int | None) -> tf.distribute.Strategy:
     gpus = len(tf.config.list_physical_devices("GPU"))
-    if gpus == 0 and replicas is None:
-        raise ConfigError(
-            'Strategy "mirrored" found no GPU. Use "one", or set the number of replicas to split the CPU.'
-        )
     if gpus == 0:
+        if replicas is None:
+            raise ConfigError(
+                'Strategy "mirrored" found no GPU. Use "one", or set the number of replicas to split the CPU.'
+            )
         _split_cpu(replicas)
         return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
     wanted = gpus if replicas is None else replicas

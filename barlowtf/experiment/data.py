@@ -36,8 +36,9 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
     Raises:
         DataError: It cannot be read, or has no such split.
     """
-    source = _open(spec, split)
-    counts = np.bincount(source.labels) if source.has_labels else None
+    source = open_split(spec, split)
+    labels = source.labels
+    counts = None if labels is None else np.bincount(labels)
     return DataDescription(
         name=source.name,
         images=source.size,
@@ -60,12 +61,17 @@ def pack_data(spec: str, split: str, prefix: str, *, shards: int = 8) -> PackedD
     Raises:
         DataError: It cannot be read, has no such split, or a file cannot be written.
     """
-    source = _open(spec, split)
+    source = open_split(spec, split)
     paths = data.write_tfrecords(source, prefix, shards=shards)
     return PackedData(images=source.size, files=tuple(str(path) for path in paths))
 
 
-def _open(spec: str, split: str) -> data.Source:
+def open_split(spec: str, split: str) -> data.Source:
+    """Returns one split of a data set.
+
+    Raises:
+        DataError: It cannot be read, or has no such split.
+    """
     source = data.open_source(spec, split)
     if source is None:
         raise DataError(f"{spec} has no {split} split. Choose the other --split, or other data.")

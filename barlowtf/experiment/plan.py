@@ -3,9 +3,9 @@
 import numpy as np
 from pydantic import Field
 
-from barlowtf import data
 from barlowtf.distribute import make_strategy
 from barlowtf.encoders.building import build_encoder, build_model
+from barlowtf.experiment.data import open_split
 from barlowtf.experiment.pretrain import PretrainRequest
 from barlowtf.models import BarlowTwins
 from barlowtf.models.memory import estimate_memory
@@ -37,7 +37,7 @@ def plan(request: PretrainRequest) -> Plan:
     """
     recipe, strategy = request.recipe, make_strategy(request.strategy, request.replicas)
     train, replicas = recipe.train, strategy.num_replicas_in_sync
-    source = data.open_source(recipe.data.source, "train")
+    source = open_split(recipe.data.source, "train")
     steps_per_epoch = count_steps_per_epoch(
         source.size, batch_size=train.batch_size, replicas=replicas, micro_batch=train.micro_batch
     )

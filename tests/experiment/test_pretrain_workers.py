@@ -1,5 +1,6 @@
 """Two real worker processes over gRPC: another number of replicas, signals, a worker that dies, workers that differ."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -232,7 +233,7 @@ def test_an_error_of_a_worker_reaches_the_others(tmp_path):
         raise ConfigError("no such thing.")
     lost = tf.errors.UnavailableError(None, None, "aborted by /job:worker/replica:0/task:1")
     with pytest.raises(TrainingError, match=r"worker 1 \(b:2\) stopped: no such thing\. Checkpoints are kept"):
-        with shared_failures(tmp_path, CLUSTER._replace(index=0)):
+        with shared_failures(tmp_path, dataclasses.replace(CLUSTER, index=0)):
             raise lost
     # The next start forgets it.
     with shared_failures(tmp_path, CLUSTER):

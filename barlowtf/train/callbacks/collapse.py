@@ -85,7 +85,7 @@ def view_grid(view_a: np.ndarray, view_b: np.ndarray, *, mean: tuple[float, ...]
     rows = [np.concatenate(list(view * np.asarray(std) + np.asarray(mean)), axis=1) for view in (view_a, view_b)]
     picture = np.concatenate(rows, axis=0)
     picture = picture if picture.shape[-1] in (1, 3) else picture[..., :1]
-    return np.uint8(np.round(255.0 * np.clip(picture, 0.0, 1.0)))
+    return np.round(255.0 * np.clip(picture, 0.0, 1.0)).astype(np.uint8)
 
 
 def _chunks(images: np.ndarray) -> list[np.ndarray]:
