@@ -80,12 +80,8 @@ def pretrain(request: PretrainRequest) -> RunInfo:
             micro_batch=recipe.train.micro_batch,
         )
         steps_per_call = count_steps_per_call(recipe.train.steps_per_call, strategy)
-        facts: dict[str, str | int] = {
-            "recipe": dump_recipe(recipe),
-            "data fingerprint": source.fingerprint,
-            "data size": source.size,
-        }
-        require_agreement(strategy, facts)
+        facts = {"recipe": dump_recipe(recipe), "data fingerprint": source.fingerprint}
+        require_agreement(strategy, {**facts, "data size": source.size})
         run = runs.open_run(request.run_dir, recipe) if chief else runs.RunFolder(request.run_dir)
         with runs.locked(run.path) if chief else nullcontext():
             finished = run.read_info() if run.finished else None

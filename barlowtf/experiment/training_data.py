@@ -8,6 +8,7 @@ import tensorflow as tf
 from barlowtf import augment, data
 from barlowtf.config import Recipe
 from barlowtf.config.schema import Augment
+from barlowtf.experiment.data import open_split
 
 # The batch in which features are extracted.
 _EVALUATION_BATCH = 256
@@ -15,7 +16,7 @@ _EVALUATION_BATCH = 256
 
 def open_training_data(recipe: Recipe) -> data.Source:
     """Returns the training images, in memory where they are small."""
-    return data.preload(data.open_source(recipe.data.source, "train"), recipe.data.channels)
+    return data.preload(open_split(recipe.data.source, "train"), recipe.data.channels)
 
 
 def make_batches(
