@@ -1,7 +1,7 @@
-"""Local processes that take the parts of several machines, so that a multi-worker run can be rehearsed on one.
+"""Local processes that stand for several machines, so that a multi-worker run can be rehearsed on one.
 
-`run_workers` starts one process a worker, passes signals on and ends with one exit status. It knows neither TensorFlow
-nor the commands that it runs.
+`run_workers` starts one process per worker, forwards signals and returns one exit status. It depends neither on
+TensorFlow nor on the commands that it runs.
 """
 
 import json
@@ -19,6 +19,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, NamedTuple, TypeAlias
 
 _LOG = logging.getLogger("barlowtf")
+# Name of a strategy -> the devices that it uses; see `barlowtf.distribute.make_strategy`.
+STRATEGIES = {
+    "one": "one device, a GPU where there is one",
+    "mirrored": "all GPUs of this machine",
+    "multiworker": "all workers that TF_CONFIG or a SLURM step names",
+    "tpu": "all cores of a TPU",
+}
 # SIGHUP too: the workers have sessions of their own, so the end of the terminal does not reach them otherwise.
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
@@ -34,7 +41,11 @@ _Events: TypeAlias = "queue.SimpleQueue[_Ended | signal.Signals]"
 
 
 def free_ports(count: int) -> list[int]:
-    """As many different TCP ports on which nothing listens, for servers that start soon."""
+    """Returns different TCP ports on which nothing listens, for servers that start soon.
+
+    Args:
+        count: Number of ports.
+    """
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -44,26 +55,26 @@ def free_ports(count: int) -> list[int]:
 
 
 def cluster_configs(ports: Sequence[int]) -> list[str]:
-    """TF_CONFIG of every worker of a cluster on this machine, worker i at `ports[i]`."""
+    """Returns TF_CONFIG of every worker of a cluster on this machine, worker i at `ports[i]`."""
     cluster = {"worker": [f"localhost:{port}" for port in ports]}
     return [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}) for index in range(len(ports))]
 
 
 def run_workers(commands: Sequence[Sequence[str]], *, grace: float = 60.0, patience: float = 10.0) -> int:
-    """Exit status of local processes that are the workers of one cluster, each told so in its TF_CONFIG.
+    """Runs local processes as the workers of one cluster, by their TF_CONFIG, and returns one exit status.
 
-    Standard output and error of worker 0, the chief, are those of this process. What another one writes appears on
-    standard error, each line after "worker 1: ". SIGINT, SIGTERM, SIGUSR1 and SIGHUP go to all workers, unless this
-    process was started with the signal ignored. Call it from the main thread.
+    Worker 0, the chief, writes to standard output and error of this process. The lines of the others appear on standard
+    error, each after "worker 1: ". SIGINT, SIGTERM, SIGUSR1 and SIGHUP go to all workers, unless this process was
+    started with the signal ignored. Call it from the main thread.
 
     Args:
         commands: Program and arguments of each worker.
-        grace: How long the others may go on when one has ended with an error, in seconds; SIGTERM follows.
-        patience: From SIGTERM to SIGKILL, in seconds.
+        grace: Time that the others have to end after one has ended with an error, s; SIGTERM follows.
+        patience: Time from SIGTERM to SIGKILL, s.
 
     Returns:
         0 when all ended with 0; else the chief's status if it is not 0; else that of the first that failed.
-        A worker that signal N has ended counts as 128 + N.
+        A worker that signal N ended has status 128 + N.
 
     Raises:
         OSError: A command cannot be started. The workers before it are killed.
@@ -85,7 +96,7 @@ def run_workers(commands: Sequence[Sequence[str]], *, grace: float = 60.0, patie
 
 
 def _start(index: int, command: Sequence[str], config: str) -> subprocess.Popen[str]:
-    """The process of one worker, in a session of its own so that Ctrl-C arrives once, through us."""
+    """Starts one worker, in a session of its own so that Ctrl-C reaches it once, through this process."""
     chief = index == 0
     return subprocess.Popen(
         command,
@@ -100,31 +111,31 @@ def _start(index: int, command: Sequence[str], config: str) -> subprocess.Popen[
 
 
 def _watch(index: int, worker: subprocess.Popen[str], events: _Events) -> None:
-    """Passes on what a worker writes, then reports how it ended."""
+    """Relays the output of a worker, then reports how it ended."""
     relay = None
     if worker.stdout is not None:
         relay = threading.Thread(target=_relay, args=(index, worker.stdout), daemon=True)
         relay.start()
     status = worker.wait()
     if relay is not None:
-        # Not for ever: a process that the worker has left behind may hold the pipe open.
+        # With a limit: a process that the worker has left behind may hold the pipe open.
         relay.join(timeout=1.0)
     events.put(_Ended(index, status if status >= 0 else 128 - status))
 
 
 def _relay(index: int, stream: IO[str]) -> None:
-    """Repeats lines on standard error behind the worker's name."""
+    """Repeats lines on standard error, after the name of the worker."""
     with stream:
         for line in stream:
             text = line.removesuffix("\n")
-            # When nobody reads standard error any more, the worker must not block on a full pipe.
+            # Even if standard error is closed, the pipe must be read, or the worker would block on it.
             with suppress(OSError):
                 sys.stderr.write(f"worker {index}: {text}\n")
 
 
 @contextmanager
 def _signals_as_events(events: _Events) -> Iterator[None]:
-    """Turns the signals to forward into events, as long as it lasts."""
+    """Turns the signals to forward into events while the context lasts."""
     before = {number: signal.getsignal(number) for number in _FORWARDED}
     # What was ignored when we started (nohup, a script's background job) stays ignored, here and in the workers.
     caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
@@ -140,9 +151,9 @@ def _signals_as_events(events: _Events) -> Iterator[None]:
 def _supervise(
     workers: Sequence[subprocess.Popen[str]], events: _Events, grace: float, patience: float
 ) -> dict[int, int]:
-    """Exit status of each worker, {index: status} in the order in which they ended."""
+    """Returns the exit status of each worker, {index: status} in the order in which they ended."""
     ended: dict[int, int] = {}
-    measures = iter(((signal.SIGTERM, patience), (signal.SIGKILL, None)))
+    escalation = iter(((signal.SIGTERM, patience), (signal.SIGKILL, None)))
     failed = False
     deadline: float | None = None
     while len(ended) < len(workers):
@@ -150,7 +161,7 @@ def _supervise(
         try:
             event = events.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            number, wait = next(measures)
+            number, wait = next(escalation)
             _LOG.warning("%s did not end: sending %s", _names(running), number.name)
             for worker in running.values():
                 if number is signal.SIGKILL:
@@ -172,12 +183,12 @@ def _supervise(
 
 
 def _names(indices: Iterable[int]) -> str:
-    """The names as in the prefixes: worker 0, worker 2."""
+    """Returns the names as in the prefixes: "worker 0, worker 2"."""
     return ", ".join(f"worker {index}" for index in indices)
 
 
 def _kill(worker: subprocess.Popen[str]) -> None:
-    """Kills a worker, and the processes that it has started, if it still runs."""
+    """Kills a worker that still runs, and the processes that it has started."""
     if worker.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)

@@ -1,13 +1,13 @@
-"""The run folder: what lies where, and who may use it.
+"""The run folder: which file lies where, and which process may use it.
 
 ::
 
     RUN/recipe.toml      every setting, resolved; the same recipe repeats the run
         run.json         versions, device, git commit, data fingerprint, wall time, peak memory, result
-        metrics.jsonl    one JSON object a line
+        metrics.jsonl    measurements, one JSON object per line
         tensorboard/     event files
-        checkpoints/     training state, one folder a save
-        encoder.keras    the trained encoder, written at the end
+        checkpoints/     training states, one folder per save
+        encoder.keras    the trained encoder, written at the end; encoder.projector.keras beside it
         results/  exports/
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
@@ -38,12 +39,12 @@ class RunFolder:
 
     @property
     def info(self) -> Path:
-        """What ran where, with what result."""
+        """What ran where, with which result; see `RunInfo`."""
         return self.path / "run.json"
 
     @property
     def metrics(self) -> Path:
-        """Measurements, one JSON object a line."""
+        """Measurements, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -63,20 +64,20 @@ class RunFolder:
 
     @property
     def projector(self) -> Path:
-        """The trained projector, which only the embeddings need."""
+        """The trained projector."""
         return projector_beside(self.encoder)
 
     def read_info(self) -> RunInfo | None:
-        """Returns the contents of run.json, None when there is none.
+        """Returns the content of run.json, None before the first step.
 
         Raises:
-            CheckpointError: The file is damaged.
+            CheckpointError: The file is damaged; the message names the field.
         """
         return read_record(self.info, RunInfo) if self.info.exists() else None
 
     @property
-    def status(self) -> str:
-        """How far the run is: not started, running, interrupted or finished."""
+    def status(self) -> Literal["not started", "running", "interrupted", "finished"]:
+        """How far the run is."""
         info = self.read_info()
         return "not started" if info is None else info.status
 
@@ -95,18 +96,19 @@ def open_run(path: str | Path, recipe: Recipe) -> RunFolder:
     """Returns the run folder for a recipe: a new one, or the one where this recipe has run before.
 
     Raises:
-        CheckpointError: The folder holds another recipe's run (the message lists the keys that differ), something that
-            is not a run, or cannot be made.
+        CheckpointError: The folder holds a run of another recipe (the message lists the keys that differ), is not a
+            run folder, or cannot be made.
     """
     run = RunFolder(Path(path))
     if run.recipe.exists():
         _require_same_recipe(run, recipe)
         return run
     if run.path.exists() and not run.path.is_dir():
-        raise CheckpointError(f"{run.path} is a file. Expected a folder for the run; choose another --run-dir.")
+        raise CheckpointError(f"Invalid run folder: received {run.path}, which is a file. Choose another --run-dir.")
     if run.path.is_dir() and any(entry.name != ".lock" for entry in run.path.iterdir()):
         raise CheckpointError(
-            f"{run.path} is not empty and holds no recipe.toml, so it is not a run folder. Choose another --run-dir."
+            f"Invalid run folder: {run.path} is not empty and has no recipe.toml, so it is not a run folder. "
+            "Choose another --run-dir."
         )
     try:
         run.path.mkdir(parents=True, exist_ok=True)
@@ -120,34 +122,42 @@ def _require_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     try:
         before = load_recipe(run.recipe)
     except ConfigError as error:
-        raise CheckpointError(f"The recipe of the run folder {run.path} cannot be read: {error}") from error
+        raise CheckpointError(f"Cannot read the recipe of the run folder {run.path}: {error}") from error
     differences = recipe_differences(before, recipe)
     if differences:
         raise CheckpointError(
             f"{run.path} holds a run of another recipe: {'; '.join(differences)}. "
-            "Give the same settings to resume it, or another --run-dir."
+            "Use the same settings to resume it, or choose another --run-dir."
         )
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process; the lock ends with the process, however it ends.
+    """Reserves a folder for this process; the lock ends with the process, however it ends.
 
     Raises:
-        CheckpointError: Another process holds it, or the lock cannot be made.
+        CheckpointError: Another process uses it, or the lock is a symbolic link.
     """
     lock = folder / ".lock"
     if lock.is_symlink():
-        raise CheckpointError(f"{lock} is a symbolic link, which is never followed. Delete it.")
+        raise CheckpointError(f"Invalid lock: {lock} is a symbolic link, which is never followed. Delete it.")
     try:
         with FileLock(lock, timeout=0):
             yield
     except Timeout as error:
-        raise CheckpointError(f"Another process works in {folder}. Wait for it, or choose another folder.") from error
+        raise CheckpointError(f"Another process uses {folder}. Wait for it, or choose another folder.") from error
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Drops the records of a JSON-lines file that come after a step, for a run that resumes there."""
+    """Removes the records of a JSON-lines file that come after a step, for a run that resumes there.
+
+    Args:
+        path: The file; it may be missing.
+        step: Number of finished steps.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
     records = read_lines(path)
     kept = [record for record in records if record.get("step", 0) <= step]
     if path.exists():

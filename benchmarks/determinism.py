@@ -24,17 +24,17 @@ def run(deterministic: bool, steps: int) -> dict[str, object]:
 
     from barlowtf.config import load_recipe
     from barlowtf.encoders.building import build_model
-    from barlowtf.experiment.pretraining import parts
+    from barlowtf.experiment import training_data
     from barlowtf.train.loop import compile_step
 
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     recipe = load_recipe("digits")
     strategy = tf.distribute.get_strategy()
-    source = parts.open_training_data(recipe)
-    model = build_model(recipe, parts.count_steps_per_epoch(recipe, source, strategy))
+    source = training_data.open_training_data(recipe)
+    model = build_model(recipe, source.size // recipe.train.batch_size)
     step = compile_step(model, strategy, xla=False)
-    batches = parts.make_batches(recipe, source, strategy, 0, steps)
+    batches = training_data.make_batches(recipe, source, strategy, 0, steps)
     float(step(next(batches))["loss"])
     seconds = []
     for batch in batches:

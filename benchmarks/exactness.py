@@ -27,8 +27,8 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.distribute import make_strategy
-from barlowtf.experiment.pretraining.workers import leave_together
 from barlowtf.launching import cluster_configs, free_ports
+from barlowtf.train.workers import barrier
 from benchmarks import collectives, five_steps, machine
 from benchmarks.five_steps import Arrays
 
@@ -82,7 +82,7 @@ def run_rows(rows: Iterable[str], forms: Iterable[str], encoder: str) -> tuple[A
             arrays |= {f"{row}/{form}/{name}": value for name, value in computed.arrays.items()}
             if row == "workers2":
                 exchanged[form] = _describe_exchange(computed, form, strategy.num_replicas_in_sync)
-        leave_together(strategy)
+        barrier(strategy)
     return arrays, exchanged
 
 

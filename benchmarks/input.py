@@ -62,7 +62,7 @@ def measure_ours(folder: Path, *, device_part: bool) -> dict[str, float]:
     from barlowtf import augment
     from barlowtf.config import Recipe
     from barlowtf.data import open_source
-    from barlowtf.experiment.pretraining import parts
+    from barlowtf.experiment import training_data
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -70,7 +70,7 @@ def measure_ours(folder: Path, *, device_part: bool) -> dict[str, float]:
     recipe = Recipe.model_validate(settings)
     # Straight from the folder: a run would decode so few images of one size once and keep them.
     source = open_source(recipe.data.source, "train")
-    batches = parts.make_batches(recipe, source, tf.distribute.get_strategy(), 0, _EPOCHS)
+    batches = training_data.make_batches(recipe, source, tf.distribute.get_strategy(), 0, _EPOCHS)
     finish = tf.function(augment.TwoViews(recipe.augment, 3)) if device_part else tf.identity
     iterator = iter(batches)
 

@@ -39,7 +39,8 @@ from rich.console import Console
 from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.encoders.building import build_model
-from barlowtf.experiment.pretraining import parts
+from barlowtf.experiment import training_data
+from barlowtf.experiment.pretrain import make_callbacks
 from barlowtf.train import callbacks, loop
 from benchmarks import machine
 
@@ -86,17 +87,17 @@ class Bench:
         """Makes the parts as a run makes them, and compiles the step."""
         self.recipe, self.run = recipe, run
         self.strategy = tf.distribute.get_strategy()
-        self.source = parts.open_training_data(recipe)
-        self.steps_per_epoch = parts.count_steps_per_epoch(recipe, self.source, self.strategy)
+        self.source = training_data.open_training_data(recipe)
+        self.steps_per_epoch = self.source.size // recipe.train.batch_size
         self.total_steps = recipe.train.epochs * self.steps_per_epoch
         self.model = build_model(recipe, self.steps_per_epoch)
         self.step = loop.compile_step(self.model, self.strategy, xla=False)
-        self.batches = iter(parts.make_batches(recipe, self.source, self.strategy, 0, self.total_steps))
+        self.batches = iter(training_data.make_batches(recipe, self.source, self.strategy, 0, self.total_steps))
         self.resident = next(self.batches)
         self.position = 1
         console = Console(file=io.StringIO(), force_terminal=True, width=100)
         stop = callbacks.StopOnRequest(lambda: False)
-        made = parts.make_callbacks(recipe, run, self.source, self.strategy, console, stop)
+        made = make_callbacks(recipe, run, self.source, self.strategy, self.model, console, stop)
         monitors = (callbacks.CollapseMonitor, callbacks.KNNMonitor)
         self.monitors = [callback for callback in made if isinstance(callback, monitors)]
         self.watchers = [callback for callback in made if not isinstance(callback, monitors)]

@@ -62,17 +62,17 @@ def measure_saves(source: str, rounds: int) -> dict[str, Any]:
 
     from barlowtf.config import load_recipe
     from barlowtf.encoders.building import build_model
-    from barlowtf.experiment.pretraining import parts
+    from barlowtf.experiment import training_data
     from barlowtf.models.checkpoint import save_state, training_state
     from barlowtf.train.loop import compile_step
     from barlowtf.train.saver import BackgroundSaver
 
     recipe = load_recipe("cifar10-cpu", [*RECIPE, f"data.source={json.dumps(source)}"])
     strategy = tf.distribute.get_strategy()
-    images = parts.open_training_data(recipe)
+    images = training_data.open_training_data(recipe)
     model = build_model(recipe, 8)
     step = compile_step(model, strategy, xla=False)
-    batches = parts.make_batches(recipe, images, strategy, 0, 10**6)
+    batches = training_data.make_batches(recipe, images, strategy, 0, 10**6)
     seconds: dict[str, list[float]] = {"none": [], "background": [], "waiting": []}
     with tempfile.TemporaryDirectory() as folder:
         saver, state = BackgroundSaver(Path(folder), model, keep=1), training_state(model)
@@ -142,7 +142,7 @@ def measure_replicas(source: str, rounds: int) -> dict[str, Any]:
     from barlowtf.config import load_recipe
     from barlowtf.distribute import make_strategy
     from barlowtf.encoders.building import build_model
-    from barlowtf.experiment.pretraining import parts
+    from barlowtf.experiment import training_data
     from barlowtf.train.loop import compile_step
 
     strategies = {"two": make_strategy("mirrored", 2), "one": tf.distribute.get_strategy()}
@@ -150,13 +150,13 @@ def measure_replicas(source: str, rounds: int) -> dict[str, Any]:
     for precision in ("float32", "mixed_bfloat16"):
         settings = [*RECIPE, f"data.source={json.dumps(source)}", f"train.precision={precision}"]
         recipe = load_recipe("cifar10-cpu", settings)
-        images = parts.open_training_data(recipe)
+        images = training_data.open_training_data(recipe)
         calls = {}
         for name, strategy in strategies.items():
             with strategy.scope():
                 model = build_model(recipe, 8)
             step = compile_step(model, strategy, xla=False)
-            batches = parts.make_batches(recipe, images, strategy, 0, 10**6)
+            batches = training_data.make_batches(recipe, images, strategy, 0, 10**6)
             seconds_a_step(step, batches, 2)
             calls[name] = (step, batches)
         seconds: dict[str, list[float]] = {name: [] for name in calls}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .options import JSON_OPTION
+from .options import json_option
 from .tensorflow import start_tensorflow
 
 
@@ -30,7 +30,7 @@ from .tensorflow import start_tensorflow
     metavar="FILE",
     help="To PyTorch: a .keras file of the projector, to write the authors' whole model.",
 )
-@JSON_OPTION
+@json_option
 def convert(source: Path, out: Path, stem: str | None, projector: Path | None, as_json: bool) -> None:
     """Turn weights of PyTorch into a .keras file, and back.
 

@@ -4,61 +4,49 @@ import json
 
 import click
 
-from .options import JSON_OPTION
+from .options import data_option, json_option, split_option
 from .tensorflow import start_tensorflow
 
-_SPEC = click.option(
-    "--data", "source", metavar="SPEC", required=True, help="digits | a folder | tfds:NAME | tfrecord:GLOB."
-)
-_SPLIT = click.option(
-    "--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Which images."
-)
 
-
-@click.group(short_help="Look at images and pack them.")
+@click.group(short_help="Describe a data set, or pack it into a few files.")
 def data() -> None:
-    """Look at images and pack them.
+    """Describe a data set, or pack it into a few files.
 
     Example: barlowtf data show --data digits
     """
 
 
-@data.command()
-@_SPEC
-@_SPLIT
-@JSON_OPTION
+@data.command(short_help="Print the number of images and classes.")
+@data_option("Images to describe.", required=True)
+@split_option
+@json_option
 def show(source: str, split: str, as_json: bool) -> None:
-    """Show how many images and classes a data set has.
+    """Print the number of images and classes of a data set.
 
     Example: barlowtf data show --data cifar10/ --split test
     """
     start_tensorflow()
     from barlowtf.experiment import describe_data
 
-    facts = describe_data(source, split)
-    click.echo(
-        json.dumps(facts, indent=2) if as_json else "\n".join(f"{key:12}{value}" for key, value in facts.items())
-    )
+    facts = describe_data(source, split).model_dump(mode="json")
+    text = "\n".join(f"{name:<18}{value}" for name, value in facts.items())
+    click.echo(json.dumps(facts, indent=2) if as_json else text)
 
 
-@data.command()
-@_SPEC
-@_SPLIT
-@click.option("--out", metavar="PREFIX", required=True, help="Files PREFIX-00000-of-00008.tfrecord, ...")
+@data.command(short_help="Pack images into TFRecord files.")
+@data_option("Images to pack.", required=True)
+@split_option
+@click.option("--out", metavar="PREFIX", required=True, help="Path of the files: PREFIX-00000-of-00008.tfrecord, ...")
 @click.option("--shards", type=click.IntRange(min=1), default=8, show_default=True, help="Number of files.")
-@JSON_OPTION
+@json_option
 def pack(source: str, split: str, out: str, shards: int, as_json: bool) -> None:
     """Pack a data set into TFRecord files, which read faster than many small files.
 
     Example: barlowtf data pack --data cifar10/ --out packed/cifar10-train
     """
     start_tensorflow()
-    from barlowtf.data import open_source, write_tfrecords
-    from barlowtf.errors import DataError
+    from barlowtf.experiment import pack_data
 
-    opened = open_source(source, split)
-    if opened is None:
-        raise DataError(f"{source} has no {split} split.")
-    paths = [str(path) for path in write_tfrecords(opened, out, shards=shards)]
-    text = f"{opened.size:,} images in {len(paths)} files\nnext        --data 'tfrecord:{out}-*.tfrecord'"
-    click.echo(json.dumps({"images": opened.size, "files": paths}, indent=2) if as_json else text)
+    packed = pack_data(source, split, out, shards=shards)
+    text = f"{packed.images:,} images in {len(packed.files)} files\nnext        --data 'tfrecord:{out}-*.tfrecord'"
+    click.echo(json.dumps(packed.model_dump(mode="json"), indent=2) if as_json else text)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import JSON_OPTION
+from .options import json_option
 from .tensorflow import start_tensorflow
 
 
@@ -23,7 +23,7 @@ from .tensorflow import start_tensorflow
     help="Of the files.",
 )
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
-@JSON_OPTION
+@json_option
 def embed(
     encoder: str, source: str, out: Path, split: str, file_format: str, config: str | None, as_json: bool
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import JSON_OPTION
+from .options import json_option
 from .tensorflow import start_tensorflow
 
 _PROTOCOLS = ("linear", "linear-fast", "semi1", "semi10", "knn", "voc07", "places205", "inat18", "transfer")
@@ -59,7 +59,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tu
     "--strategy", type=click.Choice(["one", "mirrored"]), default="one", show_default=True, help="One device, all GPUs."
 )
 @click.option("--replicas", type=click.IntRange(min=1), help="With mirrored: so many logical CPU devices.")
-@JSON_OPTION
+@json_option
 def evaluate(
     protocols: tuple[str, ...],
     encoders: tuple[str, ...],

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .options import JSON_OPTION
+from .options import json_option
 from .tensorflow import start_tensorflow
 
 _FORMATS = ("saved-model", "tflite", "keras", "onnx", "torch")
@@ -52,7 +52,7 @@ _VARIANTS = ("float32", "float16", "dynamic-int8", "int8")
 )
 @click.option("--accept-loss", is_flag=True, help="Keep a quantized file that agrees less than asked.")
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
-@JSON_OPTION
+@json_option
 def export(
     encoder: str,
     file_format: str,

@@ -11,19 +11,20 @@ _COMMANDS = {"pretrain": pretrain}
 
 
 @click.command(
-    context_settings={"allow_interspersed_args": False}, short_help="Rehearse a run on several machines with processes."
+    context_settings={"allow_interspersed_args": False},
+    short_help="Rehearse a run on several machines with local processes.",
 )
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="How many processes, one a machine."
+    "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Number of processes, one per machine."
 )
 @click.argument("arguments", metavar="-- COMMAND [OPTIONS]...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def launch(context: click.Context, workers: int, arguments: tuple[str, ...]) -> None:
-    """Rehearse a run on several machines: every process of this machine is one of them.
+    """Rehearse a run on several machines: each is a process on this one.
 
-    COMMAND is pretrain; --strategy multiworker is added when it is not there. What the first worker, the chief,
-    writes is passed through; the lines of the others follow their name. Signals go to all. This shows that a run on
-    several machines works, not how fast it is.
+    COMMAND is pretrain; --strategy multiworker is added unless it is given. The output of the first worker, the chief,
+    appears as it is; each line of another worker appears after its name. Signals go to all workers. A rehearsal shows
+    that a run on several machines works, not how fast it is.
 
     Example: barlowtf launch --workers 2 -- pretrain --config digits --run-dir runs/rehearsal
     """
@@ -35,10 +36,12 @@ def launch(context: click.Context, workers: int, arguments: tuple[str, ...]) -> 
 
 
 def _with_strategy(context: click.Context, arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of a command that runs as one of several workers; what the command refuses is refused here, once."""
+    """Returns the words of a command that runs as one of several workers, and reports usage errors once."""
     name, *options = arguments
     if name not in _COMMANDS:
-        raise click.UsageError(f"{name!r} cannot run on several machines. Choose from {', '.join(_COMMANDS)}.", context)
+        raise click.UsageError(
+            f"{name!r} cannot run on several machines. Choose one of: {', '.join(_COMMANDS)}.", context
+        )
     parsed = _COMMANDS[name].make_context(name, list(options), parent=context.parent)
     if parsed.get_parameter_source("strategy") is ParameterSource.DEFAULT:
         return (name, "--strategy", "multiworker", *options)

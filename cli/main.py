@@ -1,4 +1,4 @@
-"""The `barlowtf` command: collects the commands and turns errors into one line."""
+"""The `barlowtf` command: its subcommands, and errors as one line."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from .report import report
 
 
 class OneLineErrors(click.Group):
-    """A group whose commands end in one line and exit status 1 when barlowtf refuses its input."""
+    """A group whose commands turn an error of barlowtf into one line and exit status 1."""
 
     def invoke(self, context: click.Context) -> Any:
         """Runs the command."""
@@ -40,8 +40,8 @@ class OneLineErrors(click.Group):
 def _leave(status: int) -> NoReturn:
     """Ends the process at once.
 
-    All is on the disk, and who sent the signal counts seconds: no waiting for the batches under way. And where SIGINT
-    came in the middle of an `exec`, as imports have them, Python would end with that signal whatever status is asked.
+    Everything is on the disk, and the sender of the signal waits: batches in preparation are dropped. And where SIGINT
+    came in the middle of an `exec`, as imports have them, Python would end with that signal whatever the status.
     """
     logging.shutdown()
     sys.stdout.flush()
@@ -51,7 +51,7 @@ def _leave(status: int) -> NoReturn:
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="barlowtf")
 def main() -> None:
-    """Barlow Twins: pre-train an image encoder without labels.
+    """Train an image encoder without labels, measure it, and export it.
 
     Example: barlowtf pretrain --config digits
     """
@@ -63,14 +63,8 @@ def main() -> None:
     logger.propagate = False
 
 
-main.add_command(pretrain)
-main.add_command(evaluate)
-main.add_command(export)
-main.add_command(embed)
-main.add_command(convert)
-main.add_command(report)
-main.add_command(data)
-main.add_command(launch)
+for command in (pretrain, evaluate, export, embed, convert, report, data, launch):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

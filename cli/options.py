@@ -1,58 +1,133 @@
-"""Options that several commands share."""
+"""Options that several commands share, each defined once; what they list comes from the tables."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import click
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from barlowtf.launching import STRATEGIES
+from barlowtf.tables import SOURCES
 
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+Function: TypeAlias = Callable[..., Any]
+Decorator: TypeAlias = Callable[[Function], Function]
+
+_SPEC = (
+    f"SPEC is {'; '.join(SOURCES.summaries.values())}; or a source of your own, package.module:name or file.py:name."
+)
+
+
+def json_option(function: Function) -> Function:
+    """Adds --json as the argument `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")(
+        function
+    )
+
+
+def data_option(purpose: str, *, required: bool = False, default: str | None = None) -> Decorator:
+    """Returns what adds --data SPEC as the argument `source`.
+
+    Args:
+        purpose: What the images are for: "Training images."
+        required: Whether the option must be given.
+        default: What is used without it, for the help text: "the data of the run".
+    """
+    text = f"{purpose} {_SPEC}" + ("" if default is None else f" Default: {default}.")
+    return click.option("--data", "source", metavar="SPEC", required=required, help=text)
+
+
+def split_option(function: Function) -> Function:
+    """Adds --split as the argument `split`."""
+    return click.option(
+        "--split",
+        type=click.Choice(["train", "test"]),
+        default="train",
+        show_default=True,
+        help="Part of the data to use.",
+    )(function)
+
+
+def encoder_option(*, also: str = "", multiple: bool = False) -> Decorator:
+    """Returns what adds --encoder as the argument `encoder`, or `encoders` where it may be repeated.
+
+    Args:
+        also: What else the command takes: "random, the untrained control".
+        multiple: Whether the option may be repeated.
+    """
+    forms = "a run folder, a .keras file, a SavedModel, or PyTorch weights (.pth, .pt, .safetensors)"
+    text = f"Encoder: {forms}{'; ' if also else ''}{also}.{' May be repeated.' if multiple else ''}"
+    name = "encoders" if multiple else "encoder"
+    return click.option("--encoder", name, required=True, multiple=multiple, metavar="ENCODER", help=text)
+
+
+class _RecipeOption(click.Option):
+    """An option whose help lists the packaged recipes, which are looked up only when the help is shown."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Returns the option's two columns of the help."""
+        from barlowtf.config import named_recipes
+
+        record = super().get_help_record(ctx)
+        return None if record is None else (record[0], f"{record[1]}  Packaged: {', '.join(named_recipes())}.")
+
+
+def config_option(purpose: str, *, default: str | None = None) -> Decorator:
+    """Returns what adds --config NAME|FILE as the argument `config`.
+
+    Args:
+        purpose: What the recipe is for: "Recipe of the run".
+        default: Name of the recipe that is used without the option; None: none.
+    """
+    return click.option(
+        "--config",
+        cls=_RecipeOption,
+        default=default,
+        show_default=default is not None,
+        metavar="NAME|FILE",
+        help=f"{purpose}: name of a packaged recipe, or a TOML file.",
+    )
+
+
+def set_option(example: str) -> Decorator:
+    """Returns what adds --set KEY=VALUE, which may be repeated, as the argument `overrides`."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help=f"Change one setting: {example}. May be repeated.",
+    )
 
 
 def recipe_options(function: Function) -> Function:
     """Adds --config, --data and --set."""
-    for option in (
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Override one setting, e.g. train.epochs=100.",
-        ),
-        click.option(
-            "--data",
-            "source",
-            metavar="SPEC",
-            help="digits | a folder | tfds:NAME | tfrecord:GLOB. Default: the recipe's data.source.",
-        ),
-        click.option(
-            "--config",
-            default="digits",
-            show_default=True,
-            metavar="NAME|FILE",
-            help="A packaged recipe (digits, cifar10, imagenet-1000ep, ...) or a TOML file.",
-        ),
-    ):
-        function = option(function)
-    return function
+    options: list[Decorator] = [
+        config_option("Recipe of the run", default="digits"),
+        data_option("Training images.", default="data.source of the recipe"),
+        set_option("train.epochs=100"),
+    ]
+    return _with_options(function, options)
 
 
-def strategy_options(function: Function) -> Function:
-    """Adds --strategy and --replicas."""
-    for option in (
-        click.option(
-            "--replicas",
-            type=click.IntRange(min=1),
-            help="With mirrored: so many logical CPU devices instead of the machine's GPUs.",
-        ),
-        click.option(
-            "--strategy",
-            type=click.Choice(["one", "mirrored", "multiworker", "tpu"]),
-            default="one",
-            show_default=True,
-            help="One device; all GPUs of this machine; all workers of TF_CONFIG or a SLURM step; a TPU.",
-        ),
-    ):
+def strategy_options(*names: str) -> Decorator:
+    """Returns what adds --strategy, one of the given names of `launching.STRATEGIES`, and --replicas."""
+    devices = "; ".join(f"{name}: {STRATEGIES[name]}" for name in names)
+    strategy = click.option(
+        "--strategy",
+        type=click.Choice(names),
+        default=names[0],
+        show_default=True,
+        help=f"Devices to use; {devices}.",
+    )
+    replicas = click.option(
+        "--replicas",
+        type=click.IntRange(min=1),
+        help="With mirrored: number of GPUs, or of logical CPU devices on a machine without GPUs. Default: all GPUs.",
+    )
+    return lambda function: _with_options(function, [strategy, replicas])
+
+
+def _with_options(function: Function, options: Iterable[Decorator]) -> Function:
+    """Returns the command with options, which its help lists in their order."""
+    for option in reversed(list(options)):
         function = option(function)
     return function

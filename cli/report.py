@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import JSON_OPTION
+from .options import json_option
 from .tensorflow import start_tensorflow
 
 
@@ -27,7 +27,7 @@ from .tensorflow import start_tensorflow
     help="Maximum number of test images in the map of each run.",
 )
 @click.option("--data", "source", metavar="SPEC", help="Images of the map. Default: the data of each run.")
-@JSON_OPTION
+@json_option
 def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, as_json: bool) -> None:
     """Write one HTML page about one or several runs, side by side.
 

@@ -1,4 +1,4 @@
-"""Starts TensorFlow without its start-up messages, which would drown the ones meant for the user."""
+"""Starts TensorFlow without its start-up messages, which would hide the messages meant for the user."""
 
 import os
 import sys
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and looks for devices; what it writes on standard error meanwhile is dropped.
+    """Imports TensorFlow and looks for devices, and drops what it writes on standard error meanwhile.
 
-    Python errors pass through. TF_CPP_MIN_LOG_LEVEL, when the user has set it, keeps the messages.
+    Python errors pass through. Where the user has set TF_CPP_MIN_LOG_LEVEL, the messages stay.
     """
     if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
@@ -23,7 +23,7 @@ def start_tensorflow() -> None:
 
 @contextmanager
 def _silenced(descriptor: int) -> Iterator[None]:
-    """Sends what is written to a file descriptor nowhere."""
+    """Discards what is written to a file descriptor."""
     kept = os.dup(descriptor)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

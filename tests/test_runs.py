@@ -110,6 +110,27 @@ def test_finished_needs_encoder_and_status(tmp_path, recipe):
     assert run.read_info() == run_info(status="finished")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('"status": "finished"', '"status": "done"', "run.json is not a valid RunInfo: status: .*received 'done'"),
+        ('"total": 4', '"total": "4"', "run.json is not a valid RunInfo: steps.total: .*received '4'"),
+        ('"parameters": 5', '"weights": 5', "run.json is not a valid RunInfo: parameters: field required"),
+        ('"finished"', "finished", "run.json is not a valid RunInfo: invalid JSON"),
+    ],
+)
+def test_a_damaged_run_json_is_one_line_that_names_file_and_field(tmp_path, recipe, before, after, words):
+    run = runs.open_run(tmp_path / "run", recipe)
+    write_record(run.info, run_info(status="finished"))
+    run.info.write_text(run.info.read_text().replace(before, after))
+    with pytest.raises(CheckpointError, match=words) as caught:
+        _ = run.status
+    assert "\n" not in str(caught.value)
+    run.info.write_bytes(b"\xff")
+    with pytest.raises(CheckpointError, match="run.json: it is not UTF-8 text"):
+        _ = run.status
+
+
 def test_a_lock_is_never_made_through_a_link(tmp_path):
     target = tmp_path / "precious"
     target.write_text("keep")

@@ -1,19 +1,18 @@
 """Strategies, the processes of a cluster, and collectives that can be differentiated."""
 
-from barlowtf.distribute.cluster import Cluster, blame, cluster_of, is_chief
+from barlowtf.distribute.cluster import Cluster, cluster_of, is_chief, lost_workers
 from barlowtf.distribute.collectives import all_gather, all_reduce_sum, replica_count, replica_index
-from barlowtf.distribute.strategy import STRATEGIES, make_strategy
+from barlowtf.distribute.strategy import make_strategy
 from barlowtf.distribute.surroundings import describe_surroundings, peak_memory_bytes
 
 __all__ = [
-    "STRATEGIES",
     "Cluster",
     "all_gather",
     "all_reduce_sum",
-    "blame",
     "cluster_of",
     "describe_surroundings",
     "is_chief",
+    "lost_workers",
     "make_strategy",
     "peak_memory_bytes",
     "replica_count",

@@ -1,4 +1,4 @@
-"""Which processes train together: read from TF_CONFIG or SLURM, checked, waited for and named."""
+"""The processes that train together: read from TF_CONFIG or SLURM, checked, waited for and named."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -21,14 +21,20 @@ _WAIT_SECONDS = 600.0
 _LINE_SECONDS = 15.0
 
 
-class Cluster(NamedTuple):
-    """The processes of a multi-worker run and the place of this one among them."""
+@dataclass(frozen=True)
+class Cluster:
+    """The processes of a multi-worker run, and the index of this one.
 
-    addresses: tuple[str, ...]  # "host:port" of each process, the chief first
-    index: int  # of this process, in [0, len(addresses))
+    Attributes:
+        addresses: "host:port" of each process, the chief first.
+        index: Index of this process, in [0, len(addresses)).
+    """
+
+    addresses: tuple[str, ...]
+    index: int
 
     def name(self, index: int) -> str:
-        """Returns a process as a reader knows it: "worker 1 (host:port)"; worker 0 is the chief."""
+        """Returns the name of a process in messages: "worker 1 (host:port)"; worker 0 is the chief."""
         return f"worker {index} ({self.addresses[index]})"
 
 
@@ -41,7 +47,7 @@ def cluster_of(strategy: tf.distribute.Strategy) -> Cluster | None:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process writes checkpoints, logs and the console."""
+    """Returns whether this process writes checkpoints and logs and shows progress."""
     cluster = cluster_of(strategy)
     return cluster is None or cluster.index == 0
 
@@ -49,10 +55,13 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def resolve_cluster(
     environment: Mapping[str, str] = os.environ,
 ) -> tf.distribute.cluster_resolver.ClusterResolver:
-    """Returns the cluster that the environment describes: TF_CONFIG first, else SLURM.
+    """Returns the cluster that the environment describes: by TF_CONFIG, else by SLURM.
+
+    Args:
+        environment: Environment variables.
 
     Raises:
-        ConfigError: Neither is there, or what is there cannot be used.
+        ConfigError: The environment describes no cluster, or one that cannot be used.
     """
     if environment.get("TF_CONFIG"):
         _check_tf_config(environment["TF_CONFIG"])
@@ -61,8 +70,8 @@ def resolve_cluster(
         resolver = _slurm(environment)
     else:
         raise ConfigError(
-            'Strategy "multiworker" found neither TF_CONFIG nor a SLURM step. Start it with srun, or set TF_CONFIG on '
-            "each machine, or rehearse on this one: barlowtf launch --workers 2 -- pretrain ..."
+            'Invalid strategy: received "multiworker", expected TF_CONFIG or a SLURM step in the environment. Start it '
+            "with srun, set TF_CONFIG on each machine, or rehearse on this one: barlowtf launch --workers 2 -- pretrain"
         )
     return resolver
 
@@ -70,19 +79,19 @@ def resolve_cluster(
 def wait_for_workers(resolver: tf.distribute.cluster_resolver.ClusterResolver, seconds: float = _WAIT_SECONDS) -> None:
     """Returns when every process of the cluster can be reached.
 
-    TensorFlow waits too, but in native code that answers no signal and names nobody.
+    TensorFlow waits too, but in native code that ignores signals and does not name the missing process.
 
     Args:
-        resolver: Of the cluster.
-        seconds: How long to wait at most.
+        resolver: Resolver of the cluster.
+        seconds: Maximum waiting time, s.
 
     Raises:
         ConfigError: The address of this process is taken or not its own.
-        TrainingError: Some process did not come in time; the message names it.
+        TrainingError: A process was not reachable in time; the message names it.
     """
     cluster = _cluster(resolver)
     missing = {index for index in range(len(cluster.addresses)) if index != cluster.index}
-    started = said = time.monotonic()
+    started = logged = time.monotonic()
     with _listening(cluster):
         while missing:
             missing = {index for index in missing if not _answers(cluster.addresses[index])}
@@ -91,16 +100,16 @@ def wait_for_workers(resolver: tf.distribute.cluster_resolver.ClusterResolver, s
             if missing and now - started > seconds:
                 raise TrainingError(
                     f"{cluster.name(cluster.index)} waited {seconds:.0f} s for {names}. Start every worker with the "
-                    "same list of addresses, and see that the ports are open between the machines."
+                    "same list of addresses, and open the ports between the machines."
                 )
-            if missing and now - said > _LINE_SECONDS:
-                said = now
-                _LOG.warning("%s waits for %s.", cluster.name(cluster.index), names)
+            if missing and now - logged > _LINE_SECONDS:
+                logged = now
+                _LOG.warning("%s is waiting for %s.", cluster.name(cluster.index), names)
             time.sleep(0.1 if missing else 0.0)
 
 
-def blame(error: BaseException, cluster: Cluster) -> list[int]:
-    """Returns the processes that TensorFlow's error of a collective names as lost; may be empty."""
+def lost_workers(error: BaseException, cluster: Cluster) -> list[int]:
+    """Returns the indices of the processes that a collective's error names as lost, ascending; may be empty."""
     found = {int(number) for number in re.findall(r"/job:(?:worker|chief)/(?:replica:\d+/)?task:(\d+)", str(error))}
     return sorted(found & (set(range(len(cluster.addresses))) - {cluster.index}))
 
@@ -120,20 +129,22 @@ def _check_tf_config(text: str) -> None:
         kind, index = config["task"]["type"], config["task"]["index"]
         addresses = config["cluster"][kind]
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"Cannot read TF_CONFIG ({error!r}). Received {text}. Expected {form}.") from error
+        raise ConfigError(f"Invalid TF_CONFIG ({error!r}): received {text}, expected {form}.") from error
     wrong = [address for address in [*workers, *addresses] if not re.fullmatch(r".+:\d+", str(address))]
     if wrong:
-        raise ConfigError(f"TF_CONFIG holds the address {wrong[0]!r}. Expected host:port.")
+        raise ConfigError(f"Invalid address in TF_CONFIG: received {wrong[0]!r}, expected host:port.")
     if kind not in ("worker", "chief") or set(config["cluster"]) - {"worker", "chief"}:
-        raise ConfigError(f"TF_CONFIG holds jobs {sorted(config['cluster'])} and task type {kind!r}. Expected {form}.")
+        raise ConfigError(
+            f"Invalid TF_CONFIG: received jobs {sorted(config['cluster'])} and task type {kind!r}, expected {form}."
+        )
     if not isinstance(index, int) or not 0 <= index < len(addresses):
-        raise ConfigError(f"TF_CONFIG holds task index {index!r}. Expected 0 to {len(addresses) - 1}.")
+        raise ConfigError(f"Invalid task index in TF_CONFIG: received {index!r}, expected 0 to {len(addresses) - 1}.")
 
 
 def _slurm(environment: Mapping[str, str]) -> tf.distribute.cluster_resolver.ClusterResolver:
     port = _SLURM_FIRST_PORT + int(environment.get("SLURM_JOB_ID", "0")) % _SLURM_PORTS
     try:
-        # SLURM has given each task its GPUs already; the resolver is told of as many as there are tasks, and sets none.
+        # SLURM has given each task its GPUs already; told of one GPU per task, the resolver assigns none.
         tasks = max(int(number) for number in re.findall(r"\d+", environment["SLURM_STEP_TASKS_PER_NODE"]))
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
@@ -145,15 +156,16 @@ def _slurm(environment: Mapping[str, str]) -> tf.distribute.cluster_resolver.Clu
     if node and address.rpartition(":")[0] != node:
         # The resolver sorts nodes by name, n10 before n2; SLURM numbers its tasks in the order of the node list.
         raise ConfigError(
-            f"SLURM task {environment['SLURM_PROCID']} runs on {node}; TensorFlow's resolver takes it for {address}: "
-            "it sorts the names of nodes as text. Ask for nodes whose names sort in their order, or set TF_CONFIG."
+            f"SLURM task {environment['SLURM_PROCID']} runs on {node}, but TensorFlow's resolver expects it on "
+            f"{address}: it sorts the names of nodes as text. Request nodes whose names sort in their order, or set "
+            "TF_CONFIG."
         )
     return resolver
 
 
 @contextmanager
 def _listening(cluster: Cluster) -> Iterator[None]:
-    """Holds this process' own port open, so that the others see that it is there."""
+    """Listens on this process' own port, so that the others can reach it."""
     port = int(cluster.addresses[cluster.index].rpartition(":")[2])
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -162,7 +174,7 @@ def _listening(cluster: Cluster) -> Iterator[None]:
         except OSError as error:
             raise ConfigError(
                 f"{cluster.name(cluster.index)} cannot listen on port {port}: {error.strerror}. "
-                "Choose another port, or end the process that holds it."
+                "Choose another port, or end the process that uses it."
             ) from error
         listener.listen(128)
         yield

@@ -1,6 +1,6 @@
-"""Differentiable collectives: one value from all replicas, with the exact gradient.
+"""Differentiable collectives: one value from all replicas, with the gradient of the global loss.
 
-Letters: R replicas, each with its own loss_r; x_r the value that replica r hands in. The gradient that flows back
+Letters: R replicas, each with its own loss_r; x_r the input of replica r. The gradient that flows back
 through a collective is that of the *sum* of the replicas' losses, d(Σ_r loss_r)/dx_r. So when every replica computes
 the same global loss L, each one differentiates L / R; the gradients of the weights, summed over replicas (Keras'
 optimizers do that), are then exactly those of L.
@@ -13,19 +13,19 @@ import tensorflow as tf
 
 
 def replica_count() -> int:
-    """Number of replicas that share the present computation, >= 1; 1 outside a replica context."""
+    """Returns the number of replicas that share the present computation, >= 1; 1 outside a replica context."""
     context = tf.distribute.get_replica_context()
     return 1 if context is None else context.num_replicas_in_sync
 
 
 def replica_index() -> tf.Tensor | int:
-    """Index of this replica, in [0, `replica_count()`): an int, or an int32 scalar where only the run knows it."""
+    """Returns the index of this replica, in [0, `replica_count()`): an int, or an int32 scalar known at run time."""
     context = tf.distribute.get_replica_context()
     return 0 if context is None else context.replica_id_in_sync_group
 
 
 def all_reduce_sum(x: tf.Tensor) -> tf.Tensor:
-    """Sum of `x` over all replicas, equal on each.
+    """Returns the sum of `x` over all replicas, equal on each.
 
     Args:
         x: float, any shape, the same shape on all replicas.
@@ -39,7 +39,7 @@ def all_reduce_sum(x: tf.Tensor) -> tf.Tensor:
 
 
 def all_gather(x: tf.Tensor) -> tf.Tensor:
-    """The replicas' `x` one after the other along axis 0, in the order of their indices, equal on each.
+    """Returns the `x` of all replicas, concatenated along axis 0 in the order of their indices, equal on each.
 
     Args:
         x: float [n, ...]; n may differ between replicas (not on TPU), the other axes may not.

@@ -1,4 +1,4 @@
-"""Where a process runs: the facts that every record keeps beside its result."""
+"""Where a process runs: the facts that every record holds beside its result."""
 
 import os
 import platform
@@ -34,7 +34,7 @@ def peak_memory_bytes() -> int:
 
 
 def _processor() -> str:
-    """Returns the processor's model name where the system tells it."""
+    """Returns the model name of the processor where the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -46,7 +46,7 @@ def _processor() -> str:
 
 def _device_name(device: tf.config.PhysicalDevice) -> str:
     details = tf.config.experimental.get_device_details(device) if device.device_type == "GPU" else {}
-    return details.get("device_name", device.device_type)
+    return str(details.get("device_name", device.device_type))
 
 
 def _git_commit() -> str | None:

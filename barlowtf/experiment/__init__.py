@@ -1,20 +1,21 @@
-"""From a recipe to a result: one function a command.
-
-pretraining/run.py, evaluating/evaluate.py and exporting/export.py read top to bottom. The rooms are floors, too:
-pretraining, encoders, evaluating, exporting; the files beside them use them all.
-"""
+"""From a request to a result: one file per command, and one function per file that reads top to bottom."""
 
 from barlowtf.experiment.converting import convert
-from barlowtf.experiment.describing import describe_data, plan
+from barlowtf.experiment.data import DataDescription, PackedData, describe_data, pack_data
 from barlowtf.experiment.embedding import embed
 from barlowtf.experiment.evaluating.evaluate import evaluate
 from barlowtf.experiment.evaluating.recording import Request
 from barlowtf.experiment.exporting.export import ExportRequest, explain_left_out, export
-from barlowtf.experiment.pretraining.run import pretrain
+from barlowtf.experiment.plan import Plan, plan
+from barlowtf.experiment.pretrain import PretrainRequest, pretrain
 from barlowtf.experiment.report import ReportRequest, report
 
 __all__ = [
+    "DataDescription",
     "ExportRequest",
+    "PackedData",
+    "Plan",
+    "PretrainRequest",
     "ReportRequest",
     "Request",
     "convert",
@@ -23,6 +24,7 @@ __all__ = [
     "evaluate",
     "explain_left_out",
     "export",
+    "pack_data",
     "plan",
     "pretrain",
     "report",

@@ -154,6 +154,11 @@ class BarlowTwins(keras.Model):
         return terms, terms.total * (self.gradient_scale / replica_count())
 
     @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of the terms of the loss, beside "loss", in what a step returns."""
+        return ("invariance", "redundancy")
+
+    @property
     def log_names(self) -> tuple[str, ...]:
         """Names of what a step returns."""
         return ("loss", "invariance", "redundancy", "gradient_norm", "first_nonfinite")

@@ -1,4 +1,4 @@
-"""One static page about one or several run folders; see `barlowtf.experiment.reporting` for how it is filled."""
+"""One static page about one or several run folders; see `barlowtf.experiment.report` for how it is filled."""
 
 from barlowtf.report.contents import EmbeddedImages, RunContents, read_run
 from barlowtf.report.page import render_page

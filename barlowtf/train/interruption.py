@@ -1,4 +1,4 @@
-"""What a signal does to a run: the step is finished, the state saved, the process ends with the signal's status."""
+"""Signals: a run finishes its step, saves, and ends with the exit status of the signal."""
 
 import logging
 import signal
@@ -14,23 +14,23 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interruption:
-    """Listens to SIGINT, SIGTERM and SIGUSR1 while a run uses it as a context.
+    """Handles SIGINT, SIGTERM and SIGUSR1 inside `listening`.
 
-    Before and after the training itself a signal raises Interrupted at once. Inside `finishing_steps` the first one is
-    only noted, for the loop to stop after its step; a second one raises there too.
+    Outside `finishing_steps` a signal raises Interrupted at once. Inside it the first signal is only noted, so that the
+    loop can stop after its step; a second one raises there too.
 
     Attributes:
-        received: The first signal that came, None before.
+        received: The first signal that came; None: no signal yet.
     """
 
     def __init__(self) -> None:
-        """Listens to nothing yet."""
+        """Handles no signal yet."""
         self.received: signal.Signals | None = None
         self._finishing = False
 
     @contextmanager
     def listening(self) -> Iterator["Interruption"]:
-        """Takes the signals, and gives them back. Outside the main thread, where Python cannot, it does nothing."""
+        """Handles the signals, and restores the handlers before. Outside the main thread it does nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -39,7 +39,7 @@ class Interruption:
             yield self
         finally:
             for number, handler in before.items():
-                # None: a handler that Python did not set, TensorFlow's for example; it cannot be given back.
+                # None: a handler that Python did not set, TensorFlow's for example; it cannot be restored.
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
     @contextmanager
@@ -60,4 +60,4 @@ class Interruption:
         self.received = self.received or signal.Signals(number)
         if again or not self._finishing:
             raise Interrupted(f"Stopped at once by {signal.Signals(number).name}.", number)
-        _LOG.warning("%s: finishing the step and saving. Once more stops at once.", signal.Signals(number).name)
+        _LOG.warning("%s: finishing the step and saving. A second signal stops at once.", signal.Signals(number).name)

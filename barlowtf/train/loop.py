@@ -8,11 +8,14 @@ import keras
 import tensorflow as tf
 
 from barlowtf.distribute import all_reduce_sum
+from barlowtf.errors import TrainingError
 
 _LOG = logging.getLogger("barlowtf")
 
 # A batch (per replica, where there are several) -> {name: float32 []}.
 Step = Callable[[Any], dict[str, tf.Tensor]]
+# Index into `model.checked_names` of a step's first tensor that is not finite, -1 when all are.
+_FIRST_NONFINITE = "first_nonfinite"
 
 
 def compile_step(
@@ -21,18 +24,20 @@ def compile_step(
     """Returns the compiled training step.
 
     Args:
-        model: Compiled, with `train_step`.
-        strategy: Runs it.
-        xla: Compile it by XLA.
-        stop_request: 1.0 on a worker that was asked to stop; the logs then hold "stop_requests", the sum over replicas,
-            so that all workers stop after the same step. None: one process, which needs nobody's agreement.
+        model: The compiled model.
+        strategy: Strategy that runs it.
+        xla: Whether XLA compiles it.
+        stop_request: 1.0 on a worker that is to stop; the logs then hold "stop_requests", the sum over replicas, so
+            that all workers stop after the same step. None: one process, which agrees with nobody.
 
     Returns:
         A function of a batch. The values are those of the first replica: terms of the loss are equal on all of them.
+        Beside what Keras shows, they hold "first_nonfinite", the index into `model.checked_names` of the first tensor
+        that is not finite, -1 when all are.
     """
 
     def replica_step(batch: Any) -> dict[str, tf.Tensor]:
-        logs = model.train_step(batch)
+        logs = _take_step(model, batch)
         if stop_request is not None:
             logs["stop_requests"] = all_reduce_sum(tf.identity(stop_request))
         return logs
@@ -46,12 +51,12 @@ def compile_step(
 
 
 def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: bool) -> Step:
-    """Returns several training steps as one compiled call, which spares a TPU the way to the host and back.
+    """Returns several training steps as one compiled call, so that a TPU need not wait for the host between them.
 
     Args:
-        model: Compiled, with `train_step`, and `log_names`, the names of what that returns.
-        strategy: Runs it: one device or a TPU.
-        xla: Compile it by XLA.
+        model: The compiled model; its `log_names` are the names of what a step returns.
+        strategy: Strategy that runs it: one device or a TPU.
+        xla: Whether XLA compiles it.
 
     Returns:
         A function of the batches of K steps, stacked: each tensor [K, n, ...]. Its values are those of the last step,
@@ -60,9 +65,9 @@ def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: 
 
     def replica_steps(stacked: Any) -> dict[str, tf.Tensor]:
         def body(index: tf.Tensor, logs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            later = model.train_step(tf.nest.map_structure(lambda tensor: tensor[index], stacked))
-            bad = logs["first_nonfinite"]
-            return index + 1, {**later, "first_nonfinite": tf.where(bad >= 0.0, bad, later["first_nonfinite"])}
+            later = _take_step(model, tf.nest.map_structure(lambda tensor: tensor[index], stacked))
+            bad = logs[_FIRST_NONFINITE]
+            return index + 1, {**later, _FIRST_NONFINITE: tf.where(bad >= 0.0, bad, later[_FIRST_NONFINITE])}
 
         count = tf.nest.flatten(stacked)[0].shape[0]
         before = {name: tf.constant(-1.0) for name in model.log_names}
@@ -76,10 +81,16 @@ def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: 
     return steps
 
 
-def with_fallback(preferred: Step, other: Step) -> Step:
-    """Returns `preferred`, and `other` from the first call on where the first call of `preferred` cannot be compiled.
+def _take_step(model: keras.Model, batch: Any) -> dict[str, tf.Tensor]:
+    """Returns the logs of one step of the model on this replica's share of a batch, with "first_nonfinite"."""
+    logs: dict[str, tf.Tensor] = model.train_step(batch)
+    return logs
 
-    XLA refuses a graph before it runs any of it, so the first step is taken once.
+
+def with_fallback(preferred: Step, other: Step) -> Step:
+    """Returns a step that is `preferred`, or `other` where XLA cannot compile `preferred` at the first call.
+
+    XLA refuses a graph before it runs any of it, so the first step is taken only once.
     """
     chosen: list[Step] = []
 
@@ -90,7 +101,7 @@ def with_fallback(preferred: Step, other: Step) -> Step:
             logs = preferred(batch)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError) as error:
             reason = (str(error).strip().splitlines() or [repr(error)])[0]
-            _LOG.warning("XLA cannot compile the training step (%s). Training goes on without XLA.", reason)
+            _LOG.warning("XLA cannot compile the training step (%s). Training continues without XLA.", reason)
             chosen.append(other)
             return other(batch)
         chosen.append(preferred)
@@ -111,23 +122,26 @@ def train(
     callbacks: list[keras.callbacks.Callback],
     repeat_epoch_end: bool = False,
 ) -> int:
-    """Trains from a step to the last one and calls the callbacks as `fit` does.
+    """Trains from one step to the last and calls the callbacks as `fit` does.
 
     Args:
-        model: Compiled, with `train_step`.
+        model: The compiled model.
         step_function: See `compile_step`; with `steps_per_call` > 1 see `compile_steps`.
-        batches: Yields what each call of the step function takes, from step `start_step` on.
+        batches: Yields the argument of each call of the step function, from step `start_step` on.
         start_step: Steps already finished, >= 0.
         total_steps: Steps of the whole run.
         steps_per_epoch: An epoch ends when the number of finished steps is a multiple of it.
         steps_per_call: Steps in each call, see `steps_of_call`.
-        callbacks: Keras callbacks. Their logs hold "step", the number of finished steps, and after a call "steps", how
-            many of them it took; a callback may add entries for those after it in the list.
-            `model.stop_training = True` ends the run after the call.
-        repeat_epoch_end: Whether the epoch that ended at `start_step` has yet to be told to the callbacks.
+        callbacks: Keras callbacks. Beside loss and metrics, their logs hold "step", the number of finished steps, and
+            after a call "steps", the number of steps that it took. `model.stop_training = True` ends the run after the
+            call.
+        repeat_epoch_end: Whether to call `on_epoch_end` first, for the epoch that ended at `start_step`.
 
     Returns:
         The number of finished steps.
+
+    Raises:
+        TrainingError: A step is not finite. No callback is called for it, so nothing of it is saved or written.
     """
     listed = keras.callbacks.CallbackList(callbacks, model=model, epochs=-(-total_steps // steps_per_epoch))
     model.stop_training = False
@@ -143,6 +157,7 @@ def train(
         listed.on_train_batch_begin(position, {"step": step})
         logs = step_function(next(batches))
         step += taken
+        _require_finite(model, int(logs.pop(_FIRST_NONFINITE)), step)
         listed.on_train_batch_end(position + taken - 1, {**logs, "step": step, "steps": taken})
         if step % steps_per_epoch == 0:
             listed.on_epoch_end(epoch, {"step": step})
@@ -150,11 +165,19 @@ def train(
     return step
 
 
-def steps_of_call(step: int, steps_per_epoch: int, steps_per_call: int) -> int:
-    """Returns how many steps the call takes that begins after `step` steps.
+def _require_finite(model: keras.Model, first_nonfinite: int, step: int) -> None:
+    if first_nonfinite >= 0:
+        raise TrainingError(
+            f"Step {step} is not finite: the first such tensor is {model.checked_names[first_nonfinite]}. "
+            "The last good checkpoint is kept. Try a lower learning rate, a longer warm-up or float32."
+        )
 
-    Calls end at multiples of `steps_per_call` within an epoch, and with the epoch: at the same steps wherever a run
-    begins.
+
+def steps_of_call(step: int, steps_per_epoch: int, steps_per_call: int) -> int:
+    """Returns the number of steps of the call that begins after `step` steps.
+
+    Calls end at multiples of `steps_per_call` within an epoch, and at the end of the epoch, so they end at the same
+    steps wherever a run begins.
     """
     position = step % steps_per_epoch
     return min((position // steps_per_call + 1) * steps_per_call, steps_per_epoch) - position

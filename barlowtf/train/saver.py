@@ -1,4 +1,4 @@
-"""Saves while the next steps run: a copy of the state is taken at once and written by a thread."""
+"""Saves in the background: a copy of the state is taken at once and written by a thread while the next steps run."""
 
 import logging
 import threading
@@ -16,19 +16,17 @@ _LOG = logging.getLogger("barlowtf")
 class BackgroundSaver:
     """Writes the checkpoints of one model, one at a time.
 
-    TensorFlow's own asynchronous checkpoint does the same, but tells of a write that failed only when the next one is
-    asked for; a full disk must not wait that long.
-
-    The copy lies in the host's memory: weights and optimizer state once more.
+    TensorFlow's own asynchronous checkpoint does the same, but reports a failed write only at the next save; a full
+    disk must be reported sooner. The copy of weights and optimizer state takes host memory.
     """
 
     def __init__(self, folder: Path, model: keras.Model, *, keep: int) -> None:
-        """Sets what is saved where.
+        """Allocates the copy.
 
         Args:
             folder: The run's `checkpoints` folder.
-            model: Compiled, its optimizer built.
-            keep: How many of the last checkpoints stay, >= 1.
+            model: The compiled model, its optimizer built.
+            keep: Number of checkpoints that stay, the last ones, >= 1.
         """
         self.folder, self.keep = folder, keep
         self._variables = state_variables(model)
@@ -42,10 +40,10 @@ class BackgroundSaver:
         self._copy = tf.function(self._assign_copies).get_concrete_function()
 
     def start(self, step: int) -> None:
-        """Copies the state of a step and begins to write it; waits first for the save before.
+        """Copies the state after a step and starts to write it; waits first for the previous save.
 
         Raises:
-            CheckpointError: The save before has failed.
+            CheckpointError: The previous save failed.
         """
         self.finish()
         self._copy()
@@ -56,7 +54,7 @@ class BackgroundSaver:
         """Waits until the last save is on the disk.
 
         Raises:
-            CheckpointError: It has failed.
+            CheckpointError: It failed.
         """
         if self._thread is not None:
             self._thread.join()
@@ -64,13 +62,13 @@ class BackgroundSaver:
         self.raise_failure()
 
     def raise_failure(self) -> None:
-        """Raises the CheckpointError of a save that has failed; does not wait for one that is under way."""
+        """Raises the CheckpointError of a save that failed; does not wait for one in progress."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
 
     def close(self) -> None:
-        """Waits like `finish`, and logs what `finish` would raise: another error is on its way."""
+        """Waits like `finish`, but logs its error: another error is already being raised."""
         try:
             self.finish()
         except CheckpointError as error:

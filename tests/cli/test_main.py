@@ -14,6 +14,10 @@ from barlowtf_cli.main import main
 from click.testing import CliRunner
 from PIL import Image
 
+from barlowtf.config import named_recipes
+from barlowtf.launching import STRATEGIES
+from barlowtf.tables import SOURCES
+
 
 def commands(group=main, path=("barlowtf",)):
     yield path, group
@@ -32,6 +36,26 @@ def test_every_command_has_help_with_an_example(path, command):
     assert "\\b" not in result.output
     for parameter in command.params:
         assert not isinstance(parameter, click.Option) or parameter.help
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_command_with_a_result_prints_json(path, command):
+    """A group has no result of its own; what `launch` prints is the output of the command that it runs."""
+    if not isinstance(command, click.Group) and path[-1] != "launch":
+        assert "as_json" in {parameter.name for parameter in command.params}
+
+
+def test_help_lists_what_the_tables_hold():
+    shown = " ".join(CliRunner().invoke(main, ["pretrain", "-h"]).output.split())
+    for text in (*SOURCES.summaries.values(), *STRATEGIES, *named_recipes()):
+        assert text in shown
+
+
+def test_the_package_is_a_program():
+    result = subprocess.run([sys.executable, "-m", "barlowtf", "--help"], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("Usage: barlowtf ")
 
 
 def test_help_answers_at_once_and_without_tensorflow():
@@ -82,7 +106,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path, words, status, mes
     ("words", "message"),
     [(["--data", "no/such/folder"], "no/such/folder"), (["--strategy", "mirrored"], "found no GPU")],
 )
-def test_what_is_not_there_is_said(tmp_path, monkeypatch, words, message):
+def test_what_is_missing_is_named(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["pretrain", *words])
     assert result.exit_code == 1

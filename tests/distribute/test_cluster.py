@@ -1,4 +1,4 @@
-"""The cluster: read from the environment, waited for, named. Training over it: tests/experiment/pretraining."""
+"""The cluster: read from the environment, waited for, named. Training: tests/experiment/test_pretrain_workers.py."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from barlowtf.distribute import Cluster, blame, cluster_of, is_chief
+from barlowtf.distribute import Cluster, cluster_of, is_chief, lost_workers
 from barlowtf.distribute.cluster import resolve_cluster, wait_for_workers
 from barlowtf.errors import ConfigError, TrainingError
 
@@ -30,11 +30,11 @@ def free_ports(count):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "Cannot read TF_CONFIG"),
+        ("{", "Invalid TF_CONFIG (JSONDecodeError"),
         ("{}", "KeyError('cluster')"),
-        (config(index=2), "task index 2. Expected 0 to 1"),
-        (config(index="0"), "task index '0'"),
-        (config(worker=["a"]), "address 'a'. Expected host:port"),
+        (config(index=2), "task index in TF_CONFIG: received 2, expected 0 to 1"),
+        (config(index="0"), "task index in TF_CONFIG: received '0'"),
+        (config(worker=["a"]), "received 'a', expected host:port"),
         (config(worker=["a:1"], ps=["b:2"]), "jobs ['ps', 'worker']"),
         (config(kind="evaluator"), "KeyError('evaluator')"),
     ],
@@ -73,7 +73,7 @@ def test_a_slurm_step_gives_addresses_and_the_place(monkeypatch):
 def test_a_slurm_step_whose_nodes_sort_otherwise_is_refused(monkeypatch):
     """TensorFlow's resolver puts n10 before n2."""
     changes = {"SLURM_STEP_NODELIST": "n[2,10]", "SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_STEP_NUM_TASKS": "2"}
-    with pytest.raises(ConfigError, match="SLURM task 1 runs on n10; TensorFlow's resolver takes it for n2"):
+    with pytest.raises(ConfigError, match="SLURM task 1 runs on n10, but TensorFlow's resolver expects it on n2"):
         slurm(monkeypatch, **changes, SLURMD_NODENAME="n10")
 
 
@@ -121,8 +121,8 @@ def test_a_port_that_is_taken():
 def test_lost_workers_are_read_from_the_error():
     cluster = Cluster(("a:1", "b:2", "c:3"), 0)
     text = "Error reported from /job:worker/task:2: unhealthy:\n/job:worker/replica:0/task:2\nof /job:worker/task:0"
-    assert blame(RuntimeError(text), cluster) == [2]
-    assert blame(RuntimeError("something else"), cluster) == []
+    assert lost_workers(RuntimeError(text), cluster) == [2]
+    assert lost_workers(RuntimeError("something else"), cluster) == []
     assert cluster.name(2) == "worker 2 (c:3)"
 
 

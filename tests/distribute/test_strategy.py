@@ -21,13 +21,13 @@ def test_mirrored_splits_the_cpu(two_replicas):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("one", 2), 'Strategy "one" has 1 replica, received 2'),
+        (("one", 2), 'received 2, expected 1 with strategy "one"'),
         (("mirrored", None), 'Strategy "mirrored" found no GPU'),
-        (("mirrored", 0), "Received 0 replicas. Expected at least 1."),
-        (("multiworker", None), 'Strategy "multiworker" found neither TF_CONFIG nor a SLURM step'),
-        (("multiworker", 2), 'Strategy "multiworker" takes every device it finds, received 2 replicas'),
+        (("mirrored", 0), "Invalid replicas: received 0, expected at least 1."),
+        (("multiworker", None), 'received "multiworker", expected TF_CONFIG or a SLURM step'),
+        (("multiworker", 2), 'received 2, expected none: strategy "multiworker" uses every device'),
         (("tpu", None), 'Strategy "tpu" found no TPU'),
-        (("mirored", None), 'Received strategy "mirored". Expected one of one, mirrored, multiworker, tpu.'),
+        (("mirored", None), 'received "mirored", expected one of one, mirrored, multiworker, tpu.'),
     ],
 )
 def test_what_cannot_be_given(arguments, message, monkeypatch):
@@ -41,7 +41,7 @@ def test_what_cannot_be_given(arguments, message, monkeypatch):
 
 def test_cpu_cannot_be_split_after_the_start():
     tf.constant(0.0)
-    with pytest.raises(ConfigError, match="asked for 3 replicas and found 2 CPU"):
+    with pytest.raises(ConfigError, match="received 3, expected at most 2: TensorFlow has started"):
         make_strategy("mirrored", replicas=3)
 
 
@@ -53,5 +53,5 @@ def test_one_inside_another_scope(two_replicas):
 def test_more_replicas_than_gpus(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a"] if kind == "GPU" else [])
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["a"] if kind == "GPU" else [])
-    with pytest.raises(ConfigError, match="asked for 4 replicas and found 1 GPUs"):
+    with pytest.raises(ConfigError, match="received 4, expected at most 1, the number of GPUs"):
         make_strategy("mirrored", replicas=4)

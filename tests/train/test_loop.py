@@ -14,7 +14,7 @@ from barlowtf.records import read_lines
 from barlowtf.train import callbacks, loop
 
 
-class Recorder(keras.callbacks.Callback):
+class Listener(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self.events = []
@@ -64,10 +64,10 @@ def run(values, watchers, *, start=0, steps_per_epoch=2):
 
 
 def test_callbacks_hear_what_fit_tells_them():
-    recorder = Recorder()
-    _, done = run([5.0, 6.0, 7.0], [recorder])
+    listener = Listener()
+    _, done = run([5.0, 6.0, 7.0], [listener])
     assert done == 3
-    assert recorder.events == [
+    assert listener.events == [
         "begin",
         "epoch 0",
         (0, 1, 5.0),
@@ -80,9 +80,9 @@ def test_callbacks_hear_what_fit_tells_them():
 
 
 def test_a_resumed_run_goes_on_inside_its_epoch():
-    recorder = Recorder()
-    run([8.0, 9.0], [recorder], start=3)
-    assert recorder.events == ["begin", (1, 4, 8.0), "end of epoch 1", "epoch 2", (0, 5, 9.0), ("end", 5)]
+    listener = Listener()
+    run([8.0, 9.0], [listener], start=3)
+    assert listener.events == ["begin", (1, 4, 8.0), "end of epoch 1", "epoch 2", (0, 5, 9.0), ("end", 5)]
 
 
 def test_stop_training_ends_the_run_after_the_step():
@@ -97,19 +97,24 @@ def test_stop_training_ends_the_run_after_the_step():
 def test_a_step_that_is_not_finite_stops_the_run_and_is_not_saved(tmp_path):
     saver = callbacks.SaveCheckpoints(tmp_path, every_steps=1, every_minutes=None, keep=9)
     with pytest.raises(TrainingError, match="Step 3 is not finite: .* is loss"):
-        run([1.0, 2.0, np.nan, 3.0], [callbacks.StopOnNonFinite(), saver])
+        run([1.0, 2.0, np.nan, 3.0], [saver])
     saver.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-00000002"]
 
 
 def test_metrics_are_completed_and_written(tmp_path):
-    metrics = callbacks.StepMetrics(every_steps=2, batch_size=10, steps_per_epoch=2, embedding_width=4)
-    watchers = [
-        callbacks.StopOnNonFinite(),
-        metrics,
-        callbacks.JsonLines(tmp_path / "m"),
-        callbacks.TensorBoardWriter(tmp_path),
-    ]
+    recorder = callbacks.Recorder()
+    metrics = callbacks.StepMetrics(
+        recorder, every_steps=2, batch_size=10, steps_per_epoch=2, loss_terms=("invariance",), embedding_width=4
+    )
+    watchers = callbacks.in_order(
+        [
+            recorder,
+            metrics,
+            callbacks.JsonLines(tmp_path / "m", recorder),
+            callbacks.TensorBoardWriter(tmp_path, recorder),
+        ]
+    )
     run([4.0, 8.0, 9.0, 12.0], watchers)
     watchers[-1].close()
     records = read_lines(tmp_path / "m")
@@ -118,6 +123,8 @@ def test_metrics_are_completed_and_written(tmp_path):
     assert "images_per_second" not in records[0]
     assert records[1]["images_per_second"] > 0
     assert records[2]["loss_per_dimension"] == 3.0
+    assert records[2]["invariance_per_dimension"] == 3.0
+    assert "redundancy_per_dimension" not in records[2]
     assert records[2]["learning_rate"] == 0.5
     assert records[2]["weight_norm"] == 1.0  # 1 - 4 * 0.5
     assert records[2]["epoch"] == 2.0
@@ -140,9 +147,10 @@ def test_saves_fall_on_their_minutes(tmp_path, monkeypatch):
 def test_progress_on_a_terminal_and_elsewhere(caplog):
     caplog.set_level(logging.INFO, "barlowtf")
     for terminal in (True, False):
-        screen = io.StringIO()
-        progress = callbacks.Progress(total_steps=2, console=Console(file=screen, force_terminal=terminal, width=100))
-        run([3.0, 4.0], [progress])
+        screen, recorder = io.StringIO(), callbacks.Recorder()
+        console = Console(file=screen, force_terminal=terminal, width=100)
+        progress = callbacks.Progress(recorder, total_steps=2, console=console)
+        run([3.0, 4.0], [recorder, progress])
         progress.close()
         if terminal:
             assert "2/2" in screen.getvalue()
@@ -162,3 +170,60 @@ def test_view_grid_shows_the_images_as_they_were_before_normalization():
     assert grid.shape == (8, 15, 3)
     np.testing.assert_array_equal(grid[:4, 5:10], np.uint8(np.round(255 * images[1])))
     np.testing.assert_array_equal(grid[4:, 10:], np.uint8(np.round(255 * images[0])))
+
+
+def measuring(recorder, tmp_path):
+    stop = callbacks.StopOnRequest(lambda: False)
+    write = callbacks.JsonLines(tmp_path / "m", recorder)
+    save = callbacks.SaveCheckpoints(tmp_path / "saves", every_steps=1, every_minutes=None, keep=1)
+    return stop, callbacks.Monitor(recorder), write, save
+
+
+def test_order_is_checked_where_the_list_is_made(tmp_path):
+    recorder, users = callbacks.Recorder(), keras.callbacks.LambdaCallback()
+    stop, monitor, write, save = measuring(recorder, tmp_path)
+    right = [stop, users, recorder, monitor, users, write, save]
+    assert callbacks.in_order(right) == right
+    assert callbacks.in_order([save]) == [save]
+    expected = "expected StopOnRequest, Recorder, Monitor, Writer, SaveCheckpoints"
+    for wrong, words in [
+        ([recorder, write, monitor], "received JsonLines before Monitor"),
+        ([recorder, monitor, stop], "received Monitor before StopOnRequest"),
+        ([monitor, recorder], "uses a recorder that is not in the list|received Monitor before Recorder"),
+        ([recorder, save, write], "received SaveCheckpoints before JsonLines"),
+        ([save, users], "received SaveCheckpoints before LambdaCallback"),
+    ]:
+        with pytest.raises(ValueError, match=f"Invalid order of callbacks: (?:{words})") as caught:
+            callbacks.in_order(wrong)
+        assert expected in str(caught.value)
+    with pytest.raises(ValueError, match="JsonLines uses a recorder that is not in the list"):
+        callbacks.in_order([callbacks.Recorder(), write])
+
+
+def test_each_point_of_a_run_is_recorded_alone(tmp_path):
+    """Before the first step, after a step and after an epoch: nothing of one is written with the next."""
+
+    class Before(callbacks.Monitor):
+        def on_train_begin(self, logs):
+            self.recorder.add({"begin": 1})
+
+    class Step(callbacks.Monitor):
+        def on_train_batch_end(self, batch, logs):
+            if logs["step"] == 2:
+                self.recorder.add({"loss": logs["loss"]})
+
+    class Epoch(callbacks.Monitor):
+        def on_epoch_end(self, epoch, logs):
+            self.recorder.add({"epoch": epoch})
+
+    recorder, listener = callbacks.Recorder(), Listener()
+    monitors = [Before(recorder), Step(recorder), Epoch(recorder)]
+    run([4.0, 8.0, 9.0], [recorder, *monitors, callbacks.JsonLines(tmp_path / "m", recorder), listener])
+    records = [(record.pop("step"), record) for record in read_lines(tmp_path / "m")]
+    assert records == [(0, {"begin": 1}), (2, {"loss": 8.0}), (2, {"epoch": 0})]
+
+
+def test_callbacks_of_users_see_the_logs_of_an_ordinary_step():
+    seen = []
+    run([4.0], [keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(set(logs)))])
+    assert seen == [{"loss", "invariance", "redundancy", "step", "steps"}]

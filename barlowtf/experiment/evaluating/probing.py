@@ -101,14 +101,15 @@ def train_probe(
         _LOG.info("Resuming after step %d of %d.", start, total)
     runs.forget_after(probing.work / "metrics.jsonl", start)
     score = functools.partial(_logits, probing, model)
-    keep_best = _KeepBest(score, probing.test_labels, probing.work) if settings.report == "best" else None
+    recorder = callbacks.Recorder()
+    keep_best = _KeepBest(recorder, score, probing.test_labels, probing.work) if settings.report == "best" else None
     watchers: list[keras.callbacks.Callback] = [
-        callbacks.StopOnNonFinite(),
         callbacks.StopOnRequest(interruption.requested),
-        _Record(),
+        recorder,
+        _StepRecords(recorder),
         *([] if keep_best is None else [keep_best]),
-        callbacks.JsonLines(probing.work / "metrics.jsonl"),
-        callbacks.Progress(total_steps=total, console=console),
+        callbacks.JsonLines(probing.work / "metrics.jsonl", recorder),
+        callbacks.Progress(recorder, total_steps=total, console=console),
         callbacks.SaveCheckpoints(probing.work, every_steps=None, every_minutes=_SAVE_EVERY_MINUTES, keep=1),
     ]
     ended = [] if start == 0 or start % probing.steps_per_epoch else [start]
@@ -121,7 +122,7 @@ def train_probe(
                 start_step=start,
                 total_steps=total,
                 steps_per_epoch=probing.steps_per_epoch,
-                callbacks=watchers,
+                callbacks=callbacks.in_order(watchers),
                 # Killed between an epoch's last step and its test: the test is made up for.
                 repeat_epoch_end=bool(ended) and keep_best is not None,
             )
@@ -197,20 +198,22 @@ def _logits(probing: Probing, model: Probe) -> np.ndarray:
     return np.asarray(model.head(features, training=False), np.float32)
 
 
-class _Record(keras.callbacks.Callback):
-    """Marks every twentieth step for the file of measurements."""
+class _StepRecords(callbacks.Monitor):
+    """Records every twentieth step."""
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         if int(logs["step"]) % _RECORD_EVERY_STEPS == 0:
-            logs["record"] = True
-            logs["learning_rate"] = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
+            self.recorder.add({name: float(value) for name, value in logs.items() if name != "step"})
+            self.recorder.add({"learning_rate": float(tf.convert_to_tensor(self.model.optimizer.learning_rate))})
 
 
-class _KeepBest(keras.callbacks.Callback):
+class _KeepBest(callbacks.Monitor):
     """Tests after each epoch and keeps the head of the best one, the earliest of equals."""
 
-    def __init__(self, score: Callable[[], np.ndarray], labels: np.ndarray, work: Path) -> None:
-        super().__init__()
+    def __init__(
+        self, recorder: callbacks.Recorder, score: Callable[[], np.ndarray], labels: np.ndarray, work: Path
+    ) -> None:
+        super().__init__(recorder)
         self._score, self._labels = score, labels
         self._file = work / "best.npz"
 
@@ -218,8 +221,7 @@ class _KeepBest(keras.callbacks.Callback):
         if self.model.stop_training:
             return
         top1 = float(np.mean(self._score().argmax(axis=1) == self._labels))
-        logs["record"] = True
-        logs["test_top1"] = top1
+        self.recorder.add({"test_top1": top1})
         if epoch == 0 or top1 > self._best()["top1"]:
             kernel, bias = self.model.head.get_weights()
             content = io.BytesIO()

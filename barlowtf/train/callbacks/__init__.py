@@ -1,7 +1,7 @@
 """What watches a run: each a Keras callback with one job.
 
-Monitors measure and add entries to the logs; writers, later in the list, write what they find there. Writers act on
-logs that hold "record".
+Monitors measure and add what they find to a `Recorder`; writers, later in the list, write what is in it. `in_order`
+checks the list. The logs of a step are ordinary Keras logs, so that callbacks of Keras and of users stand beside them.
 """
 
 from barlowtf.train.callbacks.checkpoint import SaveCheckpoints
@@ -9,8 +9,9 @@ from barlowtf.train.callbacks.collapse import CollapseMonitor
 from barlowtf.train.callbacks.interruption import StopOnRequest
 from barlowtf.train.callbacks.json_lines import JsonLines
 from barlowtf.train.callbacks.knn import KNNMonitor
-from barlowtf.train.callbacks.nonfinite import StopOnNonFinite
+from barlowtf.train.callbacks.order import in_order
 from barlowtf.train.callbacks.progress import Progress
+from barlowtf.train.callbacks.recorder import Monitor, Recorder, Writer
 from barlowtf.train.callbacks.step_metrics import StepMetrics
 from barlowtf.train.callbacks.tensorboard import TensorBoardWriter
 
@@ -18,10 +19,13 @@ __all__ = [
     "CollapseMonitor",
     "JsonLines",
     "KNNMonitor",
+    "Monitor",
     "Progress",
+    "Recorder",
     "SaveCheckpoints",
     "StepMetrics",
-    "StopOnNonFinite",
     "StopOnRequest",
     "TensorBoardWriter",
+    "Writer",
+    "in_order",
 ]

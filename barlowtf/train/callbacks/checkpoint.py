@@ -1,4 +1,4 @@
-"""Saves training state every so many steps or minutes, and at the end."""
+"""Saves training state every N steps or M minutes, and at the end."""
 
 import time
 from pathlib import Path
@@ -19,8 +19,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         Args:
             folder: The run's `checkpoints` folder.
             every_steps: Save when the number of finished steps is a multiple of it; None: by time alone.
-            every_minutes: Save when so many minutes have passed since the last save; None: by steps alone.
-            keep: How many of the last checkpoints stay.
+            every_minutes: Save when this many minutes have passed since the last save; None: by steps alone.
+            keep: Number of checkpoints that stay, the last ones.
         """
         super().__init__()
         self.folder, self.every_steps, self.keep = folder, every_steps, keep
@@ -32,21 +32,27 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.saver = BackgroundSaver(self.folder, self.model, keep=self.keep)
         self._saved_at = time.monotonic()
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         """Saves where a save is due; raises CheckpointError where the one before has failed."""
-        self.saver.raise_failure()
+        self._begun().raise_failure()
         by_steps = self.every_steps is not None and is_due(logs, self.every_steps)
         by_time = self.every_seconds is not None and time.monotonic() - self._saved_at >= self.every_seconds
         if by_steps or by_time:
-            self.saver.start(int(logs["step"]))
+            self._begun().start(int(logs["step"]))
             self._saved_at = time.monotonic()
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: dict[str, Any]) -> None:
         """Saves the last step, and waits until it is on the disk."""
-        self.saver.start(int(logs["step"]))
-        self.saver.finish()
+        saver = self._begun()
+        saver.start(int(logs["step"]))
+        saver.finish()
 
     def close(self) -> None:
         """Waits for a save that is under way when the run ends by an error."""
         if self.saver is not None:
             self.saver.close()
+
+    def _begun(self) -> BackgroundSaver:
+        if self.saver is None:
+            raise ValueError("SaveCheckpoints saves only after on_train_begin.")
+        return self.saver

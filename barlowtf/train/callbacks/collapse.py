@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,6 +12,7 @@ from barlowtf.metrics import (
     mean_off_diagonal,
 )
 from barlowtf.models.features import extract_features
+from barlowtf.train.callbacks.recorder import Monitor, Recorder
 
 # Enough for a picture on a screen, and for a grid that shows what the augmentations do.
 _PICTURE_CELLS = 256
@@ -20,11 +20,12 @@ _GRID_COLUMNS = 8
 _CHUNK = 64
 
 
-class CollapseMonitor(keras.callbacks.Callback):
+class CollapseMonitor(Monitor):
     """Measures the embeddings of one fixed batch of views, in inference mode, and shows its views once."""
 
     def __init__(
         self,
+        recorder: Recorder,
         view_a: np.ndarray,
         view_b: np.ndarray,
         *,
@@ -35,35 +36,41 @@ class CollapseMonitor(keras.callbacks.Callback):
         """Sets the batch and the interval.
 
         Args:
+            recorder: Receives the measurements.
             view_a: Normalized images, float32 [M, H, W, C].
             view_b: The other views of the same images.
-            every_epochs: Measure after every so many epochs; also before the first step.
-            mean: Of the normalization, to show the views as they looked before it.
-            std: Of the normalization.
+            every_epochs: Measure after every N-th epoch; also before the first step.
+            mean: Means of the normalization, to show the views as they looked before it.
+            std: Standard deviations of the normalization.
         """
-        super().__init__()
+        super().__init__(recorder)
         self.view_a, self.view_b, self.every_epochs = view_a, view_b, every_epochs
         self.mean, self.std = mean, std
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any]) -> None:
         """Measures and shows the views, unless the run resumes."""
         if int(logs["step"]) == 0:
             columns = slice(0, _GRID_COLUMNS)
-            logs["view_pairs"] = view_grid(self.view_a[columns], self.view_b[columns], mean=self.mean, std=self.std)
-            self._measure(logs)
+            grid = view_grid(self.view_a[columns], self.view_b[columns], mean=self.mean, std=self.std)
+            self.recorder.add_picture("view_pairs", grid)
+            self._measure()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures after the epochs that are due; not where the run is stopping: it measures when it is resumed."""
         if (epoch + 1) % self.every_epochs == 0 and not self.model.stop_training:
-            self._measure(logs)
+            self._measure()
 
-    def _measure(self, logs: dict[str, Any]) -> None:
+    def _measure(self) -> None:
         z_a, z_b = self._embed(self.view_a), self._embed(self.view_b)
-        logs["record"] = True
-        logs["effective_rank"] = float(effective_rank(z_a))
-        logs["dead_dimensions"] = int(dead_dimensions(z_a))
-        logs["mean_off_diagonal"] = float(mean_off_diagonal(z_a, z_b))
-        logs["cross_correlation"] = np.asarray(correlation_picture(z_a, z_b, _PICTURE_CELLS))[..., None]
+        self.recorder.add(
+            {
+                "effective_rank": float(effective_rank(z_a)),
+                "dead_dimensions": int(dead_dimensions(z_a)),
+                "mean_off_diagonal": float(mean_off_diagonal(z_a, z_b)),
+            }
+        )
+        picture = np.asarray(correlation_picture(z_a, z_b, _PICTURE_CELLS))[..., None]
+        self.recorder.add_picture("cross_correlation", picture)
 
     def _embed(self, images: np.ndarray) -> np.ndarray:
         features = extract_features(self.model.encoder, _chunks(images))
@@ -78,7 +85,7 @@ def view_grid(view_a: np.ndarray, view_b: np.ndarray, *, mean: tuple[float, ...]
     rows = [np.concatenate(list(view * np.asarray(std) + np.asarray(mean)), axis=1) for view in (view_a, view_b)]
     picture = np.concatenate(rows, axis=0)
     picture = picture if picture.shape[-1] in (1, 3) else picture[..., :1]
-    return np.uint8(np.round(255.0 * np.clip(picture, 0.0, 1.0)))
+    return np.round(255.0 * np.clip(picture, 0.0, 1.0)).astype(np.uint8)
 
 
 def _chunks(images: np.ndarray) -> list[np.ndarray]:

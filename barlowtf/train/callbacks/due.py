@@ -1,4 +1,4 @@
-"""When something is due that happens every so many steps."""
+"""When something is due that happens every N steps."""
 
 from typing import Any
 

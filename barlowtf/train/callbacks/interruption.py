@@ -1,4 +1,4 @@
-"""Ends the run after the step in which a signal came."""
+"""Ends the run after the step during which a signal came."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +8,14 @@ import tensorflow as tf
 
 
 class StopOnRequest(keras.callbacks.Callback):
-    """Sets `stop_training` when this process, or with several workers any of them, was asked to stop."""
+    """Sets `stop_training` when this process, or one of several workers, is to stop. Put it first."""
 
     def __init__(self, requested: Callable[[], bool], stop_request: tf.Variable | None = None) -> None:
-        """Sets whom to ask.
+        """Sets where the request comes from.
 
         Args:
-            requested: Whether this process was asked to stop.
-            stop_request: With several workers, what `compile_step` adds up over them; None: one process.
+            requested: Returns whether this process is to stop.
+            stop_request: With several workers, the variable that `compile_step` sums over them; None: one process.
         """
         super().__init__()
         self.requested, self.stop_request = requested, stop_request
@@ -30,8 +30,12 @@ class StopOnRequest(keras.callbacks.Callback):
         if self.stop_request is None and self.requested():
             self.model.stop_training = True
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         """Stops after this step."""
-        together = self.stop_request is not None
-        if float(logs.pop("stop_requests")) > 0.0 if together else self.requested():
+        if self.stop_request is None:
+            requested = self.requested()
+        else:
+            # Taken out: the callbacks that follow see the logs of an ordinary step.
+            requested = float(logs.pop("stop_requests")) > 0.0
+        if requested:
             self.model.stop_training = True

@@ -3,22 +3,23 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
 from barlowtf.metrics import knn_accuracy
 from barlowtf.models.features import extract_features
+from barlowtf.train.callbacks.recorder import Monitor, Recorder
 
 
 class _StopRequestedError(Exception):
-    """Leaves a measurement that nobody waits for any more."""
+    """Leaves a measurement because the run is to stop."""
 
 
-class KNNMonitor(keras.callbacks.Callback):
-    """Adds "knn_top1", the accuracy of a weighted vote of the nearest bank features, in [0, 1]."""
+class KNNMonitor(Monitor):
+    """Records "knn_top1", the accuracy of a weighted vote of the nearest bank features, in [0, 1]."""
 
     def __init__(
         self,
+        recorder: Recorder,
         bank: tuple[Iterable[Any], np.ndarray],
         queries: tuple[Iterable[Any], np.ndarray],
         *,
@@ -32,33 +33,33 @@ class KNNMonitor(keras.callbacks.Callback):
         """Sets what is compared and when.
 
         Args:
+            recorder: Receives the measurement.
             bank: Batches of normalized images, iterable anew each time, and their labels int64 [M].
             queries: The same for the images to classify.
-            every_epochs: Measure after every so many epochs; also before the first step and after the last.
+            every_epochs: Measure after every N-th epoch; also before the first step and after the last.
             total_epochs: Epochs of the run.
             neighbors: k.
-            temperature: Of the votes' weights exp(similarity / temperature).
+            temperature: Temperature of the votes' weights exp(similarity / temperature).
             class_count: Number of classes.
-            stop_requested: Asked between batches; True breaks the measurement off and stops the run before its next
-                step.
+            stop_requested: Called between batches; True ends the measurement and stops the run before its next step.
         """
-        super().__init__()
+        super().__init__(recorder)
         self.bank, self.queries = bank, queries
         self.every_epochs, self.total_epochs, self.stop_requested = every_epochs, total_epochs, stop_requested
-        self.settings = {"neighbors": neighbors, "temperature": temperature, "class_count": class_count}
+        self.neighbors, self.temperature, self.class_count = neighbors, temperature, class_count
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any]) -> None:
         """Measures the random encoder, unless the run resumes."""
         if int(logs["step"]) == 0:
-            self._measure(logs)
+            self._measure()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures after the epochs that are due; not where the run is stopping: it measures when it is resumed."""
         due = (epoch + 1) % self.every_epochs == 0 or epoch + 1 == self.total_epochs
         if due and not self.model.stop_training:
-            self._measure(logs)
+            self._measure()
 
-    def _measure(self, logs: dict[str, Any]) -> None:
+    def _measure(self) -> None:
         try:
             features = [
                 extract_features(self.model.encoder, self._until_requested(batches))
@@ -66,11 +67,19 @@ class KNNMonitor(keras.callbacks.Callback):
             ]
         except _StopRequestedError:
             # The run stops here and measures this epoch when it is resumed: nothing of it is written now.
-            logs.pop("record", None)
+            self.recorder.clear()
             self.model.stop_training = True
             return
-        logs["record"] = True
-        logs["knn_top1"] = knn_accuracy(features[0], self.bank[1], features[1], self.queries[1], **self.settings)
+        accuracy = knn_accuracy(
+            features[0],
+            self.bank[1],
+            features[1],
+            self.queries[1],
+            neighbors=self.neighbors,
+            temperature=self.temperature,
+            class_count=self.class_count,
+        )
+        self.recorder.add({"knn_top1": accuracy})
 
     def _until_requested(self, batches: Iterable[Any]) -> Iterator[Any]:
         for batch in batches:

@@ -1,29 +1,41 @@
-"""Measures the training itself: speed, learning rates, norms."""
+"""Measures the training itself: loss terms, speed, learning rates, norms."""
 
 import time
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from barlowtf.train.callbacks.due import is_due
+from barlowtf.train.callbacks.recorder import Monitor, Recorder
 
 
-class StepMetrics(keras.callbacks.Callback):
-    """Every so many steps, completes the logs of the step and marks them with "record"."""
+class StepMetrics(Monitor):
+    """Records the logs of the first step and of every N-th step, and what can be computed from them."""
 
-    def __init__(self, *, every_steps: int, batch_size: int, steps_per_epoch: int, embedding_width: int) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        every_steps: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        loss_terms: tuple[str, ...],
+        embedding_width: int,
+    ) -> None:
         """Sets the interval and what the figures refer to.
 
         Args:
+            recorder: Receives the measurements.
             every_steps: Record when the number of finished steps is a multiple of it, and the first step.
-            batch_size: Global batch N, images a step.
-            steps_per_epoch: For "epoch", the passes over the data so far.
-            embedding_width: D, for the loss per dimension.
+            batch_size: Global batch N, images per step.
+            steps_per_epoch: Steps of one pass over the data, for "epoch".
+            loss_terms: Names in the logs of the terms of the loss, for "<term>_per_dimension".
+            embedding_width: D.
         """
-        super().__init__()
+        super().__init__(recorder)
         self.every_steps, self.batch_size = every_steps, batch_size
         self.steps_per_epoch, self.embedding_width = steps_per_epoch, embedding_width
+        self.loss_terms = ("loss", *loss_terms)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the count."""
@@ -35,23 +47,24 @@ class StepMetrics(keras.callbacks.Callback):
         """Starts the clock: waiting for the batch counts, what other callbacks do does not."""
         self._started = time.perf_counter()
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Completes the logs of a step that is due."""
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        """Records a step that is due."""
         self._seconds += time.perf_counter() - self._started
         self._steps += int(logs["steps"])
-        step = int(logs["step"])
         if not is_due(logs, self.every_steps) and not self._tracing:
             return
-        logs["record"] = True
-        logs["epoch"] = step / self.steps_per_epoch
-        for name in ("loss", "invariance", "redundancy"):
-            logs[f"{name}_per_dimension"] = logs[name] / self.embedding_width
+        optimizer = self.model.optimizer
+        self.recorder.add({name: float(value) for name, value in logs.items() if name != "step"})
+        self.recorder.add({"epoch": int(logs["step"]) / self.steps_per_epoch})
+        self.recorder.add(
+            {f"{name}_per_dimension": float(logs[name]) / self.embedding_width for name in self.loss_terms}
+        )
         for name in ("learning_rate", "bias_learning_rate"):
-            if hasattr(self.model.optimizer, name):
-                logs[name] = float(tf.convert_to_tensor(getattr(self.model.optimizer, name)))
-        logs["weight_norm"] = float(_global_norm(self.model.trainable_variables))
+            if hasattr(optimizer, name):
+                self.recorder.add({name: float(tf.convert_to_tensor(getattr(optimizer, name)))})
+        self.recorder.add({"weight_norm": float(_global_norm(self.model.trainable_variables))})
         if not self._tracing:
-            logs["images_per_second"] = self._steps * self.batch_size / self._seconds
+            self.recorder.add({"images_per_second": self._steps * self.batch_size / self._seconds})
         self._seconds, self._steps, self._tracing = 0.0, 0, False
 
 

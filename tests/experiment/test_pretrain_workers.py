@@ -1,5 +1,7 @@
 """Two real worker processes over gRPC: another number of replicas, signals, a worker that dies, workers that differ."""
 
+import dataclasses
+import importlib
 import json
 import os
 import shutil
@@ -17,11 +19,11 @@ from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
 from barlowtf.distribute import Cluster
 from barlowtf.errors import ConfigError, TrainingError
-from barlowtf.experiment.pretraining.requeue import requeue
-from barlowtf.experiment.pretraining.workers import telling_failures
 from barlowtf.launching import cluster_configs, free_ports
 from barlowtf.models import checkpoint
 from barlowtf.records import read_lines
+from barlowtf.train.requeue import requeue
+from barlowtf.train.workers import shared_failures
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -107,7 +109,7 @@ def recipe():
 @pytest.fixture(scope="module")
 def one_replica(recipe, tmp_path_factory):
     run = runs.RunFolder(tmp_path_factory.mktemp("one") / "run")
-    experiment.pretrain(recipe, run.path)
+    experiment.pretrain(experiment.PretrainRequest(recipe, run.path))
     return run
 
 
@@ -123,8 +125,10 @@ def half_way(one_replica, tmp_path):
 
 def test_a_run_goes_on_over_two_replicas(one_replica, half_way, recipe, two_replicas, monkeypatch, caplog):
     caplog.set_level("INFO", "barlowtf")
-    monkeypatch.setattr("barlowtf.experiment.pretraining.run.make_strategy", lambda *_: two_replicas)
-    experiment.pretrain(recipe, half_way.path, strategy="mirrored", replicas=2)
+    module = importlib.import_module("barlowtf.experiment.pretrain")  # The package shows the function of this name.
+    monkeypatch.setattr(module, "make_strategy", lambda *_: two_replicas)
+    request = experiment.PretrainRequest(recipe, half_way.path, strategy="mirrored", replicas=2)
+    experiment.pretrain(request)
     assert "after step 3 of 6" in caplog.text
     assert "237 of 1437 images are left out of each epoch" in caplog.text
     assert largest_difference(state(half_way), state(one_replica)) < (1e-4, "")
@@ -195,7 +199,7 @@ import faulthandler, os, sys
 
 faulthandler.dump_traceback_later(float(sys.argv[1]), exit=True)
 from barlowtf.distribute import cluster_of, make_strategy
-from barlowtf.experiment.pretraining.workers import leave_together, require_agreement
+from barlowtf.train.workers import barrier, require_agreement
 
 strategy = make_strategy("multiworker")
 require_agreement(strategy, {"fact": 1})
@@ -203,7 +207,7 @@ print("agreed", flush=True)
 if cluster_of(strategy).index == 1:
     sys.stdin.read()
     os._exit(0)
-leave_together(strategy)
+barrier(strategy)
 """
 
 
@@ -225,14 +229,14 @@ CLUSTER = Cluster(("a:1", "b:2"), 1)
 
 
 def test_an_error_of_a_worker_reaches_the_others(tmp_path):
-    with pytest.raises(ConfigError, match=r"worker 1 \(b:2\): no such thing"), telling_failures(tmp_path, CLUSTER):
+    with pytest.raises(ConfigError, match=r"worker 1 \(b:2\): no such thing"), shared_failures(tmp_path, CLUSTER):
         raise ConfigError("no such thing.")
     lost = tf.errors.UnavailableError(None, None, "aborted by /job:worker/replica:0/task:1")
     with pytest.raises(TrainingError, match=r"worker 1 \(b:2\) stopped: no such thing\. Checkpoints are kept"):
-        with telling_failures(tmp_path, CLUSTER._replace(index=0)):
+        with shared_failures(tmp_path, dataclasses.replace(CLUSTER, index=0)):
             raise lost
     # The next start forgets it.
-    with telling_failures(tmp_path, CLUSTER):
+    with shared_failures(tmp_path, CLUSTER):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -240,7 +244,7 @@ def test_an_error_of_a_worker_reaches_the_others(tmp_path):
 def test_errors_of_the_step_itself_pass(tmp_path):
     error = tf.errors.InvalidArgumentError(None, None, "shapes")
     for cluster in (None, CLUSTER):
-        with pytest.raises(tf.errors.InvalidArgumentError), telling_failures(tmp_path / "none", cluster):
+        with pytest.raises(tf.errors.InvalidArgumentError), shared_failures(tmp_path / "none", cluster):
             raise error
 
 

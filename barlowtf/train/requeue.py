@@ -1,4 +1,4 @@
-"""Hands an interrupted job back to SLURM's queue."""
+"""Puts an interrupted job back into SLURM's queue."""
 
 import logging
 import os
@@ -7,27 +7,28 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import tensorflow as tf
-
-from barlowtf.distribute import is_chief
 from barlowtf.errors import Interrupted
 
 _LOG = logging.getLogger("barlowtf")
 
 
 @contextmanager
-def requeued(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Has the chief requeue the job where SIGUSR1 interrupts what runs inside; the interruption goes on."""
+def requeueing(*, chief: bool) -> Iterator[None]:
+    """Has the chief requeue the job where SIGUSR1 interrupts what runs inside; the interruption goes on.
+
+    Args:
+        chief: Whether this process is the chief; the other workers leave the job to it.
+    """
     try:
         yield
     except Interrupted as interrupted:
-        if interrupted.signal_number == signal.SIGUSR1 and is_chief(strategy):
+        if interrupted.signal_number == signal.SIGUSR1 and chief:
             requeue()
         raise
 
 
 def requeue(environment: Mapping[str, str] = os.environ) -> bool:
-    """Asks SLURM to run this job again; returns whether it will.
+    """Requests that SLURM run this job again; returns whether it will.
 
     Args:
         environment: Holds SLURM_JOB_ID inside a job.
@@ -40,7 +41,7 @@ def requeue(environment: Mapping[str, str] = os.environ) -> bool:
         subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
-        _LOG.warning("SLURM did not take job %s back: %s. Submit it again to resume.", job, str(reason).strip())
+        _LOG.warning("SLURM cannot requeue job %s: %s. Submit it again to resume.", job, str(reason).strip())
         return False
     _LOG.info("SLURM job %s is in the queue again and will resume.", job)
     return True

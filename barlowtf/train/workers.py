@@ -1,4 +1,4 @@
-"""What the workers of a run tell each other outside the training step: that they agree, that they go, why one ended."""
+"""What the workers of a run exchange outside the training step: that they agree, that they end, why one failed."""
 
 import hashlib
 import logging
@@ -11,20 +11,20 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.atomic import write_file
-from barlowtf.distribute import Cluster, all_gather, blame, cluster_of
+from barlowtf.distribute import Cluster, all_gather, cluster_of, lost_workers
 from barlowtf.errors import BarlowTFError, ConfigError, Interrupted, TrainingError
 
 _LOG = logging.getLogger("barlowtf")
-# How long a worker waits for the note of one that ended: the note is written before the process ends, but a network
+# How long a worker waits for the note of one that failed: the note is written before the process ends, but a network
 # file system may show it late.
 _NOTE_SECONDS = 3.0
 
 
 def require_agreement(strategy: tf.distribute.Strategy, facts: Mapping[str, str | int]) -> None:
-    """Raises ConfigError where the workers of a strategy do not hold the same facts; all raise it, and name it.
+    """Raises ConfigError where the workers of a strategy do not hold the same facts; all of them raise it.
 
     Args:
-        strategy: Of this run; nothing is to be compared where one process holds all replicas.
+        strategy: Strategy of the run; where one process holds all replicas there is nothing to compare.
         facts: What must be equal, by name, the same names on all workers.
     """
     cluster = cluster_of(strategy)
@@ -35,18 +35,18 @@ def require_agreement(strategy: tf.distribute.Strategy, facts: Mapping[str, str 
     differing = [name for name, column in zip(facts, rows.T, strict=True) if len(set(column.tolist())) > 1]
     if differing:
         own = ", ".join(f"{name} = {facts[name]}" for name in differing)
-        leave_together(strategy)
+        barrier(strategy)
         raise ConfigError(
             f"The workers differ in {' and '.join(differing)}; {cluster.name(cluster.index)} has {own}. "
             "Start all of them with the same command, the same data and a run folder that all of them see."
         )
 
 
-def leave_together(strategy: tf.distribute.Strategy) -> None:
-    """Returns when every worker of a strategy has come here, or is gone. Nothing may be exchanged after it.
+def barrier(strategy: tf.distribute.Strategy) -> None:
+    """Returns when every worker of a strategy has come here or has ended. Nothing may be exchanged after it.
 
-    A worker whose part of the last exchange is over may end its process before another has its own part; what that one
-    then misses is a greeting, so the error is no failure of the run.
+    A worker that is through may end its process before another one is; what the other misses then is a message without
+    content, so the error is not a failure of the run.
     """
     if cluster_of(strategy) is None:
         return
@@ -68,7 +68,7 @@ def _gather(strategy: tf.distribute.Strategy, numbers: list[int]) -> np.ndarray:
 
 
 @contextmanager
-def telling_failures(folder: Path, cluster: Cluster | None) -> Iterator[None]:
+def shared_failures(folder: Path, cluster: Cluster | None) -> Iterator[None]:
     """Passes a worker's error on to the others, and turns a lost worker into a TrainingError that names it.
 
     Args:
@@ -76,7 +76,7 @@ def telling_failures(folder: Path, cluster: Cluster | None) -> Iterator[None]:
         cluster: None: one process, and errors pass as they are.
 
     Raises:
-        TrainingError: A collective failed because another worker is gone.
+        TrainingError: A collective failed because another worker has ended.
     """
     if cluster is None:
         yield
@@ -88,14 +88,14 @@ def telling_failures(folder: Path, cluster: Cluster | None) -> Iterator[None]:
     except Interrupted:
         raise
     except tf.errors.OpError as error:
-        lost = blame(error, cluster)
+        lost = lost_workers(error, cluster)
         if not lost:
-            _leave(note, repr(error))
+            _write_note(note, repr(error))
             raise
-        told = "; ".join(f"{cluster.name(index)} {_read(_note(folder, index))}" for index in lost)
-        raise TrainingError(f"{told}. Checkpoints are kept; start all workers again to resume.") from error
+        reasons = "; ".join(f"{cluster.name(index)} {_read_note(_note(folder, index))}" for index in lost)
+        raise TrainingError(f"{reasons}. Checkpoints are kept; start all workers again to resume.") from error
     except BaseException as error:
-        _leave(note, str(error) or repr(error))
+        _write_note(note, str(error) or repr(error))
         if isinstance(error, BarlowTFError):
             raise type(error)(f"{cluster.name(cluster.index)}: {error}") from error
         raise
@@ -105,8 +105,8 @@ def _note(folder: Path, index: int) -> Path:
     return folder / f".worker-{index}.error"
 
 
-def _leave(note: Path, text: str) -> None:
-    if not note.parent.is_dir():  # Too early: no run folder, and every worker says itself what is wrong.
+def _write_note(note: Path, text: str) -> None:
+    if not note.parent.is_dir():  # Too early for a run folder: every worker finds the fault itself.
         return
     try:
         write_file(note, text)
@@ -114,7 +114,7 @@ def _leave(note: Path, text: str) -> None:
         _LOG.warning("Cannot tell the other workers: %s", error)
 
 
-def _read(note: Path) -> str:
+def _read_note(note: Path) -> str:
     """Returns how a worker ended, in words that follow its name."""
     until = time.monotonic() + _NOTE_SECONDS
     while time.monotonic() < until:

@@ -10,8 +10,8 @@ import tensorflow as tf
 from barlowtf.config import load_recipe
 from barlowtf.encoders.building import build_model
 from barlowtf.errors import ConfigError
-from barlowtf.experiment.pretraining import parts, stepping
-from barlowtf.train import loop
+from barlowtf.experiment import training_data
+from barlowtf.train import loop, stepping
 
 SMALL = [
     "augment.size=16",
@@ -40,8 +40,8 @@ def recipe():
 
 @pytest.fixture(scope="module")
 def batches(recipe):
-    source = parts.open_training_data(recipe)
-    return list(itertools.islice(parts.make_batches(recipe, source, ONE, 0, 10), 6))
+    source = training_data.open_training_data(recipe)
+    return list(itertools.islice(training_data.make_batches(recipe, source, ONE, 0, 10), 6))
 
 
 def trained(recipe, calls, step_of):
@@ -144,14 +144,42 @@ def test_the_first_bad_step_of_a_call_is_the_one_reported():
     assert float(logs["first_nonfinite"]) == 2.0
 
 
-def test_who_gets_xla_and_how_many_steps(recipe, monkeypatch, two_replicas):
-    assert not stepping.pays(recipe, ONE)
+def test_xla_is_chosen_for_one_gpu(monkeypatch, two_replicas):
+    assert not stepping.xla_pays(ONE, deterministic=False)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"])
-    assert stepping.pays(recipe, ONE)
-    assert not stepping.pays(recipe, two_replicas)
-    assert not stepping.pays(load_recipe("digits", [*SMALL, "train.deterministic=true"]), ONE)
-    assert stepping.count_steps_per_call(recipe, two_replicas) == 1
-    several = load_recipe("digits", [*SMALL, "train.steps_per_call=4"])
-    assert stepping.count_steps_per_call(several, ONE) == 4
-    with pytest.raises(ConfigError, match="train.steps_per_call = 4 is for one device or a TPU, received 2 replicas"):
-        stepping.count_steps_per_call(several, two_replicas)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": (9, 0)})
+    assert stepping.xla_pays(ONE, deterministic=False)
+    assert not stepping.xla_pays(two_replicas, deterministic=False)
+    assert not stepping.xla_pays(ONE, deterministic=True)
+
+
+@pytest.mark.parametrize(
+    ("details", "pays"),
+    [
+        ({"compute_capability": (12, 0)}, False),
+        ({"compute_capability": (12, 1)}, False),
+        ({"compute_capability": (10, 3)}, True),
+        ({}, True),
+    ],
+)
+def test_xla_is_off_where_tensorflow_would_abort(monkeypatch, caplog, details, pays):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
+    assert stepping.xla_pays(ONE, deterministic=False) is pays
+    assert len(caplog.messages) == (not pays)
+    if not pays:
+        assert caplog.messages[0].startswith(
+            "XLA is off: this TensorFlow aborts under XLA on GPUs of compute capability 12."
+        )
+
+
+def test_steps_per_call_and_per_epoch(two_replicas):
+    assert stepping.count_steps_per_call(None, two_replicas) == 1
+    assert stepping.count_steps_per_call(4, ONE) == 4
+    with pytest.raises(ConfigError, match="Invalid steps_per_call: received 4 on 2 replicas, expected one device"):
+        stepping.count_steps_per_call(4, two_replicas)
+    assert stepping.count_steps_per_epoch(11, batch_size=4, replicas=2, micro_batch=None) == 2
+    with pytest.raises(ConfigError, match="received 4, expected a multiple of 3 replicas. Set train.batch_size"):
+        stepping.count_steps_per_epoch(11, batch_size=4, replicas=3, micro_batch=None)
+    with pytest.raises(ConfigError, match="Invalid micro_batch: received 2 on 2 replicas, expected one device"):
+        stepping.count_steps_per_epoch(11, batch_size=4, replicas=2, micro_batch=2)

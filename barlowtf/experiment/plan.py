@@ -1,0 +1,72 @@
+"""`barlowtf pretrain --dry-run`: what a run would do, without training."""
+
+import numpy as np
+from pydantic import Field
+
+from barlowtf.distribute import make_strategy
+from barlowtf.encoders.building import build_encoder, build_model
+from barlowtf.experiment.data import open_split
+from barlowtf.experiment.pretrain import PretrainRequest
+from barlowtf.models import BarlowTwins
+from barlowtf.models.memory import estimate_memory
+from barlowtf.records import Record
+from barlowtf.train.stepping import count_steps_per_epoch
+
+
+class Plan(Record):
+    """What a run would do."""
+
+    images: int = Field(description="number of training images")
+    labels: bool = Field(description="whether the images have labels, which the kNN monitor needs")
+    replicas: int = Field(description="replicas that train together")
+    steps_per_epoch: int = Field(description="optimizer steps of one pass over the data")
+    total_steps: int = Field(description="optimizer steps of the whole run")
+    unseen_per_epoch: int = Field(description="images that each epoch leaves out, others each time")
+    encoder_parameters: int = Field(description="parameters and running statistics of the encoder")
+    projector_parameters: int = Field(description="parameters and running statistics of the projector")
+    peak_learning_rate: float = Field(description="largest learning rate of the weights, per step")
+    peak_bias_learning_rate: float = Field(description="the same for biases and normalization parameters")
+    memory_bytes_per_replica: dict[str, int] = Field(description="part of a training step -> its memory, bytes")
+
+
+def plan(request: PretrainRequest) -> Plan:
+    """Returns what a run would do, without training: steps, parameters, learning rates, memory.
+
+    Raises:
+        BarlowTFError: Input or machine would not allow the run to start.
+    """
+    recipe, strategy = request.recipe, make_strategy(request.strategy, request.replicas)
+    train, replicas = recipe.train, strategy.num_replicas_in_sync
+    source = open_split(recipe.data.source, "train")
+    steps_per_epoch = count_steps_per_epoch(
+        source.size, batch_size=train.batch_size, replicas=replicas, micro_batch=train.micro_batch
+    )
+    model = build_model(recipe, steps_per_epoch)
+    rate = train.batch_size / 256
+    bias_rate = recipe.optimizer.bias_learning_rate or recipe.optimizer.learning_rate
+    memory = estimate_memory(
+        build_encoder(recipe, recipe.augment.size, dtype=train.precision, seed=train.seed),
+        model.projector,
+        images=train.batch_size * train.pairs // replicas,
+        optimizer_slots=_optimizer_slots(model),
+        activation_bytes=4 if train.precision == "float32" else 2,
+    )
+    return Plan(
+        images=source.size,
+        labels=source.has_labels,
+        replicas=replicas,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps_per_epoch * train.epochs,
+        unseen_per_epoch=source.size - steps_per_epoch * train.batch_size,
+        encoder_parameters=model.encoder.count_params(),
+        projector_parameters=model.projector.count_params(),
+        peak_learning_rate=recipe.optimizer.learning_rate * rate,
+        peak_bias_learning_rate=bias_rate * rate,
+        memory_bytes_per_replica=memory,
+    )
+
+
+def _optimizer_slots(model: BarlowTwins) -> int:
+    """Returns the number of values that the optimizer keeps for each trainable parameter."""
+    kept = sum(int(np.prod(variable.shape)) for variable in model.optimizer.variables)
+    return kept // sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)

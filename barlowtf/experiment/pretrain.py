@@ -1,0 +1,304 @@
+"""`barlowtf pretrain`, top to bottom: recipe -> strategy -> data -> model -> training -> encoder."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+
+from barlowtf import data, runs
+from barlowtf.config import Recipe, dump_recipe
+from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
+from barlowtf.encoders.building import build_model
+from barlowtf.errors import Interrupted
+from barlowtf.experiment.training_data import first_views, make_batches, normalized_views, open_training_data
+from barlowtf.models import BarlowTwins, checkpoint
+from barlowtf.models.saving import save_model
+from barlowtf.records import RunData, RunInfo, RunSteps, read_lines, write_record
+from barlowtf.train import callbacks, loop
+from barlowtf.train.failures import explained_failures
+from barlowtf.train.interruption import Interruption
+from barlowtf.train.monitors import make_knn_monitor
+from barlowtf.train.requeue import requeueing
+from barlowtf.train.stepping import count_steps_per_call, count_steps_per_epoch, group_batches, make_step
+from barlowtf.train.summary import summarize_metrics
+from barlowtf.train.workers import barrier, require_agreement, shared_failures
+
+_LOG = logging.getLogger("barlowtf")
+# Number of images that the collapse monitor measures.
+_MONITORED_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class PretrainRequest:
+    """What to train, where, and on which devices.
+
+    Attributes:
+        recipe: Every setting of the run, see `barlowtf.config.load_recipe`.
+        run_dir: The run folder, see `barlowtf.runs`. All workers must see the same one.
+        strategy: "one", "mirrored", "multiworker" or "tpu", see `barlowtf.distribute.make_strategy`.
+        replicas: With "mirrored" on a machine without GPUs: number of logical CPU devices.
+        console: Where the progress bar is drawn; None: standard error.
+    """
+
+    recipe: Recipe
+    run_dir: Path
+    strategy: str = "one"
+    replicas: int | None = None
+    console: Console | None = None
+
+
+def pretrain(request: PretrainRequest) -> RunInfo:
+    """Pre-trains an encoder without labels; resumes where the folder holds an unfinished run of the recipe.
+
+    Returns:
+        The content of run.json. On a worker that is not the chief `result` is None: only the chief measures and writes.
+
+    Raises:
+        BarlowTFError: Input, run folder, machine or numbers do not allow the run to start or to continue.
+        Interrupted: SIGINT, SIGTERM or SIGUSR1 came. What was finished is saved, and the same call resumes.
+    """
+    recipe, strategy = request.recipe, make_strategy(request.strategy, request.replicas)
+    chief = is_chief(strategy)
+    # From here on: making the strategy of several workers takes SIGTERM away from Python.
+    with (
+        Interruption().listening() as interruption,
+        shared_failures(request.run_dir, cluster_of(strategy)),
+        requeueing(chief=chief),
+    ):
+        source = open_training_data(recipe)
+        steps_per_epoch = count_steps_per_epoch(
+            source.size,
+            batch_size=recipe.train.batch_size,
+            replicas=strategy.num_replicas_in_sync,
+            micro_batch=recipe.train.micro_batch,
+        )
+        steps_per_call = count_steps_per_call(recipe.train.steps_per_call, strategy)
+        facts = {"recipe": dump_recipe(recipe), "data fingerprint": source.fingerprint}
+        require_agreement(strategy, {**facts, "data size": source.size})
+        run = runs.open_run(request.run_dir, recipe) if chief else runs.RunFolder(request.run_dir)
+        with runs.locked(run.path) if chief else nullcontext():
+            finished = run.read_info() if run.finished else None
+            require_agreement(strategy, {"whether the run is finished": finished is not None})
+            if finished is not None:
+                barrier(strategy)
+                _LOG.info("%s is finished: nothing to do.", run.path)
+                return finished if chief else finished.model_copy(update={"result": None})
+            if recipe.train.deterministic:
+                tf.config.experimental.enable_op_determinism()
+            with strategy.scope():
+                model = build_model(recipe, steps_per_epoch)
+            console = request.console or Console(stderr=True)
+            job = _Job(recipe, run, strategy, source, model, steps_per_epoch, steps_per_call, interruption, console)
+            return _train(job)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One process' part in a run that is ready to train."""
+
+    recipe: Recipe
+    run: runs.RunFolder
+    strategy: tf.distribute.Strategy
+    source: data.Source
+    model: BarlowTwins
+    steps_per_epoch: int
+    steps_per_call: int
+    interruption: Interruption
+    console: Console
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.recipe.train.epochs * self.steps_per_epoch
+
+
+def _train(job: _Job) -> RunInfo:
+    """Restores, trains to the end and leaves the encoder; returns the content of run.json."""
+    run, chief = job.run, is_chief(job.strategy)
+    start_step = checkpoint.restore_state(run.checkpoints, checkpoint.training_state(job.model))
+    require_agreement(job.strategy, {"the step to resume from": start_step})
+    started, before = time.monotonic(), run.read_info()
+    seconds_before = 0.0 if before is None else before.wall_seconds or 0.0
+    info = _describe(job).model_copy(update={"wall_seconds": seconds_before})
+    # The last epoch's measurements are missing where a run was killed between its last step and them.
+    repeat_epoch_end = False
+    if chief:
+        # A run that starts at step 0 measures the random encoder anew.
+        runs.forget_after(run.metrics, start_step if start_step else -1)
+        repeat_epoch_end = _lacks_measurements(job, start_step)
+        write_record(run.info, info)
+        _log_start(job, start_step)
+    finished_step = _take_steps(job, start_step, repeat_epoch_end)
+    barrier(job.strategy)
+    info = info.model_copy(update={"wall_seconds": round(seconds_before + time.monotonic() - started, 1)})
+    # Also after the last step: its measurements are then still to be made.
+    if finished_step < job.total_steps or job.model.stop_training:
+        if chief:
+            write_record(run.info, info.model_copy(update={"status": "interrupted"}))
+        raise _interrupted(job, finished_step)
+    info = info.model_copy(update={"status": "finished", "peak_memory_bytes": peak_memory_bytes()})
+    if chief:
+        save_model(job.model.projector, run.projector)
+        save_model(job.model.encoder, run.encoder)
+        info = info.model_copy(update={"result": summarize_metrics(run.metrics)})
+        write_record(run.info, info)
+    return info
+
+
+def _take_steps(job: _Job, start_step: int, repeat_epoch_end: bool) -> int:
+    """Trains to the end or to a signal; returns the number of finished steps."""
+    recipe = job.recipe
+    stop_request = tf.Variable(0.0, trainable=False) if cluster_of(job.strategy) else None
+    stop = callbacks.StopOnRequest(job.interruption.requested, stop_request)
+    watchers = make_callbacks(recipe, job.run, job.source, job.strategy, job.model, job.console, stop)
+    step_function = make_step(
+        job.model,
+        job.strategy,
+        xla=recipe.train.xla,
+        deterministic=recipe.train.deterministic,
+        steps_per_call=job.steps_per_call,
+        stop_request=stop_request,
+    )
+    batches = group_batches(
+        make_batches(recipe, job.source, job.strategy, start_step, job.total_steps),
+        job.strategy,
+        start_step=start_step,
+        steps_per_epoch=job.steps_per_epoch,
+        per_call=job.steps_per_call,
+    )
+    try:
+        with job.interruption.finishing_steps(), explained_failures(job.run.path, recipe.train.batch_size):
+            return loop.train(
+                job.model,
+                step_function,
+                batches,
+                start_step=start_step,
+                total_steps=job.total_steps,
+                steps_per_epoch=job.steps_per_epoch,
+                steps_per_call=job.steps_per_call,
+                callbacks=watchers,
+                repeat_epoch_end=repeat_epoch_end,
+            )
+    finally:
+        for watcher in watchers:
+            if hasattr(watcher, "close"):
+                watcher.close()
+
+
+def make_callbacks(
+    recipe: Recipe,
+    run: runs.RunFolder,
+    source: data.Source,
+    strategy: tf.distribute.Strategy,
+    model: BarlowTwins,
+    console: Console,
+    stop: callbacks.StopOnRequest,
+) -> list[keras.callbacks.Callback]:
+    """Returns what watches a run, in the order in which it must act: stop, measure, write, show, save.
+
+    Of several workers only the chief measures, writes, shows and saves.
+    """
+    if not is_chief(strategy):
+        return [stop]
+    steps_per_epoch = source.size // recipe.train.batch_size
+    recorder = callbacks.Recorder()
+    # Several workers stop after a step that they take together, so their chief cannot leave a measurement.
+    stop_requested = stop.requested if stop.stop_request is None else lambda: False
+    step_metrics = callbacks.StepMetrics(
+        recorder,
+        every_steps=recipe.monitor.every_steps,
+        batch_size=recipe.train.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        loss_terms=model.loss_terms,
+        embedding_width=recipe.model.projector[-1],
+    )
+    save = callbacks.SaveCheckpoints(
+        run.checkpoints,
+        every_steps=recipe.checkpoint.every_steps,
+        every_minutes=recipe.checkpoint.every_minutes,
+        keep=recipe.checkpoint.keep,
+    )
+    return callbacks.in_order(
+        [
+            stop,
+            recorder,
+            step_metrics,
+            *_make_monitors(recipe, source, recorder, stop_requested),
+            callbacks.JsonLines(run.metrics, recorder),
+            callbacks.TensorBoardWriter(run.tensorboard, recorder),
+            callbacks.Progress(recorder, total_steps=recipe.train.epochs * steps_per_epoch, console=console),
+            save,
+        ]
+    )
+
+
+def _make_monitors(
+    recipe: Recipe, source: data.Source, recorder: callbacks.Recorder, stop_requested: Callable[[], bool]
+) -> Iterator[callbacks.Monitor]:
+    """Yields the monitors that look at images: collapse, and kNN where there are labels."""
+    every = recipe.monitor
+    if every.collapse_every_epochs is not None:
+        view_a, view_b = first_views(recipe, source, _MONITORED_IMAGES)
+        mean, std = recipe.augment.mean, recipe.augment.std
+        yield callbacks.CollapseMonitor(
+            recorder, view_a, view_b, every_epochs=every.collapse_every_epochs, mean=mean, std=std
+        )
+    if every.knn_every_epochs is not None and source.has_labels:
+        yield make_knn_monitor(
+            recorder,
+            source,
+            data.open_source(recipe.data.source, "test"),
+            views=lambda images, ids: normalized_views(recipe, images, ids),
+            bank_size=every.knn_bank,
+            query_count=every.knn_queries,
+            seed=recipe.train.seed,
+            every_epochs=every.knn_every_epochs,
+            total_epochs=recipe.train.epochs,
+            neighbors=every.knn_neighbors,
+            temperature=every.knn_temperature,
+            stop_requested=stop_requested,
+        )
+
+
+def _describe(job: _Job) -> RunInfo:
+    """Returns run.json as it is when the run starts."""
+    source = job.source
+    return RunInfo(
+        **dict(describe_surroundings(job.strategy)),
+        status="running",
+        data=RunData(source=job.recipe.data.source, images=source.size, fingerprint=source.fingerprint),
+        steps=RunSteps(total=job.total_steps, per_epoch=job.steps_per_epoch),
+        parameters=job.model.count_params(),
+        loss_terms=job.model.loss_terms,
+    )
+
+
+def _lacks_measurements(job: _Job, step: int) -> bool:
+    """Returns whether a run that resumes after `step` has yet to measure the epoch that ended there."""
+    if step == 0 or step % job.steps_per_epoch:
+        return False
+    here = [record for record in read_lines(job.run.metrics) if record["step"] == step]
+    return all("loss" in record for record in here)
+
+
+def _log_start(job: _Job, start_step: int) -> None:
+    if start_step:
+        _LOG.info("Resuming %s after step %d of %d.", job.run.path, start_step, job.total_steps)
+    left_out = job.source.size - job.steps_per_epoch * job.recipe.train.batch_size
+    if left_out:
+        _LOG.info("%d of %d images are left out of each epoch, others each time.", left_out, job.source.size)
+
+
+def _interrupted(job: _Job, step: int) -> Interrupted:
+    """Returns the error that ends an interrupted run, on every worker."""
+    # A worker that received no signal itself stops because another one did.
+    number = job.interruption.received or signal.SIGTERM
+    text = f"Stopped by {number.name} after step {step} of {job.total_steps}, saved. The same command resumes."
+    return Interrupted(text if is_chief(job.strategy) else "", number)
