@@ -22,10 +22,11 @@ def plan(recipe: Recipe, *, strategy: str = "one", replicas: int | None = None) 
     steps_per_epoch = count_steps_per_epoch(recipe, source, chosen)
     model = build_model(recipe, steps_per_epoch)
     rate = recipe.train.batch_size / 256
-    bias_rate = recipe.optimizer.bias_learning_rate or recipe.optimizer.learning_rate
+    bias_rate = getattr(recipe.optimizer, "bias_learning_rate", None) or recipe.optimizer.learning_rate
     memory = estimate_memory(
         build_encoder(recipe, recipe.augment.size, dtype=recipe.train.precision, seed=recipe.train.seed),
         model.projector,
+        loss=model.bound_loss,
         images=recipe.train.batch_size * recipe.train.pairs // chosen.num_replicas_in_sync,
         optimizer_slots=_OPTIMIZER_SLOTS[recipe.optimizer.name],
         activation_bytes=4 if recipe.train.precision == "float32" else 2,

@@ -21,7 +21,7 @@ def compile_step(
     """Returns the compiled training step.
 
     Args:
-        model: Compiled, with `train_step`.
+        model: Compiled, with `training_logs`.
         strategy: Runs it.
         xla: Compile it by XLA.
         stop_request: 1.0 on a worker that was asked to stop; the logs then hold "stop_requests", the sum over replicas,
@@ -32,7 +32,7 @@ def compile_step(
     """
 
     def replica_step(batch: Any) -> dict[str, tf.Tensor]:
-        logs = model.train_step(batch)
+        logs = model.training_logs(batch)
         if stop_request is not None:
             logs["stop_requests"] = all_reduce_sum(tf.identity(stop_request))
         return logs
@@ -49,7 +49,7 @@ def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: 
     """Returns several training steps as one compiled call, which spares a TPU the way to the host and back.
 
     Args:
-        model: Compiled, with `train_step`, and `log_names`, the names of what that returns.
+        model: Compiled, with `training_logs`, and `log_names`, the names of what that returns.
         strategy: Runs it: one device or a TPU.
         xla: Compile it by XLA.
 
@@ -60,7 +60,7 @@ def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: 
 
     def replica_steps(stacked: Any) -> dict[str, tf.Tensor]:
         def body(index: tf.Tensor, logs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            later = model.train_step(tf.nest.map_structure(lambda tensor: tensor[index], stacked))
+            later = model.training_logs(tf.nest.map_structure(lambda tensor: tensor[index], stacked))
             bad = logs["first_nonfinite"]
             return index + 1, {**later, "first_nonfinite": tf.where(bad >= 0.0, bad, later["first_nonfinite"])}
 
@@ -114,7 +114,7 @@ def train(
     """Trains from a step to the last one and calls the callbacks as `fit` does.
 
     Args:
-        model: Compiled, with `train_step`.
+        model: Compiled, with `training_logs`.
         step_function: See `compile_step`; with `steps_per_call` > 1 see `compile_steps`.
         batches: Yields what each call of the step function takes, from step `start_step` on.
         start_step: Steps already finished, >= 0.

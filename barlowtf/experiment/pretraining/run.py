@@ -16,7 +16,7 @@ from rich.console import Console
 from barlowtf import data, runs
 from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
-from barlowtf.encoders.building import build_model
+from barlowtf.encoders.building import build_model, settle_loss
 from barlowtf.errors import Interrupted
 from barlowtf.experiment.pretraining.failures import explained
 from barlowtf.experiment.pretraining.parts import (
@@ -61,6 +61,7 @@ def pretrain(
         BarlowTFError: Input, run folder, machine or numbers do not allow the run to start or to go on.
         Interrupted: SIGINT, SIGTERM or SIGUSR1 came. What was finished is saved, and the same call resumes.
     """
+    recipe = settle_loss(recipe)
     chosen = make_strategy(strategy, replicas)
     cluster = cluster_of(chosen)
     # From here on: making the strategy of several workers takes SIGTERM away from Python.
@@ -161,7 +162,7 @@ class _Run:
             data=RunData(source=self.recipe.data.source, images=source.size, fingerprint=source.fingerprint),
             steps=RunSteps(total=total_steps, per_epoch=self.steps_per_epoch),
             parameters=self.model.count_params(),
-            loss_terms=("invariance", "redundancy"),
+            loss_terms=self.model.loss_terms,
         )
 
     def _batches(self, start_step: int, total_steps: int) -> Iterator[Any]:

@@ -44,7 +44,7 @@ class StepMetrics(keras.callbacks.Callback):
             return
         logs["record"] = True
         logs["epoch"] = step / self.steps_per_epoch
-        for name in ("loss", "invariance", "redundancy"):
+        for name in ("loss", *self.model.loss_terms):
             logs[f"{name}_per_dimension"] = logs[name] / self.embedding_width
         for name in ("learning_rate", "bias_learning_rate"):
             if hasattr(self.model.optimizer, name):
