@@ -2,5 +2,6 @@
 
 from barlowtf.config.load import dump_recipe, load_recipe, named_recipes, recipe_differences
 from barlowtf.config.schema import Recipe
+from barlowtf.config.section import Section
 
-__all__ = ["Recipe", "dump_recipe", "load_recipe", "named_recipes", "recipe_differences"]
+__all__ = ["Recipe", "Section", "dump_recipe", "load_recipe", "named_recipes", "recipe_differences"]

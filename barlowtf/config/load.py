@@ -1,6 +1,6 @@
 """Recipes from TOML files and `--set` overrides, and back to TOML."""
 
-import difflib
+import logging
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -10,8 +10,12 @@ from typing import Any, cast
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from barlowtf.config.explaining import explain, name_nearest
+from barlowtf.config.optimizers import OPTIMIZERS
 from barlowtf.config.schema import Recipe
 from barlowtf.errors import ConfigError
+
+_LOG = logging.getLogger("barlowtf")
 
 # TOML has no null: this string stands for it in a recipe.
 NONE = "none"
@@ -28,7 +32,9 @@ def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Reci
 
     Args:
         name_or_file: A name from `named_recipes` or the path of a TOML file.
-        overrides: Strings `section.key=value`; the value is TOML (`0.3`, `true`, `[256, 256]`) or a bare string.
+        overrides: Strings `section.key=value`; the value is TOML (`0.3`, `true`, `[256, 256]`) or a bare string. Their
+            order does not matter. An `optimizer.name` or `loss.name` that differs from the recipe's starts that section
+            anew: of [optimizer] the keys that both optimizers have are kept, of [loss] none.
 
     Raises:
         ConfigError: No such recipe, not TOML, unknown key, wrong type or range.
@@ -38,9 +44,30 @@ def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Reci
         tables = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin} is not valid TOML: {error}.") from error
+    overrides = list(overrides)
+    for text in overrides:
+        key, value = split_override(text)
+        if key in ("optimizer.name", "loss.name"):
+            _start_anew(tables, key.removesuffix(".name"), _value(value))
     for text in overrides:
         override(tables, text)
     return _validate(tables, origin)
+
+
+def _start_anew(tables: dict[str, Any], section: str, name: Any) -> None:
+    """Renames an optimizer or a loss, and drops the keys that are not of the new one."""
+    table = tables.setdefault(section, {})
+    if not isinstance(table, dict):
+        return
+    before = table.get("name", Recipe.model_fields[section].default.name)
+    kept = OPTIMIZERS[name].model_fields if section == "optimizer" and name in list(OPTIMIZERS) else {}
+    dropped = [key for key in table if key != "name" and key not in kept and name != before]
+    for key in dropped:
+        del table[key]
+    if name != before:
+        lost = f", without the recipe's {', '.join(dropped)}" if dropped else ""
+        _LOG.info("%s.name is %s instead of %s%s.", section, name, before, lost)
+    table["name"] = name
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -52,7 +79,11 @@ def dump_recipe(recipe: Recipe) -> str:
 def recipe_differences(first: Recipe, second: Recipe) -> list[str]:
     """Returns one line `section.key: x -> y` for each setting in which two recipes differ."""
     before, after = _flat(first.model_dump()), _flat(second.model_dump())
-    return [f"{key}: {before[key]} -> {after[key]}" for key in before if before[key] != after[key]]
+    return [
+        f"{key}: {before.get(key, 'not set')} -> {after.get(key, 'not set')}"
+        for key in before | after
+        if key not in before or key not in after or before[key] != after[key]
+    ]
 
 
 def _read(name_or_file: str | Path) -> tuple[str, str]:
@@ -65,8 +96,8 @@ def _read(name_or_file: str | Path) -> tuple[str, str]:
     names = named_recipes()
     if str(name_or_file) not in names:
         raise ConfigError(
-            f"No recipe {str(name_or_file)!r}.{_nearest(str(name_or_file), names)} "
-            f"Expected one of {', '.join(names)}, or the path of a .toml file."
+            f"Unknown recipe: received {str(name_or_file)!r}, expected one of {', '.join(names)}, or the path of a "
+            f".toml file.{name_nearest(str(name_or_file), names)}"
         )
     file = resources.files("barlowtf_configs").joinpath(f"{name_or_file}.toml")
     text: str = file.read_text(encoding="utf-8")
@@ -85,7 +116,7 @@ def override(tables: dict[str, Any], text: str) -> None:
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"Cannot set {key!r}: {parent!r} is a value, not a section.")
+            raise ConfigError(f"Invalid --set {text!r}: {parent!r} is a value, expected a section.")
     table[last] = _value(value)
 
 
@@ -97,7 +128,7 @@ def split_override(text: str) -> tuple[str, str]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"Cannot read --set {text!r}. Expected section.key=value, e.g. optimizer.learning_rate=0.3.")
+        raise ConfigError(f"Invalid --set {text!r}: expected section.key=value, e.g. optimizer.learning_rate=0.3.")
     return key.strip(), value.strip()
 
 
@@ -109,13 +140,37 @@ def _value(text: str) -> Any:
 
 
 def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
+    tables = dict(tables)
+    if isinstance(tables.get("optimizer"), dict):
+        tables["optimizer"] = {"name": Recipe.model_fields["optimizer"].default.name, **tables["optimizer"]}
     try:
         # Strict models take a list for a tuple and an int for a float only from JSON-like input; both are TOML's way.
         return Recipe.model_validate(_fit(tables, Recipe))
     except ValidationError as error:
-        known = list(_flat(Recipe().model_dump())) + list(Recipe.model_fields)
-        lines = "; ".join(explain(dict(item), known) for item in error.errors())
+        lines = "; ".join(_explain(dict(item), tables) for item in error.errors())
         raise ConfigError(f"{origin}: {lines}.") from error
+
+
+def _explain(error: dict[str, Any], tables: Mapping[str, Any]) -> str:
+    """Returns what is wrong with a setting of a recipe, one line."""
+    if error["type"] == "union_tag_invalid":
+        return f"Invalid optimizer.name: received {error['input']['name']!r}, expected one of {', '.join(OPTIMIZERS)}"
+    known = list(Recipe.model_fields)
+    section, *rest = error["loc"] or ("",)
+    if section != "optimizer" or not rest:
+        known += _flat(Recipe().model_dump())
+        return explain(error, known)
+    # Within a union the place holds the optimizer's name, which is no part of the key.
+    name, *place = rest
+    fields = OPTIMIZERS[name].model_fields
+    text = explain(
+        {**error, "loc": (section, *place)}, [f"optimizer.{key}" for key in fields], owner=f"optimizer {name}"
+    )
+    owners = [other for other, kind in OPTIMIZERS.items() if place and place[0] in kind.model_fields]
+    if error["type"] == "extra_forbidden":
+        text += f" ({', '.join(owners)} has it)" if owners else ""
+        text += f", expected one of {', '.join(fields)}" if "Did you mean" not in text else ""
+    return text
 
 
 def _fit(value: Any, model: type[BaseModel]) -> Any:
@@ -128,32 +183,13 @@ def _fit(value: Any, model: type[BaseModel]) -> Any:
         annotation = field.annotation if field else None
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             fitted[key] = _fit(item, annotation)
+        elif isinstance(item, Mapping) and model is Recipe and key == "optimizer":
+            fitted[key] = _fit(item, OPTIMIZERS.get(str(item["name"]), BaseModel))
         elif item == NONE:
             fitted[key] = None
         else:
             fitted[key] = tuple(item) if isinstance(item, list) else item
     return fitted
-
-
-def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
-    """Returns what pydantic found wrong with a setting, one line; `known` are the names that a wrong one may mean."""
-    where = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {where!r}.{_nearest(where, known)}".rstrip(".")
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        return f"{where}: {message}" if where else message
-    return f"{where}: {message[0].lower()}{message[1:]}, received {error['input']!r}"
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """Returns " Did you mean 'x'?" for the closest known name, by whole name first, by last part next, or ""."""
-    known = list(known)
-    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if not matches:
-        by_last = {key.rpartition(".")[2]: key for key in known}
-        matches = [by_last[m] for m in difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1, cutoff=0.6)]
-    return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
 def _with_none(value: Any) -> Any:

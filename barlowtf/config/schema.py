@@ -4,20 +4,12 @@ A recipe is strict: an unknown key, a wrong type or a value out of range is an e
 Defaults are those of the authors' code (facebookresearch/barlowtwins, main.py) unless a description says otherwise.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """One table of the recipe: unknown keys are errors, values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+from barlowtf.config.optimizers import LARS, Optimizer
+from barlowtf.config.section import Count, NonNegative, Positive, Probability, Section
 
 
 class Data(Section):
@@ -68,12 +60,12 @@ class Augment(Section):
         for name in ("area", "aspect", "blur_sigma"):
             low, high = getattr(self, name)
             if low > high:
-                raise ValueError(f"{name} is a range [low, high], received [{low}, {high}]")
+                raise ValueError(f"{name}: received [{low}, {high}], expected a range [low, high]")
         if self.area[1] > 1.0:
-            raise ValueError(f"area is a share of the image, at most 1, received {list(self.area)}")
+            raise ValueError(f"area: received {list(self.area)}, expected shares of the image, at most 1")
         if len(self.mean) != len(self.std):
             raise ValueError(
-                f"mean and std have one value a channel each, received {len(self.mean)} and {len(self.std)}"
+                f"mean: received {len(self.mean)} values and {len(self.std)} of std, expected the same number of both"
             )
         return self
 
@@ -83,8 +75,8 @@ class Model(Section):
 
     encoder: str = Field(
         "resnet50",
-        pattern=r"^resnet(10|18|34|50|101|152|200)(_w[0-9]+(p[0-9]+)?)?$",
-        description="resnet10, 18, 34, 50, 101, 152 or 200; _w2 doubles every channel count, _w0p5 halves it",
+        description="resnet10, 18, 34, 50, 101, 152 or 200; _w2 doubles every channel count, _w0p5 halves it; "
+        'or "package.module:name" or "file.py:name"',
     )
     stem: Literal["auto", "imagenet", "small", "half"] = Field(
         "auto", description="half: small at stride 2; auto: small below 64 pixels, else imagenet"
@@ -92,37 +84,19 @@ class Model(Section):
     projector: tuple[Count, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
 
 
-class Loss(Section):
-    """Barlow Twins loss."""
+class LossSection(Section):
+    """The loss by name. Its other keys are those of the loss that the name leads to, which checks them."""
 
-    lambd: NonNegative = Field(0.0051, description="weight of the redundancy term; the paper says 0.005")
-    form: Literal["auto", "correlation", "gram"] = Field("auto", description="correlation: D x D; gram: N x N")
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
-
-class Optimizer(Section):
-    """Update rule. Rates are for a batch of 256 and grow with batch_size / 256."""
-
-    name: Literal["lars", "lamb", "adamw", "sgd"] = Field("lars", description="lars, lamb, adamw or sgd")
-    learning_rate: Positive = Field(0.2, description="weights, per 256 images of batch")
-    bias_learning_rate: Positive | None = Field(
-        0.0048, description="biases and normalization parameters (LARS only), per 256 images; none: learning_rate"
-    )
-    weight_decay: NonNegative = Field(1e-6, description="the paper says 1.5e-6")
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="LARS and SGD")
-    eta: Positive = Field(0.001, description="LARS trust coefficient")
-    warmup_epochs: NonNegative = Field(10.0, description="linear from 0")
-    final_scale: NonNegative = Field(0.001, description="rate at the end, as a share of the base rate")
-    gradient_scale: Positive = Field(
-        1.0, description="factor on every gradient; 1/16 repeats the authors' averaging over 16 devices"
+    name: str = Field(
+        "barlow_twins", description='a name of the table of losses, "package.module:name" or "file.py:name"'
     )
 
-    @model_validator(mode="after")
-    def _two_rates(self) -> Self:
-        if self.name != "lars" and self.bias_learning_rate is not None:
-            raise ValueError(
-                f'bias_learning_rate is a setting of "lars", received optimizer "{self.name}"; set it to "none"'
-            )
-        return self
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keys beside the name, as they were given; `barlowtf.losses.settle` checks and completes them."""
+        return dict(self.__pydantic_extra__ or {})
 
 
 class Train(Section):
@@ -149,9 +123,11 @@ class Train(Section):
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
-            raise ValueError(f"micro_batch must divide batch_size = {self.batch_size}, received {self.micro_batch}")
+            raise ValueError(
+                f"micro_batch: received {self.micro_batch}, expected a divisor of batch_size = {self.batch_size}"
+            )
         if self.micro_batch is not None and self.pairs > 1:
-            raise ValueError(f"micro_batch is for one pair of views, received pairs = {self.pairs}")
+            raise ValueError(f"pairs: received {self.pairs}, expected 1 where micro_batch is set")
         return self
 
 
@@ -171,8 +147,8 @@ class Monitor(Section):
     knn_every_epochs: Count | None = Field(5, description="kNN accuracy where labels exist; also before and at the end")
     knn_neighbors: Count = Field(20, description="k")
     knn_temperature: Positive = Field(0.07, description="a vote weighs exp(similarity / temperature)")
-    knn_bank: Count = Field(20_000, description="at most so many labelled training images")
-    knn_queries: Count = Field(5_000, description="at most so many labelled test images")
+    knn_bank: Count = Field(20_000, description="maximum number of labeled training images")
+    knn_queries: Count = Field(5_000, description="maximum number of labeled test images")
 
 
 class Recipe(Section):
@@ -181,8 +157,8 @@ class Recipe(Section):
     data: Data = Data()
     augment: Augment = Augment()
     model: Model = Model()
-    loss: Loss = Loss()
-    optimizer: Optimizer = Optimizer()
+    loss: LossSection = LossSection()
+    optimizer: Optimizer = LARS()
     train: Train = Train()
     checkpoint: Checkpoint = Checkpoint()
     monitor: Monitor = Monitor()
@@ -191,17 +167,17 @@ class Recipe(Section):
     def _whole(self) -> Self:
         if len(self.augment.mean) not in (1, self.data.channels):
             raise ValueError(
-                f"augment.mean and augment.std need 1 or data.channels = {self.data.channels} values, "
-                f"received {len(self.augment.mean)}"
+                f"augment.mean: received {len(self.augment.mean)} values, "
+                f"expected 1 or data.channels = {self.data.channels}, and as many of augment.std"
             )
         if self.augment.evaluated_size != self.augment.size and self.model.stem == "auto":
             raise ValueError(
-                "model.stem must be imagenet, small or half where augment.test_size differs from augment.size, "
-                'received "auto"'
+                "model.stem: received 'auto', expected imagenet, small or half where augment.test_size differs from "
+                "augment.size"
             )
         if self.optimizer.warmup_epochs >= self.train.epochs:
             raise ValueError(
-                f"optimizer.warmup_epochs = {self.optimizer.warmup_epochs:g} must be below "
-                f"train.epochs = {self.train.epochs}"
+                f"optimizer.warmup_epochs: received {self.optimizer.warmup_epochs:g}, "
+                f"expected less than train.epochs = {self.train.epochs}"
             )
         return self

@@ -2,8 +2,9 @@
 
 import keras
 
-from barlowtf import augment
+from barlowtf import augment, losses
 from barlowtf.config import Recipe
+from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
 from barlowtf.optim import make_optimizer
 
@@ -14,19 +15,28 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
     Args:
         recipe: Every setting of the run.
         steps_per_epoch: Optimizer steps of one pass over the data, >= 1: the learning rate follows from it.
+
+    Raises:
+        ConfigError: There is no such loss, it has no such setting, or another setting excludes what it needs.
     """
+    loss = losses.bind_section(recipe.loss)
+    if recipe.train.micro_batch is not None and loss.parts.target == "moving_average":
+        raise ConfigError(
+            f"Invalid train.micro_batch: received {recipe.train.micro_batch}, expected none with the loss "
+            f"{recipe.loss.name}, which needs a moving-average copy of the encoder."
+        )
     policy, seed = recipe.train.precision, recipe.train.seed
     encoder = build_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
     projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
     model = BarlowTwins(
         encoder,
         projector,
-        lambd=recipe.loss.lambd,
-        form=recipe.loss.form,
+        loss=loss,
         augment=augment.TwoViews(recipe.augment, recipe.data.channels),
         gradient_scale=recipe.optimizer.gradient_scale,
         micro_batch=recipe.train.micro_batch,
         pairs=recipe.train.pairs,
+        total_steps=recipe.train.epochs * steps_per_epoch,
     )
     model.compile(
         optimizer=make_optimizer(
@@ -35,10 +45,18 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
             steps_per_epoch=steps_per_epoch,
             epochs=recipe.train.epochs,
         ),
-        jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def settle_loss(recipe: Recipe) -> Recipe:
+    """Returns a recipe that states every setting of its loss.
+
+    Raises:
+        ConfigError: There is no such loss, or it has no such setting.
+    """
+    return recipe.model_copy(update={"loss": losses.settle(recipe.loss)})
 
 
 def build_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) -> keras.Model:

@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import Field
 
 from barlowtf.distribute import make_strategy
-from barlowtf.encoders.building import build_encoder, build_model
+from barlowtf.encoders.building import build_encoder, build_model, settle_loss
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.pretrain import PretrainRequest
 from barlowtf.models import BarlowTwins
@@ -35,7 +35,7 @@ def plan(request: PretrainRequest) -> Plan:
     Raises:
         BarlowTFError: Input or machine would not allow the run to start.
     """
-    recipe, strategy = request.recipe, make_strategy(request.strategy, request.replicas)
+    recipe, strategy = settle_loss(request.recipe), make_strategy(request.strategy, request.replicas)
     train, replicas = recipe.train, strategy.num_replicas_in_sync
     source = open_split(recipe.data.source, "train")
     steps_per_epoch = count_steps_per_epoch(
@@ -43,10 +43,11 @@ def plan(request: PretrainRequest) -> Plan:
     )
     model = build_model(recipe, steps_per_epoch)
     rate = train.batch_size / 256
-    bias_rate = recipe.optimizer.bias_learning_rate or recipe.optimizer.learning_rate
+    bias_rate = getattr(recipe.optimizer, "bias_learning_rate", None) or recipe.optimizer.learning_rate
     memory = estimate_memory(
         build_encoder(recipe, recipe.augment.size, dtype=train.precision, seed=train.seed),
         model.projector,
+        loss=model.bound_loss,
         images=train.batch_size * train.pairs // replicas,
         optimizer_slots=_optimizer_slots(model),
         activation_bytes=4 if train.precision == "float32" else 2,

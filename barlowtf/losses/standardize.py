@@ -25,9 +25,9 @@ def standardize(z: tf.Tensor, epsilon: float = 1e-5) -> tf.Tensor:
     """
     z = tf.convert_to_tensor(z)
     if z.shape.rank != 2:
-        raise ValueError(f"Received embeddings of shape {z.shape}. Expected [n, D].")
+        raise ValueError(f"Invalid embeddings: received shape {z.shape}, expected [n, D].")
     if not epsilon > 0:
-        raise ValueError(f"Received epsilon = {epsilon}. Expected a number > 0.")
+        raise ValueError(f"Invalid epsilon: received {epsilon}, expected a number > 0.")
 
     @tf.custom_gradient
     def _standardized(z32: tf.Tensor):
@@ -83,8 +83,14 @@ def _fused(z: tf.Tensor, epsilon: float, examples: tf.Tensor) -> tuple[tf.Tensor
     # XLA expands this kernel with the variance as E[z^2] - E[z]^2. Taking the first row away brings the mean to the
     # order of the standard deviation, where that loses no digits; the result is the same.
     shifted = z - z[:1]
-    y, _, unbiased = tf.compat.v1.nn.fused_batch_norm(
-        shifted[:, None, None, :], tf.ones([width]), tf.zeros([width]), epsilon=epsilon
+    output = tf.raw_ops.FusedBatchNormV3(
+        x=shifted[:, None, None, :],
+        scale=tf.ones([width]),
+        offset=tf.zeros([width]),
+        mean=[],
+        variance=[],
+        epsilon=epsilon,
     )
     # The kernel normalizes by the biased variance and returns the unbiased one, times N / max(N - 1, 1).
-    return tf.ensure_shape(y[:, 0, 0, :], z.shape), unbiased * (tf.maximum(examples - 1.0, 1.0) / examples)
+    variance = output.batch_variance * (tf.maximum(examples - 1.0, 1.0) / examples)
+    return tf.ensure_shape(output.y[:, 0, 0, :], z.shape), variance

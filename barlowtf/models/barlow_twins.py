@@ -1,20 +1,27 @@
 """Encoder, projector and loss as one trainable Keras model."""
 
-import itertools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from barlowtf.distribute.collectives import replica_count
-from barlowtf.losses import LossTerms, barlow_twins_loss
+from barlowtf.losses import BoundLoss, ViewEmbeddings, bind
+from barlowtf.losses.contract import TOTAL
 from barlowtf.models import micro_batches
+from barlowtf.models.compiling import resolve_jit_compile
+from barlowtf.models.finiteness import all_finite, first_nonfinite, square_sum
+from barlowtf.models.parts import make_parts
+from barlowtf.models.target import momentum_at, move_towards
+
+_LAMBD, _FORM = 0.0051, "auto"
 
 
 class _Differentiated(NamedTuple):
     """A batch's loss, its gradients by the trainable variables, and whether each input of the loss was finite."""
 
-    terms: LossTerms
+    terms: Mapping[str, tf.Tensor]
     gradients: list[tf.Tensor]
     finite: list[tf.Tensor]  # bool []: images of view a and b, embeddings of view a and b
 
@@ -23,7 +30,7 @@ class _Differentiated(NamedTuple):
 class BarlowTwins(keras.Model):
     """Trains an encoder and a projector on pairs of views of the same images.
 
-    Works with `compile` and `fit`, and with `strategy.run(model.train_step, args=(batch,))`.
+    Works with `compile`, `fit` and `evaluate`, and with `strategy.run(model.training_logs, args=(batch,))`.
     """
 
     def __init__(
@@ -31,43 +38,52 @@ class BarlowTwins(keras.Model):
         encoder: keras.Model,
         projector: keras.Model,
         *,
-        lambd: float = 0.0051,
-        form: str = "auto",
+        loss: BoundLoss | None = None,
+        lambd: float = _LAMBD,
+        form: str = _FORM,
         augment: keras.layers.Layer | None = None,
         gradient_scale: float = 1.0,
         micro_batch: int | None = None,
         pairs: int = 1,
+        total_steps: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """Joins the parts.
+        """Joins the parts, and makes those that the loss asks for.
 
         Args:
             encoder: Images float32 [n, H, W, C] -> features [n, d].
             projector: Features [n, d] -> embeddings [n, D].
+            loss: See `barlowtf.losses.bind`. None: Barlow Twins' loss with `lambd` and `form`.
             lambd: Weight of the redundancy term, >= 0. Default: the authors' code.
             form: Form of the loss, see `barlow_twins_loss`.
             augment: None: a batch is the pair (view a, view b), used as it is. A layer: a batch is (crops a, crops b,
                 seeds), which the layer turns into the two views.
             gradient_scale: Factor on every gradient, > 0. 1/W repeats the authors' averaging over W devices, which
                 reaches biases and normalization parameters but not the LARS-scaled weights.
-            micro_batch: None: the whole batch goes through the encoder at once. m >= 1: so many images at a time, on
+            micro_batch: None: the whole batch goes through the encoder at once. m >= 1: m images at a time, on
                 one replica, in the memory of m; takes about a third more time. Loss, projector and every gradient are
                 those of the whole batch. Batch statistics in the *encoder* are those of m images, and its running
                 statistics move once a micro-batch; where they are frozen the step equals that of the whole batch.
-            pairs: P >= 1: pairs of views of each image in a batch, the first pair of all images first. The loss is the
-                mean over all P (2P - 1) pairs that 2P views make; P = 1 is the paper's. The P views a of all images
-                are one batch of the encoder and the projector, and so are the P views b: they share batch statistics.
+            pairs: P >= 1: pairs of views of each image in a batch, the first pair of all images first. Barlow Twins'
+                loss is the mean over all P (2P - 1) pairs that 2P views make; P = 1 is the paper's. The P views a of
+                all images are one batch of the encoder and the projector, and so are the P views b: they share batch
+                statistics.
+            total_steps: Steps of the whole training, >= 1, for a loss with a moving average whose momentum changes.
             **kwargs: Of `keras.Model`.
 
         Raises:
-            ValueError: `micro_batch` or `pairs` is below 1, or both are more than one.
+            ValueError: `micro_batch` or `pairs` is below 1, or both are more than one; `lambd` or `form` is given
+                beside a loss; the loss needs `total_steps`, or a moving average beside `micro_batch`.
         """
         if pairs < 1 or (pairs > 1 and micro_batch is not None):
             raise ValueError(
-                f"Received pairs = {pairs}, micro_batch = {micro_batch}. Expected pairs >= 1, one of both."
+                f"Invalid pairs: received {pairs} with micro_batch = {micro_batch}, expected at least 1, and 1 with "
+                "micro_batch."
             )
         if micro_batch is not None and micro_batch < 1:
-            raise ValueError(f"Received micro_batch = {micro_batch}. Expected None or at least 1.")
+            raise ValueError(f"Invalid micro_batch: received {micro_batch}, expected None or at least 1.")
+        if loss is not None and (lambd, form) != (_LAMBD, _FORM):
+            raise ValueError(f"Invalid lambd or form: received {lambd} and {form!r} beside a loss, expected neither.")
         super().__init__(**kwargs)
         self.encoder = encoder
         self.projector = projector
@@ -77,20 +93,70 @@ class BarlowTwins(keras.Model):
         self.gradient_scale = gradient_scale
         self.micro_batch = micro_batch
         self.pairs = pairs
+        self.total_steps = total_steps
+        self._given_loss = loss
+        self.bound_loss = bind("barlow_twins", {"lambd": lambd, "form": form}) if loss is None else loss
+        self.predictor, self.target_encoder, self.target_projector = make_parts(
+            self.bound_loss, encoder, projector, micro_batch=micro_batch, total_steps=total_steps
+        )
+        names = ("loss", *self.loss_terms, "gradient_norm")
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
+
+    def compile(self, *args: Any, jit_compile: bool | str = "auto", **options: Any) -> None:
+        """Prepares for `fit` and `evaluate`, as every Keras model.
+
+        Args:
+            *args: Of `keras.Model.compile`: the optimizer.
+            jit_compile: Whether XLA compiles the steps. "auto": see `resolve_jit_compile`.
+            **options: Of `keras.Model.compile`.
+        """
+        super().compile(*args, jit_compile=resolve_jit_compile(jit_compile), **options)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Means of what `train_step` and `test_step` return, over the batches since the epoch or evaluation began."""
+        return list(self._means.values())
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the embeddings, [n, D], of normalized images, float32 [n, H, W, C]."""
         return self.projector(self.encoder(images, training=training), training=training)
 
     def train_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        """Takes one optimizer step for `fit`; see `training_logs`.
+
+        Returns:
+            float32 scalars: loss, its terms and gradient_norm, each the mean over the epoch's batches so far.
+        """
+        logs = self.training_logs(data)
+        return self._update_means({name: logs[name] for name in self._means})
+
+    def test_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        """Measures the loss of this replica's share of the global batch, in inference mode, for `evaluate`.
+
+        Args:
+            data: As of `training_logs`.
+
+        Returns:
+            float32 scalars: loss and its terms, each the mean over the batches so far.
+        """
+        view_a, view_b = self._make_views(data)
+        terms = self.bound_loss.compute([*self._embed(view_a, training=False), *self._embed(view_b, training=False)])
+        return self._update_means(_named(terms))
+
+    def _update_means(self, logs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        for name, value in logs.items():
+            self._means[name].update_state(value)
+        return {name: self._means[name].result() for name in logs}
+
+    def training_logs(self, data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
         """Takes one optimizer step on this replica's share of the global batch.
 
         Args:
             data: (view a, view b), float32 [n, H, W, C]; with an augment layer its input (crops a, crops b, seeds).
 
         Returns:
-            float32 scalars: loss, invariance and redundancy of the global batch; gradient_norm; first_nonfinite, the
+            float32 scalars: loss and its terms, of the global batch; gradient_norm; first_nonfinite, the
             index into `checked_names` of the first tensor that is not finite, -1 when all are.
 
         Raises:
@@ -98,60 +164,104 @@ class BarlowTwins(keras.Model):
         """
         differentiate = self._differentiate if self.micro_batch is None else self._differentiate_in_parts
         terms, gradients, finite = differentiate(data)
+        step = tf.identity(self.optimizer.iterations)
         self.optimizer.apply(gradients, self.trainable_variables)
-        sums = tf.stack([_square_sum(g) for g in gradients])
+        if self.target_encoder is not None:
+            self._move_target(step)
+        sums = tf.stack([square_sum(g) for g in gradients])
         return {
-            "loss": terms.total,
-            "invariance": terms.invariance,
-            "redundancy": terms.redundancy,
+            **_named(terms),
             "gradient_norm": tf.sqrt(tf.reduce_sum(sums)),
-            "first_nonfinite": _first_nonfinite([*finite, tf.math.is_finite(terms.total)], sums),
+            "first_nonfinite": first_nonfinite([*finite, tf.math.is_finite(terms[TOTAL])], sums),
         }
+
+    def _move_target(self, step: tf.Tensor) -> None:
+        parts = ((self.target_encoder, self.encoder), (self.target_projector, self.projector))
+        pairs = [
+            (copy, trained)
+            for target, online in parts
+            for copy, trained in zip(target.variables, online.variables, strict=True)
+            if trained.trainable
+        ]
+        momentum = momentum_at(step, self.total_steps or 1, self.bound_loss.parts.momentum)
+        move_towards(*zip(*pairs, strict=True), momentum)
+
+    def _embed(self, view: tf.Tensor, *, training: bool) -> list[ViewEmbeddings]:
+        """Returns the embeddings of one side, for each of its P views those of n images."""
+        z = self(view, training=training)
+        return self._complete(z, self._targets(view, z, training=training), training=training)
+
+    def _targets(self, view: tf.Tensor, z: tf.Tensor, *, training: bool) -> tf.Tensor | None:
+        kind = self.bound_loss.parts.target
+        if kind == "none":
+            return None
+        if kind == "moving_average":
+            z = self.target_projector(self.target_encoder(view, training=training), training=training)
+        return tf.stop_gradient(z)
+
+    def _complete(self, z: tf.Tensor, target: tf.Tensor | None, *, training: bool) -> list[ViewEmbeddings]:
+        prediction = None if self.predictor is None else self.predictor(z, training=training)
+        return [
+            ViewEmbeddings(*of_view)
+            for of_view in zip(*(_split(part, self.pairs) for part in (z, prediction, target)), strict=True)
+        ]
 
     def _differentiate(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
         view_a, view_b = self._make_views(data)
         with tf.GradientTape() as tape:
             # One side after the other: the batch statistics of view a and view b stay apart.
-            z_a = tf.split(self(view_a, training=True), self.pairs)
-            z_b = tf.split(self(view_b, training=True), self.pairs)
-            terms, share = self._terms_and_share(z_a, z_b)
+            side_a = self._embed(view_a, training=True)
+            side_b = self._embed(view_b, training=True)
+            terms, share = self._terms_and_share(side_a, side_b)
         gradients = tape.gradient(share, self.trainable_variables)
-        finite = [_all_finite(tensor) for tensor in (view_a, view_b, tf.stack(z_a), tf.stack(z_b))]
-        return _Differentiated(terms, gradients, finite)
+        embeddings = [tf.stack([view.z for view in side]) for side in (side_a, side_b)]
+        return _Differentiated(terms, gradients, [all_finite(tensor) for tensor in (view_a, view_b, *embeddings)])
 
     def _differentiate_in_parts(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
         """Returns the same by the passes of `micro_batches`."""
         if replica_count() > 1:
             raise ValueError(
-                f"Received micro_batch = {self.micro_batch} on {replica_count()} replicas. "
-                "micro_batch is for one replica: leave it out, or train on one."
+                f"Invalid micro_batch: received {self.micro_batch} on {replica_count()} replicas, expected None. "
+                "It is for one replica."
             )
         parts = micro_batches.cut(data, self.micro_batch)
         y_a, y_b, finite_a, finite_b = micro_batches.represent(self.encoder, self._make_views, parts)
         with tf.GradientTape() as tape:
             tape.watch([y_a, y_b])
             z_a, z_b = self.projector(y_a, training=True), self.projector(y_b, training=True)
-            terms, share = self._terms_and_share([z_a], [z_b])
-        of_projector, d_y = tape.gradient(share, (self.projector.trainable_variables, (y_a, y_b)))
+            sides = [self._complete(z, self._targets(z, z, training=True), training=True) for z in (z_a, z_b)]
+            terms, share = self._terms_and_share(*sides)
+        behind = [
+            variable
+            for part in (self.projector, self.predictor)
+            if part is not None
+            for variable in part.trainable_variables
+        ]
+        of_rest, d_y = tape.gradient(share, (behind, (y_a, y_b)))
         d_y = micro_batches.cut(d_y, self.micro_batch)
         of_encoder = micro_batches.encoder_gradients(self.encoder, self._make_views, parts, d_y)
-        finite = [finite_a, finite_b, _all_finite(z_a), _all_finite(z_b)]
-        # Encoder before projector, as in `trainable_variables`.
-        return _Differentiated(terms, [*of_encoder, *of_projector], finite)
+        finite = [finite_a, finite_b, all_finite(z_a), all_finite(z_b)]
+        # Encoder, projector, predictor, as in `trainable_variables`.
+        return _Differentiated(terms, [*of_encoder, *of_rest], finite)
 
     def _make_views(self, data: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        # `fit` hands over (x,) where there is x alone.
+        data = data[0] if len(data) == 1 else data
         view_a, view_b = data if self.augment is None else self.augment(data)
         return view_a, view_b
 
-    def _terms_and_share(self, z_a: list[tf.Tensor], z_b: list[tf.Tensor]) -> tuple[LossTerms, tf.Tensor]:
+    def _terms_and_share(
+        self, side_a: list[ViewEmbeddings], side_b: list[ViewEmbeddings]
+    ) -> tuple[Mapping[str, tf.Tensor], tf.Tensor]:
         """Returns the terms of the global batch, and the scalar to differentiate on this replica."""
-        of_pairs = [
-            barlow_twins_loss(first, second, lambd=self.lambd, form=self.form)
-            for first, second in itertools.combinations([*z_a, *z_b], 2)
-        ]
-        terms = LossTerms(*(tf.add_n(term) / len(term) for term in zip(*of_pairs, strict=True)))
+        terms = self.bound_loss.compute([*side_a, *side_b])
         # Keras sums gradients over replicas, and each replica holds the loss of the global batch.
-        return terms, terms.total * (self.gradient_scale / replica_count())
+        return terms, terms[TOTAL] * (self.gradient_scale / replica_count())
+
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of the loss's terms."""
+        return self.bound_loss.terms
 
     @property
     def loss_terms(self) -> tuple[str, ...]:
@@ -160,8 +270,8 @@ class BarlowTwins(keras.Model):
 
     @property
     def log_names(self) -> tuple[str, ...]:
-        """Names of what a step returns."""
-        return ("loss", "invariance", "redundancy", "gradient_norm", "first_nonfinite")
+        """Names of what `training_logs` returns."""
+        return ("loss", *self.loss_terms, "gradient_norm", "first_nonfinite")
 
     @property
     def checked_names(self) -> list[str]:
@@ -171,39 +281,28 @@ class BarlowTwins(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""
-        parts = {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in ("encoder", "projector", "augment")
-        }
-        settings = {name: getattr(self, name) for name in ("lambd", "form", "gradient_scale", "micro_batch", "pairs")}
-        return {"name": self.name, **parts, **settings}
+        parts = {name: keras.saving.serialize_keras_object(value) for name, value in self._config_parts().items()}
+        names = ("lambd", "form", "gradient_scale", "micro_batch", "pairs", "total_steps")
+        return {"name": self.name, **parts, **{name: getattr(self, name) for name in names}}
+
+    def _config_parts(self) -> dict[str, Any]:
+        objects = {name: getattr(self, name) for name in ("encoder", "projector", "augment")}
+        return {**objects, "loss": self._given_loss}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "BarlowTwins":
         """Returns the model of a `get_config` result."""
         parts = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
-            for name in ("encoder", "projector", "augment")
+            for name in ("encoder", "projector", "augment", "loss")
         }
         return cls(**{**config, **parts})
 
 
-def _square_sum(tensor: tf.Tensor) -> tf.Tensor:
-    # l2_loss, not a sum of squares: one pass over the memory, no squared copy.
-    return 2.0 * tf.nn.l2_loss(tf.cast(tensor, tf.float32))
+def _named(terms: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Returns the terms of a loss by the names of the logs: "loss" for the total."""
+    return {"loss" if name == TOTAL else name: value for name, value in terms.items()}
 
 
-def _all_finite(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_all(tf.math.is_finite(tensor))
-
-
-def _first_nonfinite(forward: list[tf.Tensor], gradient_sums: tf.Tensor) -> tf.Tensor:
-    """Returns the index of the first entry that is not finite, -1.0 when all are, float32 [].
-
-    Args:
-        forward: Whether what the forward pass makes is finite, bool [] each.
-        gradient_sums: Sum of squares of every gradient, float32 [V].
-    """
-    bad = tf.logical_not(tf.concat([tf.stack(forward), tf.math.is_finite(gradient_sums)], axis=0))
-    first = tf.cast(tf.argmax(tf.cast(bad, tf.int32)), tf.float32)
-    return tf.where(tf.reduce_any(bad), first, -1.0)
+def _split(tensor: tf.Tensor | None, count: int) -> list[tf.Tensor | None]:
+    return [None] * count if tensor is None else tf.split(tensor, count)

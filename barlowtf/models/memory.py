@@ -1,13 +1,21 @@
-"""How much memory a training step will want, from the layers' shapes."""
+"""An estimate of the memory of a training step, from the shapes of the layers."""
 
 import keras
 import numpy as np
+
+from barlowtf.losses import BoundLoss
 
 _FLOAT32 = 4
 
 
 def estimate_memory(
-    encoder: keras.Model, projector: keras.Model, *, images: int, optimizer_slots: int, activation_bytes: int
+    encoder: keras.Model,
+    projector: keras.Model,
+    *,
+    loss: BoundLoss,
+    images: int,
+    optimizer_slots: int,
+    activation_bytes: int,
 ) -> dict[str, int]:
     """Returns the parts of one replica's memory during a training step, bytes.
 
@@ -17,19 +25,20 @@ def estimate_memory(
     Args:
         encoder: Built for images of known size.
         projector: Built.
+        loss: The loss; a moving-average copy that it asks for counts as weights.
         images: This replica's share of the batch.
         optimizer_slots: Float32 values an optimizer keeps for each parameter: LARS and SGD 1, LAMB and AdamW 2.
         activation_bytes: Bytes of an activation: 4, under mixed_bfloat16 2.
     """
     parameters = encoder.count_params() + projector.count_params()
     outputs = sum(_output_values(layer) for model in (encoder, projector) for layer in model.layers)
-    width = projector.output_shape[-1]
+    copies = 2 if loss.parts.target == "moving_average" else 1
     return {
-        "weights": parameters * _FLOAT32,
+        "weights": copies * parameters * _FLOAT32,
         "gradients": parameters * _FLOAT32,
         "optimizer": parameters * optimizer_slots * _FLOAT32,
         "activations": 2 * images * outputs * activation_bytes,
-        "loss": (4 * images * width + 3 * min(images, width) ** 2) * _FLOAT32,
+        "loss": loss.memory(images, projector.output_shape[-1]) * _FLOAT32,
     }
 
 

@@ -26,7 +26,7 @@ def fused_normalization(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tupl
     Returns:
         Normalized batch, dtype and shape of `x`; mean, float32 [C]; unbiased variance, float32 [C].
     """
-    # The raw kernel, because tf.compat.v1.nn.fused_batch_norm raises epsilon to 1.001e-5.
+    # The kernel itself: tf.compat.v1.nn.fused_batch_norm calls it with the same epsilon and leaves out nothing we need.
     output = tf.raw_ops.FusedBatchNormV3(x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=EPSILON)
     return output.y, output.batch_mean, output.batch_variance
 
@@ -114,7 +114,9 @@ class BatchNormalization(keras.layers.Layer):
             ValueError: The input is neither [n, H, W, C] nor [n, D], or its last axis is unknown.
         """
         if len(input_shape) not in (2, 4) or input_shape[-1] is None:
-            raise ValueError(f"Received inputs of shape {input_shape}. Expected [n, H, W, C] or [n, D], C or D known.")
+            raise ValueError(
+                f"Invalid inputs: received shape {input_shape}, expected [n, H, W, C] or [n, D] with C or D known."
+            )
         shape = (input_shape[-1],)
         self.gamma = self._variable(shape, self.gamma_initializer, "gamma")
         self.beta = self._variable(shape, "zeros", "beta")

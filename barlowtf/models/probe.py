@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from barlowtf.distribute.collectives import all_reduce_sum
+from barlowtf.models.compiling import resolve_jit_compile
 
 _HEAD_DEVIATION = 0.01
 
@@ -35,7 +36,7 @@ def make_head(feature_width: int, class_count: int, *, seed: int = 0) -> keras.M
 class Probe(keras.Model):
     """Trains a head by cross-entropy on (images, labels); the encoder too where it is not frozen.
 
-    Works with `compile`, and with `strategy.run(model.train_step, args=(batch,))`.
+    Works with `compile`, `fit` and `evaluate`, and with `strategy.run(model.training_logs, args=(batch,))`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Probe(keras.Model):
         super().__init__(**kwargs)
         self.encoder, self.head, self.frozen, self.prepare = encoder, head, frozen, prepare
         encoder.trainable = not frozen
+        self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "accuracy")}
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -74,7 +76,30 @@ class Probe(keras.Model):
         features = self.encoder(self.prepare(images), training=training and not self.frozen)
         return self.head(tf.cast(features, tf.float32), training=training)
 
+    def compile(self, *args: Any, jit_compile: bool | str = "auto", **options: Any) -> None:
+        """Prepares for `fit` and `evaluate`, as every Keras model; "auto": see `resolve_jit_compile`."""
+        super().compile(*args, jit_compile=resolve_jit_compile(jit_compile), **options)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Means of loss and accuracy, over the images since the epoch or evaluation began."""
+        return list(self._means.values())
+
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Makes one update for `fit`; returns means of loss and accuracy over the epoch's images so far."""
+        return self._update_means(self.training_logs(data), data)
+
+    def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Measures a batch in inference mode, for `evaluate`; returns means over the images so far."""
+        _, loss, accuracy = self._measure(data, training=False)
+        return self._update_means({"loss": loss, "accuracy": accuracy}, data)
+
+    def _update_means(self, logs: dict[str, tf.Tensor], data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        for name, mean in self._means.items():
+            mean.update_state(logs[name], sample_weight=tf.shape(data[1])[0])
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def training_logs(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Makes one update from this replica's share of the batch.
 
         Args:
@@ -84,19 +109,24 @@ class Probe(keras.Model):
             float32 scalars: loss, the mean cross-entropy of the global batch; accuracy, the share of its images whose
             class has the highest logit; first_nonfinite, 0 where the loss is not finite, else -1.
         """
-        images, labels = data
-        count = all_reduce_sum(tf.cast(tf.shape(labels)[0], tf.float32))
         variables = self.trainable_variables
         with tf.GradientTape() as tape:
-            logits = self(images, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-            # A share of the global mean: Keras sums the replicas' gradients.
-            share = tf.reduce_sum(losses) / count
+            share, loss, accuracy = self._measure(data, training=True)
         self.optimizer.apply(tape.gradient(share, variables), variables)
-        right = tf.cast(tf.argmax(logits, axis=1, output_type=labels.dtype) == labels, tf.float32)
-        loss, accuracy = tf.unstack(all_reduce_sum(tf.stack([share, tf.reduce_sum(right) / count])))
         finite = tf.math.is_finite(loss)
         return {"loss": loss, "accuracy": accuracy, "first_nonfinite": tf.where(finite, -1.0, 0.0)}
+
+    def _measure(self, data: tuple[tf.Tensor, tf.Tensor], *, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns this replica's share of the global loss, the loss and the accuracy of the global batch."""
+        images, labels = data
+        count = all_reduce_sum(tf.cast(tf.shape(labels)[0], tf.float32))
+        logits = self(images, training=training)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        # A share of the global mean: Keras sums the replicas' gradients.
+        share = tf.reduce_sum(losses) / count
+        right = tf.cast(tf.argmax(logits, axis=1, output_type=labels.dtype) == labels, tf.float32)
+        loss, accuracy = tf.unstack(all_reduce_sum(tf.stack([share, tf.reduce_sum(right) / count])))
+        return share, loss, accuracy
 
     @property
     def checked_names(self) -> list[str]:

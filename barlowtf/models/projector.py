@@ -8,7 +8,12 @@ from barlowtf.models.layers import Layers
 
 
 def make_projector(
-    input_dim: int, widths: Sequence[int] = (8192, 8192, 8192), *, dtype: str | None = None, seed: int = 0
+    input_dim: int,
+    widths: Sequence[int] = (8192, 8192, 8192),
+    *,
+    dtype: str | None = None,
+    seed: int = 0,
+    name: str = "projector",
 ) -> keras.Model:
     """Linear layers without biases, with normalization and ReLU after all but the last.
 
@@ -17,9 +22,10 @@ def make_projector(
         widths: Widths of the linear layers, each >= 1; the last is the embedding's width D. Default: the paper.
         dtype: Keras dtype policy, "float32" or "mixed_bfloat16"; None: the global one.
         seed: Seed of the first weights, >= 0.
+        name: Of the model, and before the numbers of its layers.
 
     Returns:
-        Functional model "projector": float [N, d] -> embeddings [N, D] in the policy's compute dtype. Layers are called
+        Functional model: float [N, d] -> embeddings [N, D] in the policy's compute dtype. Layers are named
         "projector_0" (linear), "projector_1" (normalization), "projector_2" (ReLU), "projector_3", ... as in PyTorch.
 
     Raises:
@@ -35,8 +41,8 @@ def make_projector(
     features = keras.Input((input_dim,), dtype="float32", name="features")
     x = features
     for index, width in enumerate(widths[:-1]):
-        x = layers.linear(x, width, name=f"projector_{3 * index}")
-        x = layers.normalization(x, name=f"projector_{3 * index + 1}")
-        x = layers.relu(x, name=f"projector_{3 * index + 2}")
-    embeddings = layers.linear(x, widths[-1], name=f"projector_{3 * (len(widths) - 1)}")
-    return keras.Model(features, embeddings, name="projector")
+        x = layers.linear(x, width, name=f"{name}_{3 * index}")
+        x = layers.normalization(x, name=f"{name}_{3 * index + 1}")
+        x = layers.relu(x, name=f"{name}_{3 * index + 2}")
+    embeddings = layers.linear(x, widths[-1], name=f"{name}_{3 * (len(widths) - 1)}")
+    return keras.Model(features, embeddings, name=name)

@@ -46,12 +46,12 @@ class LAMB(keras.optimizers.Optimizer):
     ) -> None:
         """Stores the settings; see the class."""
         if not weight_decay >= 0:
-            raise ValueError(f"Received weight_decay = {weight_decay}. Expected a number >= 0.")
+            raise ValueError(f"Invalid weight_decay: received {weight_decay}, expected a number >= 0.")
         for label, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= beta < 1:
-                raise ValueError(f"Received {label} = {beta}. Expected a number in [0, 1).")
+                raise ValueError(f"Invalid {label}: received {beta}, expected a number in [0, 1).")
         if not epsilon > 0:
-            raise ValueError(f"Received epsilon = {epsilon}. Expected a number > 0.")
+            raise ValueError(f"Invalid epsilon: received {epsilon}, expected a number > 0.")
         # Keras would decouple a weight_decay of its own; here decay belongs inside the trust ratio.
         super().__init__(learning_rate=learning_rate, weight_decay=None, name=name)
         self.coupled_weight_decay = weight_decay
@@ -61,7 +61,10 @@ class LAMB(keras.optimizers.Optimizer):
         self.decay_biases = decay_biases
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Makes the state: two float32 moments for each variable."""
+        """Makes the state: two float32 moments for each variable.
+
+        Not by `add_optimizer_variables`, which gives state the dtype of its variable.
+        """
         if self.built:
             return
         super().build(variables)

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from barlowtf.config.schema import Optimizer as OptimizerSettings
+from barlowtf.config import optimizers as settings_of
 from barlowtf.optim.lamb import LAMB
 from barlowtf.optim.lars import LARS
 from barlowtf.optim.schedules import WarmupCosine
@@ -33,12 +33,12 @@ class SGD(keras.optimizers.SGD):
 
 
 def make_optimizer(
-    settings: OptimizerSettings, *, batch_size: int, steps_per_epoch: int, epochs: int
+    settings: settings_of.Optimizer, *, batch_size: int, steps_per_epoch: int, epochs: int
 ) -> keras.optimizers.Optimizer:
-    """The optimizer that a recipe asks for, with its schedules.
+    """The optimizer of a recipe, with its schedules.
 
     Weight decay acts inside the trust ratio for "lars" and "lamb", apart from the gradient for "adamw" and "sgd", and
-    never on biases and normalization parameters (rank <= 1). `settings.gradient_scale` is the training step's business.
+    never on biases and normalization parameters (rank <= 1). `settings.gradient_scale` is applied by the training step.
 
     Args:
         settings: The recipe's table `optimizer`.
@@ -60,18 +60,23 @@ def make_optimizer(
             steps_per_epoch=steps_per_epoch,
             epochs=epochs,
             warmup_epochs=settings.warmup_epochs,
+            warmup_start=settings.warmup_start,
             final_scale=settings.final_scale,
         )
 
     rate: Any = schedule(settings.learning_rate)
-    if settings.name == "lars":
-        bias_rate = None if settings.bias_learning_rate is None else schedule(settings.bias_learning_rate)
-        return LARS(rate, bias_rate, weight_decay=settings.weight_decay, momentum=settings.momentum, eta=settings.eta)
-    if settings.name == "lamb":
-        return LAMB(rate, weight_decay=settings.weight_decay, decay_biases=False)
-    if settings.name == "adamw":
-        return AdamW(rate, weight_decay=settings.weight_decay)
-    return SGD(rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    decay = settings.weight_decay
+    match settings:
+        case settings_of.LARS():
+            bias_rate = None if settings.bias_learning_rate is None else schedule(settings.bias_learning_rate)
+            options = settings.model_dump(include={"momentum", "eta", "clip"})
+            return LARS(rate, bias_rate, weight_decay=decay, **options)
+        case settings_of.LAMB():
+            return LAMB(rate, weight_decay=decay, decay_biases=False)
+        case settings_of.AdamW():
+            return AdamW(rate, weight_decay=decay)
+        case settings_of.SGD():
+            return SGD(rate, momentum=settings.momentum, weight_decay=decay)
 
 
 def _biases(variables: list[keras.Variable]) -> list[keras.Variable]:

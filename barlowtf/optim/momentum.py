@@ -26,7 +26,7 @@ def epoch_rates(
     if schedule == "steps":
         drops = list(drop_epochs)
         return tuple(rate * drop_factor ** sum(drop <= epoch for drop in drops) for epoch in range(epochs))
-    raise ValueError(f'Received schedule "{schedule}". Expected "cosine" or "steps".')
+    raise ValueError(f'Invalid schedule: received "{schedule}", expected "cosine" or "steps".')
 
 
 @keras.saving.register_keras_serializable(package="barlowtf")
@@ -44,7 +44,9 @@ class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, rates: Sequence[float], steps_per_epoch: int) -> None:
         """Stores the settings; see the class."""
         if not len(rates) or steps_per_epoch < 1:
-            raise ValueError(f"Received {len(rates)} rates, {steps_per_epoch} steps. Expected at least one of each.")
+            raise ValueError(
+                f"Invalid rates: received {len(rates)} and {steps_per_epoch} steps per epoch, expected at least 1 each."
+            )
         super().__init__()
         self.rates, self.steps_per_epoch = tuple(float(rate) for rate in rates), steps_per_epoch
 
@@ -93,23 +95,20 @@ class MomentumSGD(keras.optimizers.Optimizer):
     ) -> None:
         """Stores the settings; see the class."""
         if not 0 <= momentum < 1:
-            raise ValueError(f"Received momentum = {momentum}. Expected a number in [0, 1).")
+            raise ValueError(f"Invalid momentum: received {momentum}, expected a number in [0, 1).")
         if not weight_decay >= 0:
-            raise ValueError(f"Received weight_decay = {weight_decay}. Expected a number >= 0.")
+            raise ValueError(f"Invalid weight_decay: received {weight_decay}, expected a number >= 0.")
         # Keras would decouple a weight_decay of its own.
         super().__init__(learning_rate=learning_rate, weight_decay=None, name=name)
         self.momentum, self.coupled_weight_decay, self.factors = momentum, weight_decay, dict(factors or {})
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Makes one float32 buffer for each variable."""
+        """Makes one buffer for each variable, float32 as the variables are."""
         if self.built:
             return
         super().build(variables)
         self._rate_factors = [self.factors.get(variable.path, 1.0) for variable in variables]
-        self._buffers = [
-            self.add_variable(variable.shape, "zeros", "float32", name=f"momentum_{index}")
-            for index, variable in enumerate(variables)
-        ]
+        self._buffers = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
         """Updates one variable and its buffer; called by Keras for each, with the sum of the replicas' gradients."""

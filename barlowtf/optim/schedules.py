@@ -9,11 +9,11 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="barlowtf")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up from 0, then half a cosine down to a share of the base rate; both in steps.
+    """Linear warm-up, then half a cosine down to a share of the base rate; both in steps.
 
-    Letters: B batch size, W steps of warm-up, T steps in all, s the step.
+    Letters: B batch size, W steps of warm-up, T steps in all, s the step; base = base_rate * B / 256.
 
-    1. s < W:   rate = base * s / W, with base = base_rate * B / 256.
+    1. s < W:   rate = base * s / W; with `warmup_start`: rate = warmup_start + (base - warmup_start) * s / (W - 1).
     2. W <= s:  q = (1 + cos(pi * (s - W) / (T - W))) / 2; rate = base * (q + final_scale * (1 - q)).
 
     From step T on the rate stays at final_scale * base. Computed in float64: a float32 cosine is off by 1e-4 of the
@@ -25,13 +25,16 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         steps_per_epoch: Steps in one epoch, >= 1.
         epochs: Length of the run in epochs, >= 1.
         warmup_epochs: Length of the warm-up in epochs, in [0, epochs).
+        warmup_start: Rate of the first step, >= 0, whatever the batch; base is then reached at step W - 1 and held at
+            W, as in solo-learn. None: from 0, and base is reached at step W, as in the authors' code.
         final_scale: Rate at the end as a share of the peak, >= 0.
         name: Name of the schedule, or None.
 
     Raises:
         ValueError: An argument is out of its range.
 
-    Source: facebookresearch/barlowtwins main.py, adjust_learning_rate.
+    Source: facebookresearch/barlowtwins main.py, adjust_learning_rate; solo-learn utils/lr_scheduler.py,
+    LinearWarmupCosineAnnealingLR.
     """
 
     def __init__(
@@ -42,27 +45,31 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         steps_per_epoch: int,
         epochs: int,
         warmup_epochs: float = 10,
+        warmup_start: float | None = None,
         final_scale: float = 0.001,
         name: str | None = None,
     ) -> None:
         """Stores the settings; see the class."""
         if not base_rate > 0:
-            raise ValueError(f"Received base_rate = {base_rate}. Expected a number > 0.")
+            raise ValueError(f"Invalid base_rate: received {base_rate}, expected a number > 0.")
         for label, count in (("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch), ("epochs", epochs)):
             if not count >= 1:
-                raise ValueError(f"Received {label} = {count}. Expected at least 1.")
+                raise ValueError(f"Invalid {label}: received {count}, expected at least 1.")
         if not 0 <= warmup_epochs < epochs:
             raise ValueError(
-                f"Received warmup_epochs = {warmup_epochs}. Expected at least 0 and below epochs = {epochs}."
+                f"Invalid warmup_epochs: received {warmup_epochs}, expected at least 0 and less than epochs = {epochs}."
             )
+        if warmup_start is not None and not warmup_start >= 0:
+            raise ValueError(f"Invalid warmup_start: received {warmup_start}, expected None or a number >= 0.")
         if not final_scale >= 0:
-            raise ValueError(f"Received final_scale = {final_scale}. Expected a number >= 0.")
+            raise ValueError(f"Invalid final_scale: received {final_scale}, expected a number >= 0.")
         super().__init__()
         self.base_rate = base_rate
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch
         self.epochs = epochs
         self.warmup_epochs = warmup_epochs
+        self.warmup_start = warmup_start
         self.final_scale = final_scale
         self.name = name
 
@@ -79,8 +86,13 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         cosine = (1.0 + tf.cos(math.pi * tf.minimum((step - warmup) / decay, 1.0))) / 2.0
         rate = peak * (cosine + self.final_scale * (1.0 - cosine))
         if warmup > 0:
-            rate = tf.where(step < warmup, peak * step / warmup, rate)
+            rate = tf.where(step < warmup, self._rise(step, warmup, peak), rate)
         return tf.cast(rate, tf.float32)
+
+    def _rise(self, step: tf.Tensor, warmup: float, peak: float) -> tf.Tensor:
+        if self.warmup_start is None:
+            return peak * step / warmup
+        return self.warmup_start + (peak - self.warmup_start) * step / max(warmup - 1.0, 1.0)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this schedule again."""
@@ -90,6 +102,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "steps_per_epoch": self.steps_per_epoch,
             "epochs": self.epochs,
             "warmup_epochs": self.warmup_epochs,
+            "warmup_start": self.warmup_start,
             "final_scale": self.final_scale,
             "name": self.name,
         }

@@ -83,7 +83,7 @@ def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: 
 
 def _take_step(model: keras.Model, batch: Any) -> dict[str, tf.Tensor]:
     """Returns the logs of one step of the model on this replica's share of a batch, with "first_nonfinite"."""
-    logs: dict[str, tf.Tensor] = model.train_step(batch)
+    logs: dict[str, tf.Tensor] = model.training_logs(batch)
     return logs
 
 

@@ -1,5 +1,7 @@
 """Recipes: strict reading, overrides, round trip."""
 
+import tomllib
+
 import pytest
 
 from barlowtf.config import Recipe, dump_recipe, load_recipe, named_recipes, recipe_differences
@@ -55,23 +57,31 @@ def test_overrides_are_typed_like_toml(file):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("optimizer.learnin_rate=1", ["unknown key 'optimizer.learnin_rate'", "'optimizer.learning_rate'"]),
-        ("train.epoch=3", ["unknown key 'train.epoch'", "'train.epochs'"]),
-        ("epochs=3", ["unknown key 'epochs'", "'train.epochs'"]),
+        (
+            "optimizer.learnin_rate=1",
+            ["Unknown setting 'optimizer.learnin_rate' of optimizer lars. Did you mean 'optimizer.learning_rate'?"],
+        ),
+        ("train.epoch=3", ["Unknown setting 'train.epoch'", "'train.epochs'"]),
+        ("epochs=3", ["Unknown setting 'epochs'", "'train.epochs'"]),
         ("train.epochs=-1", ["train.epochs", "greater than or equal to 1", "-1"]),
         ("train.epochs=ten", ["train.epochs", "integer", "'ten'"]),
         ("train.seed=1.5", ["train.seed", "integer", "1.5"]),
-        ("train.micro_batch=1000", ["micro_batch must divide batch_size = 2048", "1000"]),
+        (
+            "train.micro_batch=1000",
+            ["Invalid train.micro_batch: received 1000, expected a divisor of batch_size = 2048"],
+        ),
         ("train.micro_batch=0", ["train.micro_batch", "greater than or equal to 1"]),
         ("train.deterministic=1", ["train.deterministic", "boolean"]),
         ("augment.area=[0.9, 0.1]", ["area", "[0.9, 0.1]"]),
         ("augment.area=[0.5, 1.5]", ["area", "at most 1"]),
         ("augment.mean=[0.5, 0.5]", ["mean"]),
         ("data.channels=4", ["data.channels = 4"]),
-        ("optimizer.name=adam", ["optimizer.name", "'lars'", "'adam'"]),
-        ("optimizer.name=sgd", ["bias_learning_rate", "sgd"]),
-        ("optimizer.warmup_epochs=20", ["warmup_epochs = 20", "train.epochs = 20"]),
-        ("model.encoder=resnet19", ["model.encoder", "resnet19"]),
+        ("optimizer.name=adam", ["Invalid optimizer.name: received 'adam', expected one of lars, lamb, adamw, sgd."]),
+        ("optimizer.name=[1]", ["optimizer"]),
+        ("optimizer.momentum=1.0", ["Invalid optimizer.momentum: received 1.0, expected a number less than 1"]),
+        ("optimizer.warmup_epochs=20", ["optimizer.warmup_epochs: received 20", "less than train.epochs = 20"]),
+        ("loss.name=3", ["Invalid loss.name: received 3, expected a valid string"]),
+        ("optimizer=3", ["optimizer"]),
         ("train=3", ["train"]),
         ("train.epochs.more=3", ["epochs"]),
         ("train.epochs", ["section.key=value"]),
@@ -86,13 +96,87 @@ def test_bad_settings_are_named_in_one_line(file, override, words):
         assert word in message
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_another_optimizer_keeps_the_keys_that_both_have(file, order, caplog):
+    caplog.set_level("INFO", "barlowtf")
+    file.write_text("[train]\nepochs = 20\n[optimizer]\nlearning_rate = 1\neta = 0.5\nwarmup_epochs = 3\n")
+    recipe = load_recipe(file, ["optimizer.name=sgd", "optimizer.momentum=0.5"][::order])
+    assert (recipe.optimizer.name, recipe.optimizer.learning_rate, recipe.optimizer.momentum) == ("sgd", 1.0, 0.5)
+    assert recipe.optimizer.warmup_epochs == 3.0
+    assert not hasattr(recipe.optimizer, "eta")
+    assert [record.message for record in caplog.records] == [
+        "optimizer.name is sgd instead of lars, without the recipe's eta."
+    ]
+    caplog.clear()
+    assert load_recipe(file, ["optimizer.name=lars"]).optimizer.eta == 0.5
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_another_loss_starts_anew(order, caplog):
+    caplog.set_level("INFO", "barlowtf")
+    recipe = load_recipe("digits", ["loss.name=my_loss.py:LOSS", "loss.weights=[1, 2]", "loss.other=none"][::order])
+    assert recipe.loss.name == "my_loss.py:LOSS"
+    assert recipe.loss.settings == {"weights": (1, 2), "other": None}
+    assert "loss.name is my_loss.py:LOSS instead of barlow_twins, without the recipe's lambd, form." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "owner"),
+    [("adamw", "eta", "lars"), ("sgd", "bias_learning_rate", "lars"), ("lamb", "clip", "lars")],
+)
+def test_a_key_of_another_optimizer_is_refused(name, key, owner):
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("digits", [f"optimizer.name={name}", f"optimizer.{key}=0.01"])
+    assert f"Unknown setting 'optimizer.{key}' of optimizer {name}" in str(caught.value)
+    assert f"({owner} has it)" in str(caught.value)
+    assert "learning_rate" in str(caught.value)
+
+
+def test_settings_that_only_one_recipe_has_are_differences():
+    adamw, sgd = load_recipe("digits"), load_recipe("digits", ["optimizer.name=sgd"])
+    assert recipe_differences(adamw, sgd) == [
+        "optimizer.name: adamw -> sgd",
+        "optimizer.momentum: not set -> 0.9",
+    ]
+    assert recipe_differences(sgd, adamw)[-1] == "optimizer.momentum: 0.9 -> not set"
+
+
+@pytest.mark.parametrize("name", named_recipes())
+def test_packaged_recipes_state_every_key_of_their_sections(name):
+    from importlib import resources
+
+    from barlowtf import losses
+
+    text = resources.files("barlowtf_configs").joinpath(f"{name}.toml").read_text()
+    recipe = load_recipe(name)
+    complete = recipe.model_copy(update={"loss": losses.settle(recipe.loss)})
+
+    def keys(tables, prefix=""):
+        for key, value in tables.items():
+            yield from keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+
+    assert sorted(keys(tomllib.loads(text))) == sorted(keys(complete.model_dump()))
+    assert complete == recipe
+
+
+def test_cifar10_has_the_settings_of_solo_learn():
+    recipe = load_recipe("cifar10")
+    optimizer = recipe.optimizer
+    assert (optimizer.learning_rate, optimizer.bias_learning_rate, optimizer.weight_decay) == (0.3, 0.3, 1e-4)
+    assert (optimizer.eta, optimizer.clip, optimizer.gradient_scale) == (0.02, True, 0.1)
+    assert (optimizer.warmup_epochs, optimizer.warmup_start, optimizer.final_scale) == (10, 3e-5, 0.0)
+
+
 def test_unknown_recipe_names_the_nearest():
     with pytest.raises(ConfigError, match="Did you mean 'cifar10-cpu'"):
         load_recipe("cifar10cpu")
 
 
 def test_two_sizes_of_images_need_a_stem_by_name():
-    with pytest.raises(ConfigError, match="model.stem must be imagenet, small or half where augment.test_size differs"):
+    with pytest.raises(
+        ConfigError, match="model.stem: received 'auto', expected imagenet, small or half where augment.test_size"
+    ):
         load_recipe("digits", ["augment.test_size=20", "model.stem=auto"])
     recipe = load_recipe("digits", ["augment.test_size=20", "model.stem=small"])
     assert (recipe.augment.size, recipe.augment.evaluated_size) == (16, 20)
@@ -120,7 +204,8 @@ def test_every_setting_is_documented_with_its_default():
     shown = dict(
         line.strip("| ").split(" | ")[:2] for line in page.splitlines() if line.startswith("| `") and "." in line
     )
-    recipe = Recipe().model_dump()
+    # The optimizers and losses are unions: one table of keys for each name.
+    recipe = Recipe().model_dump(exclude={"optimizer", "loss"})
     for section, table in recipe.items():
         for key, value in table.items():
             for name, leaf in value.items() if isinstance(value, dict) else [("", value)]:

@@ -36,11 +36,11 @@ def test_overrides_go_where_they_belong_and_are_told():
 @pytest.mark.parametrize(
     ("protocol", "recipe", "overrides", "message"),
     [
-        ("linear", None, ["epochs=0"], "epochs: input should be greater than or equal to 1, received 0"),
-        ("linear", None, ["epoch=3"], "unknown key 'epoch'. Did you mean 'epochs'"),
+        ("linear", None, ["epochs=0"], "Invalid epochs: received 0, expected a number greater than or equal to 1"),
+        ("linear", None, ["epoch=3"], "Unknown setting 'epoch'. Did you mean 'epochs'"),
         ("linear", None, ["area=[0.5,0.2]"], "area is a range"),
         ("linear", None, ["encoder_learning_rate=0.1"], 'report = "best" is for a frozen encoder'),
-        ("linear", None, ["epochs"], "Expected section.key=value"),
+        ("linear", None, ["epochs"], "expected section.key=value"),
     ],
 )
 def test_bad_settings(protocol, recipe, overrides, message):

@@ -79,7 +79,7 @@ def test_two_replicas_share_their_moments(two_replicas):
 
 
 def test_wrong_arguments_are_errors():
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .* received .* expected"):
         standardize(tf.zeros([4]))
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .* received .* expected"):
         standardize(tf.zeros([4, 2]), epsilon=0.0)

@@ -31,7 +31,7 @@ def small_model(encoder=resnet, **options):
     encoder = encoder()
     projector = make_projector(encoder.output_shape[-1], (16, 16), dtype="float32")
     model = BarlowTwins(encoder, projector, **options)
-    model.compile(optimizer=keras.optimizers.SGD(0.01), jit_compile=False)
+    model.compile(optimizer=keras.optimizers.SGD(0.01))
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -81,7 +81,7 @@ def six_steps(request, recorded, set_formula_weights, torch_shapes):
     set_formula_weights(projector, salt)
     model = BarlowTwins(encoder, projector)
     rates = (float(recorded["learning_rate"]), float(recorded["bias_learning_rate"]))
-    model.compile(optimizer=RecordingLARS(*rates, weight_decay=float(recorded["weight_decay"])), jit_compile=False)
+    model.compile(optimizer=RecordingLARS(*rates, weight_decay=float(recorded["weight_decay"])))
     model.optimizer.build(model.trainable_variables)
     names = {
         id(variable): prefix + name
@@ -92,7 +92,7 @@ def six_steps(request, recorded, set_formula_weights, torch_shapes):
     start = [variable.numpy() for variable in model.trainable_variables]
 
     r = np.random.default_rng(salt + 200)
-    step = tf.function(model.train_step)
+    step = tf.function(model.training_logs)
     losses = []
     for index in range(6):
         base = r.standard_normal((32, 4, 4, 3)).repeat(16, axis=1).repeat(16, axis=2)
@@ -187,8 +187,8 @@ def test_two_replicas_take_the_step_of_one(two_replicas, pairs, encoder):
     alone = small_model(encoder, pairs=pairs)
     alone.set_weights(spread.get_weights())
     batch = two_replicas.experimental_distribute_values_from_function(per_replica)
-    step = tf.function(lambda data: two_replicas.run(spread.train_step, args=(data,)))
-    step_of_one = tf.function(alone.train_step)
+    step = tf.function(lambda data: two_replicas.run(spread.training_logs, args=(data,)))
+    step_of_one = tf.function(alone.training_logs)
     for _ in range(2):
         one = step_of_one(tuple(tf.constant(view) for view in pair))
         two = {name: value.values[0] for name, value in step(batch).items()}
@@ -203,26 +203,59 @@ def test_gradient_scale_scales_every_gradient():
     whole, part = small_model(), small_model(gradient_scale=0.25)
     part.set_weights(whole.get_weights())
     before = [variable.numpy() for variable in whole.trainable_variables]
-    norms = [float(model.train_step(pair)["gradient_norm"]) for model in (whole, part)]
+    norms = [float(model.training_logs(pair)["gradient_norm"]) for model in (whole, part)]
     assert norms[1] == pytest.approx(0.25 * norms[0], rel=1e-5)
     for start, a, b in zip(before, whole.trainable_variables, part.trainable_variables, strict=True):
         # SGD: the step is the gradient; the small difference of two float32 weights leaves few digits.
         np.testing.assert_allclose(b.numpy() - start, 0.25 * (a.numpy() - start), rtol=2e-2, atol=2e-6)
 
 
-def test_fit_trains_as_the_step_does():
+def test_fit_trains_as_the_step_does(capsys):
     pair = views(32)
-    fitted, stepped = small_model(), small_model()
+    fitted, stepped = small_model(convolution), small_model(convolution)
     stepped.set_weights(fitted.get_weights())
     data = tf.data.Dataset.from_tensor_slices(pair).batch(16)
-    history = fitted.fit(data, epochs=2, shuffle=False, verbose=0)
-    step = tf.function(stepped.train_step)
-    for _ in range(2):
-        for batch in data:
-            logs = step(batch)
-    assert history.history["loss"][-1] == pytest.approx(float(logs["loss"]), rel=1e-5)
+    history = fitted.fit(data, epochs=2, shuffle=False, validation_data=data, verbose=2).history
+    step = tf.function(stepped.training_logs)
+    for epoch in range(2):
+        logs = [step(batch) for batch in data]
+        for name in ("loss", "invariance", "redundancy", "gradient_norm"):
+            # The mean over the epoch, as Keras' own losses.
+            assert history[name][epoch] == pytest.approx(np.mean([float(log[name]) for log in logs]), rel=1e-5)
     for a, b in zip(fitted.weights, stepped.weights, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)
+    # Validation is in inference mode, and its loss falls with the training's.
+    losses = [barlow_twins_loss(*(stepped(view) for view in batch)) for batch in data]
+    assert history["val_loss"][-1] == pytest.approx(np.mean([float(loss.total) for loss in losses]), rel=1e-5)
+    assert "first_nonfinite" not in history and "first_nonfinite" not in capsys.readouterr().out
+    evaluated = fitted.evaluate(data, verbose=0, return_dict=True)
+    assert evaluated == {name: pytest.approx(history[f"val_{name}"][-1]) for name in evaluated}
+    assert list(evaluated) == ["loss", "invariance", "redundancy"]
+    assert fitted.evaluate(data, verbose=0)[0] == pytest.approx(evaluated["loss"])
+
+
+def test_fit_takes_arrays_and_needs_no_choice_of_xla():
+    model = small_model(convolution)
+    assert model.jit_compile is False  # on a CPU
+    view_a, view_b = views(16)
+    history = model.fit(x=view_a, y=view_b, batch_size=8, validation_data=(view_a, view_b), verbose=0).history
+    assert np.all(np.isfinite([history["loss"], history["val_loss"]]))
+    model.fit(x=(view_a, view_b), batch_size=8, verbose=0)
+
+
+def test_mirrored_fit_equals_that_of_one_replica(two_replicas):
+    pair = views(32)
+    with two_replicas.scope():
+        spread = small_model(convolution)
+    alone = small_model(convolution)
+    alone.set_weights(spread.get_weights())
+    histories = []
+    for model in (spread, alone):
+        data = tf.data.Dataset.from_tensor_slices(pair).batch(16, drop_remainder=True)
+        histories.append(model.fit(data, epochs=2, shuffle=False, validation_data=data, verbose=0).history)
+    for name in ("loss", "val_loss"):
+        # float32 sums over two halves, behind two updates.
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=1e-3)
 
 
 @pytest.mark.parametrize("where", ["images of view b", "gradient of"])
@@ -234,13 +267,14 @@ def test_the_first_tensor_that_is_not_finite_is_named(where):
     else:
         # A huge weight behind the normalization: finite forward, infinite gradient.
         model.gradient_scale = 1e38
-    index = int(model.train_step((tf.constant(view_a), tf.constant(view_b)))["first_nonfinite"])
+    index = int(model.training_logs((tf.constant(view_a), tf.constant(view_b)))["first_nonfinite"])
     assert model.checked_names[index].startswith(where)
 
 
 def test_config_round_trip():
     model = small_model(lambd=0.01, form="gram", gradient_scale=0.5)
     again = BarlowTwins.from_config(model.get_config())
+    assert again.bound_loss == model.bound_loss
     assert (again.lambd, again.form, again.gradient_scale) == (0.01, "gram", 0.5)
     assert again.encoder.output_shape == model.encoder.output_shape
     again.set_weights(model.get_weights())
@@ -256,7 +290,7 @@ def test_several_pairs_take_the_mean_over_all_pairs_of_views():
     def model(pairs):
         encoder = make_encoder("resnet10_w0p0625", image_shape=(8, 8, 3))
         made = BarlowTwins(encoder, make_projector(32, (8, 8)), pairs=pairs)
-        made.compile(optimizer=keras.optimizers.SGD(1e-3), jit_compile=False)
+        made.compile(optimizer=keras.optimizers.SGD(1e-3))
         made.optimizer.build(made.trainable_variables)
         return made
 
@@ -264,13 +298,13 @@ def test_several_pairs_take_the_mean_over_all_pairs_of_views():
     # The views a are one batch of the encoder, and so are the views b.
     z = [part for views in first for part in tf.split(two(views, training=True), 2)]
     losses = [float(barlow_twins_loss(z[i], z[j]).total) for i in range(4) for j in range(i)]
-    logs = model(2).train_step(tuple(tf.constant(part) for part in first))
+    logs = model(2).training_logs(tuple(tf.constant(part) for part in first))
     assert float(logs["loss"]) == pytest.approx(np.mean(losses), rel=1e-5)  # float32
     one = model(1)
     z_a, z_b = (one(view, training=True) for view in views[:2])
-    single = model(1).train_step((tf.constant(views[0]), tf.constant(views[1])))
+    single = model(1).training_logs((tf.constant(views[0]), tf.constant(views[1])))
     assert float(single["loss"]) == pytest.approx(float(barlow_twins_loss(z_a, z_b).total), rel=1e-5)
     again = BarlowTwins.from_config(two.get_config())
     assert again.pairs == 2
-    with pytest.raises(ValueError, match="pairs = 2, micro_batch = 3"):
+    with pytest.raises(ValueError, match="Invalid pairs: received 2 with micro_batch = 3"):
         BarlowTwins(two.encoder, two.projector, pairs=2, micro_batch=3)

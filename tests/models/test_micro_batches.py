@@ -66,7 +66,7 @@ def make_model(micro_batch, *, encoder=convolutional, frozen=False, augment=None
         layer.trainable = not frozen
     projector = make_projector(encoder.output_shape[-1], (16, 16), dtype="float32")
     model = BarlowTwins(encoder, projector, gradient_scale=SHARE, augment=augment, micro_batch=micro_batch)
-    model.compile(optimizer=RecordingSGD(0.01), jit_compile=False)
+    model.compile(optimizer=RecordingSGD(0.01))
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -105,7 +105,7 @@ def test_with_frozen_statistics_it_is_the_step_of_the_whole_batch(encoder, augme
     augment = TwoViews(load_recipe("cifar10").augment, 3) if augmented else None
     data = constants(crops_and_seeds() if augmented else views())
     whole, parted = (make_model(size, encoder=encoder, frozen=True, augment=augment) for size in (None, MICRO))
-    expected, logs = (tf.function(model.train_step)(data) for model in (whole, parted))
+    expected, logs = (tf.function(model.training_logs)(data) for model in (whole, parted))
     errors = distances(parted, whole.optimizer.kept)
     # float32 in another order. Measured: loss 1e-7; gradients 1.9e-6 behind twelve layers, augmented 8e-7.
     assert max(errors.values()) < 1e-5, max(errors, key=errors.get)
@@ -134,7 +134,7 @@ def test_with_batch_statistics_it_is_the_step_on_one_tape(encoder):
     data = constants(views())
     promised, parted = (make_model(MICRO, encoder=encoder) for _ in range(2))
     loss, gradients = by_hand(promised, data)
-    logs = tf.function(parted.train_step)(data)
+    logs = tf.function(parted.training_logs)(data)
     assert float(logs["loss"]) == pytest.approx(float(loss), rel=1e-5)
     errors = distances(parted, gradients)
     # A graph and single operations round differently. Measured: 5e-7, and 5e-6 behind the random draws.
@@ -155,7 +155,7 @@ def test_running_statistics_move_once_a_micro_batch_and_view_in_order(way):
             rows = stem(view[start : start + MICRO]).numpy().reshape(-1, mean.size)
             mean = MOMENTUM * mean + (1 - MOMENTUM) * rows.mean(axis=0)
             variance = MOMENTUM * variance + (1 - MOMENTUM) * rows.var(axis=0, ddof=1)
-    (model.train_step if way == "eager" else tf.function(model.train_step))(data)
+    (model.training_logs if way == "eager" else tf.function(model.training_logs))(data)
     np.testing.assert_allclose(first.moving_mean.numpy(), mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(first.moving_variance.numpy(), variance, rtol=1e-5)
 
@@ -164,11 +164,11 @@ def test_running_statistics_move_once_a_micro_batch_and_view_in_order(way):
 def test_every_way_to_run_takes_the_same_step(way):
     data = constants(views())
     other, model = (make_model(MICRO, frozen=True) for _ in range(2))
-    expected = tf.function(model.train_step)(data)
+    expected = tf.function(model.training_logs)(data)
     step = {
-        "eager": other.train_step,
-        "xla": tf.function(other.train_step, jit_compile=True),
-        "unknown size": tf.function(other.train_step, input_signature=[(tf.TensorSpec([None, SIZE, SIZE, 3]),) * 2]),
+        "eager": other.training_logs,
+        "xla": tf.function(other.training_logs, jit_compile=True),
+        "unknown size": tf.function(other.training_logs, input_signature=[(tf.TensorSpec([None, SIZE, SIZE, 3]),) * 2]),
     }[way]
     logs = step(data)
     np.testing.assert_allclose(logs["loss"], expected["loss"], rtol=1e-5)
@@ -206,28 +206,28 @@ def test_the_first_tensor_that_is_not_finite_is_named(where):
         # In the first micro-batch of one view, in the last of the other.
         view, row = (view_a, 0) if where == "images of view a" else (view_b, -1)
         view[row, 2, 1, 0] = np.nan
-    index = int(tf.function(model.train_step)(constants((view_a, view_b)))["first_nonfinite"])
+    index = int(tf.function(model.training_logs)(constants((view_a, view_b)))["first_nonfinite"])
     assert model.checked_names[index].startswith(where)
 
 
 def test_finite_steps_name_nothing():
-    assert float(make_model(MICRO).train_step(constants(views()))["first_nonfinite"]) == -1.0
+    assert float(make_model(MICRO).training_logs(constants(views()))["first_nonfinite"]) == -1.0
 
 
 def test_sizes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"Received micro_batch = 0\. Expected None or at least 1"):
         make_model(0)
     with pytest.raises(ValueError, match="Received a batch of 24 and micro_batch = 7"):
-        make_model(7).train_step(constants(views()))
+        make_model(7).training_logs(constants(views()))
     with pytest.raises(ValueError, match="Received a batch of 24 and micro_batch = 48"):
-        make_model(48).train_step(constants(views()))
+        make_model(48).training_logs(constants(views()))
 
 
 def test_several_replicas_are_refused(two_replicas):
     with two_replicas.scope():
         model = make_model(MICRO)
     with pytest.raises(ValueError, match="2 replicas. micro_batch is for one replica"):
-        two_replicas.run(model.train_step, args=(constants(views()),))
+        two_replicas.run(model.training_logs, args=(constants(views()),))
 
 
 def test_the_setting_survives_a_round_trip_and_reaches_the_model_of_a_recipe():

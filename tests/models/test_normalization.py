@@ -249,5 +249,5 @@ def test_layer_comes_back_from_its_config():
 
 @pytest.mark.parametrize("shape", [(None, 4, 3), (None, None)])
 def test_layer_names_a_wrong_shape(shape):
-    with pytest.raises(ValueError, match="Received inputs of shape .* Expected"):
+    with pytest.raises(ValueError, match="Invalid inputs: received shape .* expected"):
         BatchNormalization().build(shape)

@@ -22,7 +22,7 @@ def _probe(frozen):
                 weight.assign(np.full(weight.shape, 0.7))
     probe = Probe(encoder, make_head(32, 3, seed=2), frozen=frozen)
     optimizer = MomentumSGD(0.1)
-    probe.compile(optimizer=optimizer, jit_compile=False)
+    probe.compile(optimizer=optimizer)
     optimizer.build(probe.trainable_variables)
     return probe
 
@@ -40,7 +40,7 @@ def test_frozen_encoder_stays_and_head_gradient_is_softmax_minus_label():
     probe = _probe(frozen=True)
     before, (kernel, bias) = probe.encoder.get_weights(), probe.head.get_weights()
     features = probe.encoder(IMAGES, training=False).numpy().astype(np.float64)
-    logs = probe.train_step((tf.constant(IMAGES), tf.constant(LABELS)))
+    logs = probe.training_logs((tf.constant(IMAGES), tf.constant(LABELS)))
     for old, new in zip(before, probe.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     logits = features @ kernel + bias
@@ -53,7 +53,7 @@ def test_frozen_encoder_stays_and_head_gradient_is_softmax_minus_label():
 
 def test_replicas_with_uneven_shares_make_the_same_update(two_replicas):
     alone = _probe(frozen=False)
-    expected = alone.train_step((tf.constant(IMAGES), tf.constant(LABELS)))
+    expected = alone.training_logs((tf.constant(IMAGES), tf.constant(LABELS)))
     with two_replicas.scope():
         mirrored = _probe(frozen=False)
     step = compile_step(mirrored, two_replicas, xla=False)

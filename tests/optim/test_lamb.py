@@ -69,5 +69,5 @@ def test_configuration_makes_the_same_optimizer():
 
 @pytest.mark.parametrize("arguments", [{"weight_decay": -1.0}, {"beta_1": 1.0}, {"beta_2": -0.1}, {"epsilon": 0.0}])
 def test_arguments_out_of_range_are_errors(arguments):
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .* received .* expected"):
         LAMB(0.1, **arguments)

@@ -50,6 +50,36 @@ def test_equals_the_authors_code(golden, apply_step):
         assert run_golden(record, apply_step) < 1e-6
 
 
+@pytest.mark.parametrize("apply_step", [lambda f: f, lambda f: tf.function(f, jit_compile=True)], ids=["eager", "xla"])
+@pytest.mark.parametrize("trace", ["clip", "noclip", "zero_clip", "nozero_clip"])
+def test_equals_solo_learn(golden, trace, apply_step):
+    with np.load(golden / "lars_solo.npz") as record:
+        starts = [record[f"start/{i}"] for i in range(4)]
+        variables = [keras.Variable(np.zeros_like(start) if trace == "zero_clip" else start) for start in starts]
+        rates = record[f"{trace}/learning_rate" if trace == "nozero_clip" else "learning_rate"]
+        rule = {"separate_norms": True} if trace == "noclip" else {"clip": True}
+        settings = {name: float(record[name]) for name in ("weight_decay", "momentum", "eta")}
+        optimizer = LARS(Recorded(rates), **settings, **rule)
+        optimizer.build(variables)
+        step = apply_step(lambda gradients: optimizer.apply(gradients, variables))
+        for t in range(8):
+            step([tf.constant(record[f"grad/{t}/{i}"]) for i in range(4)])
+            for i, variable in enumerate(variables):
+                expected = record[f"{trace}/after/{t}/{i}"]
+                # float32 keeps 6e-8 of a value; eight steps of some ten operations each.
+                assert np.max(np.abs(variable.numpy() - expected)) <= 2e-6 * np.max(np.abs(expected)), (t, i)
+
+
+def test_a_clipped_step_is_at_most_that_of_plain_sgd():
+    weight = np.full((2, 2), 5.0, np.float32)
+    gradient = np.full((2, 2), 0.1, np.float32)
+    for rate, moved in ((0.5, 0.5 * 0.1), (100.0, None)):
+        variable = keras.Variable(weight)
+        LARS(rate, eta=0.02, weight_decay=0.0, clip=True).apply([tf.constant(gradient)], [variable])
+        # Trust is 0.02 * 10 / 0.2 = 1: above the rate 0.5, below the rate 100.
+        np.testing.assert_allclose(weight - variable.numpy(), 0.1 if moved is None else moved, rtol=1e-4)
+
+
 def oracle(parameter, gradients, rates, *, decay, momentum, eta):
     """LARS on a weight, float64, the momentum buffer written out as the authors do."""
     buffer = np.zeros_like(parameter)
@@ -129,7 +159,7 @@ def test_rates_are_readable_and_floats_can_be_set():
 
 def test_configuration_makes_the_same_optimizer():
     schedule = WarmupCosine(0.0048, batch_size=512, steps_per_epoch=3, epochs=20)
-    optimizer = LARS(0.5, schedule, weight_decay=1e-4, momentum=0.8, eta=0.02)
+    optimizer = LARS(0.5, schedule, weight_decay=1e-4, momentum=0.8, eta=0.02, clip=True)
     config = keras.saving.serialize_keras_object(optimizer)
     again = keras.saving.deserialize_keras_object(config)
     assert again.get_config() == optimizer.get_config()
@@ -140,10 +170,16 @@ def test_configuration_makes_the_same_optimizer():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"weight_decay": -1.0}, {"momentum": 1.0}, {"momentum": -0.1}, {"eta": 0.0}],
+    [
+        {"clip": True, "separate_norms": False},
+        {"weight_decay": -1.0},
+        {"momentum": 1.0},
+        {"momentum": -0.1},
+        {"eta": 0.0},
+    ],
 )
 def test_arguments_out_of_range_are_errors(arguments):
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .* received .* expected"):
         LARS(0.1, **arguments)
 
 

@@ -3,15 +3,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf.config.schema import Optimizer
+from barlowtf.config.optimizers import OPTIMIZERS
 from barlowtf.optim import LAMB, LARS, SGD, AdamW, make_optimizer
 
 LENGTH = {"batch_size": 512, "steps_per_epoch": 5, "epochs": 20}
-NAMES = ["lars", "lamb", "adamw", "sgd"]
+NAMES = list(OPTIMIZERS)
 
 
 def settings(name, **changes):
-    return Optimizer(name=name, bias_learning_rate=0.0048 if name == "lars" else None, **changes)
+    return OPTIMIZERS[name](**changes)
 
 
 @pytest.mark.parametrize(("name", "kind"), list(zip(NAMES, [LARS, LAMB, AdamW, SGD], strict=True)))
@@ -23,11 +23,16 @@ def test_makes_what_the_recipe_names(name, kind):
 
 
 def test_lars_takes_both_rates_decay_momentum_and_eta():
-    optimizer = make_optimizer(settings("lars", weight_decay=1e-3, momentum=0.5, eta=0.01), **LENGTH)
+    optimizer = make_optimizer(settings("lars", weight_decay=1e-3, momentum=0.5, eta=0.01, clip=True), **LENGTH)
     optimizer.iterations.assign(50)
     assert float(optimizer.bias_learning_rate) == pytest.approx(0.0096)
     config = optimizer.get_config()
-    assert (config["weight_decay"], config["momentum"], config["eta"]) == (1e-3, 0.5, 0.01)
+    assert (config["weight_decay"], config["momentum"], config["eta"], config["clip"]) == (1e-3, 0.5, 0.01, True)
+
+
+def test_a_start_rate_reaches_the_schedule():
+    optimizer = make_optimizer(settings("sgd", learning_rate=0.3, warmup_start=3e-5), **LENGTH)
+    assert float(optimizer.learning_rate) == pytest.approx(3e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

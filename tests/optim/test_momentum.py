@@ -52,9 +52,9 @@ def test_config_round_trip():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: MomentumSGD(0.1, momentum=1.0), "momentum = 1.0"),
-        (lambda: MomentumSGD(0.1, weight_decay=-1.0), "weight_decay = -1.0"),
-        (lambda: EpochSchedule((), 1), "0 rates"),
+        (lambda: MomentumSGD(0.1, momentum=1.0), "Invalid momentum: received 1.0, expected"),
+        (lambda: MomentumSGD(0.1, weight_decay=-1.0), "Invalid weight_decay: received -1.0, expected"),
+        (lambda: EpochSchedule((), 1), "Invalid rates: received 0 and 1 steps per epoch, expected"),
         (lambda: epoch_rates(0.1, epochs=2, schedule="linear"), '"linear"'),
     ],
 )

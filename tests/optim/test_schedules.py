@@ -21,6 +21,25 @@ def test_equals_the_authors_code(golden, case, kind, base_rate):
         np.testing.assert_allclose(rates, record[f"{case}/{kind}"], rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("case", [0, 1, 2])
+@pytest.mark.parametrize("column", [0, 1])
+def test_equals_solo_learn_with_a_start_rate(golden, case, column):
+    with np.load(golden / "schedule_solo.npz") as record:
+        schedule = WarmupCosine(
+            float(record[f"{case}/base"][column]),
+            batch_size=256,
+            steps_per_epoch=int(record[f"{case}/steps_per_epoch"]),
+            epochs=int(record[f"{case}/epochs"]),
+            warmup_epochs=int(record[f"{case}/warmup_epochs"]),
+            warmup_start=float(record[f"{case}/warmup_start"]),
+            final_scale=float(record[f"{case}/minimum"]),
+        )
+        rates = [float(schedule(int(step))) for step in record[f"{case}/step"]]
+        # float32 keeps 6e-8 of the rate; the arithmetic before it is float64.
+        np.testing.assert_allclose(rates, record[f"{case}/rate"][:, column], rtol=1e-6, atol=1e-12)
+    assert WarmupCosine.from_config(schedule.get_config()).get_config() == schedule.get_config()
+
+
 def test_last_steps_of_a_long_run_keep_their_digits():
     schedule = WarmupCosine(0.2, batch_size=2048, steps_per_epoch=626, epochs=1000, final_scale=0.0)
     total, warmup = 626_000, 6_260
@@ -77,5 +96,5 @@ def test_configuration_makes_the_same_schedule():
 )
 def test_arguments_out_of_range_are_errors(change):
     arguments = {"base_rate": 0.2, "batch_size": 8, "steps_per_epoch": 4, "epochs": 12} | change
-    with pytest.raises(ValueError, match="Received .* Expected"):
+    with pytest.raises(ValueError, match="Invalid .* received .* expected"):
         WarmupCosine(arguments.pop("base_rate"), **arguments)

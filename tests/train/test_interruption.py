@@ -62,7 +62,7 @@ def test_another_thread_cannot_listen_and_trains_all_the_same():
 
 def small_model(value=0.0, width=4):
     model = keras.Sequential([keras.Input((width,)), keras.layers.Dense(3)])
-    model.compile(optimizer=LARS(0.1), jit_compile=False)
+    model.compile(optimizer=LARS(0.1))
     model.optimizer.build(model.trainable_variables)
     for variable in model.variables:
         variable.assign(tf.fill(variable.shape, value))

@@ -164,7 +164,7 @@ def _make_model(probing: Probing) -> Probe:
         weight_decay=settings.weight_decay,
         factors={variable.path: share for variable in encoder.trainable_variables},
     )
-    model.compile(optimizer=optimizer, jit_compile=False)
+    model.compile(optimizer=optimizer)
     optimizer.build(model.trainable_variables)
     return model
 

@@ -89,9 +89,9 @@ def test_a_head_equals_scikit_learn_on_fixed_features():
     identity = keras.Model(features, keras.layers.Identity()(features))
     probe = Probe(identity, make_head(20, 10), frozen=True)
     rates = epoch_rates(0.1, epochs=epochs, schedule="cosine")
-    probe.compile(MomentumSGD(EpochSchedule(rates, len(train) // batch), weight_decay=decay), jit_compile=False)
+    probe.compile(MomentumSGD(EpochSchedule(rates, len(train) // batch), weight_decay=decay))
     probe.optimizer.build(probe.trainable_variables)
-    step = tf.function(probe.train_step)
+    step = tf.function(probe.training_logs)
     for _ in range(epochs):
         order = r.permutation(len(train)).reshape(-1, batch)
         for rows in order:

@@ -1,0 +1,39 @@
+"""What is wrong with a setting, in one line."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def explain(error: Mapping[str, Any], known: Iterable[str], *, owner: str = "") -> str:
+    """Returns what pydantic found wrong with a setting, one line without a full stop.
+
+    Args:
+        error: One of `ValidationError.errors()`.
+        known: Names of settings that a wrong one may mean.
+        owner: What has no such setting, for messages: "optimizer adamw".
+    """
+    where = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
+    if error["type"] == "extra_forbidden":
+        return f"Unknown setting {where!r}{f' of {owner}' if owner else ''}.{name_nearest(where, known)}".rstrip(".")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        # A check of several settings says which one it means: "KEY: received X, expected Y".
+        if re.match(r"[\w.]+: received ", message):
+            return f"Invalid {where}{'.' if where else ''}{message}"
+        return f"Invalid {where}: {message}" if where else message
+    expected = message.removeprefix("Input should be ")
+    if expected.startswith(("greater", "less")):
+        expected = f"a number {expected}"
+    return f"Invalid {where}: received {error.get('input')!r}, expected {expected}"
+
+
+def name_nearest(name: str, known: Iterable[str]) -> str:
+    """Returns " Did you mean 'x'?" for the closest known name, by whole name first, by last part next, or ""."""
+    known = list(known)
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if not matches:
+        by_last = {key.rpartition(".")[2]: key for key in known}
+        matches = [by_last[m] for m in difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1, cutoff=0.6)]
+    return f" Did you mean {matches[0]!r}?" if matches else ""

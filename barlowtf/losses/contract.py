@@ -1,0 +1,111 @@
+"""What a loss is: settings, a function of the embeddings, the names of its terms, and the parts that it needs.
+
+::
+
+    class Settings(Section):
+        weight: float = Field(1.0, ge=0.0, description="weight of the second term")
+
+    def compute(views, settings):
+        return {"total": ..., "first": ..., "second": ...}
+
+    MY_LOSS = Loss("my_loss", Settings, terms=("first", "second"), compute=compute)
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+from barlowtf.config.schema import Section
+
+TOTAL = "total"
+
+
+class ViewEmbeddings(NamedTuple):
+    """Embeddings of one view of this replica's images."""
+
+    z: tf.Tensor  # float [n, D], with gradient
+    prediction: tf.Tensor | None = None  # float [n, D], with gradient; None without a predictor
+    target: tf.Tensor | None = None  # float [n, D], without gradient; None without a target
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Extra parts of the model that a loss asks for.
+
+    Attributes:
+        predictor: Widths of the linear layers that make the prediction of an embedding, each >= 1; normalization and
+            ReLU follow all but the last. (): no predictor.
+        target: "none"; "stop_gradient": the embedding itself, without gradient; "moving_average": the embedding by a
+            copy of encoder and projector whose parameters follow the trained ones.
+        momentum: First and last value of m, in [0, 1]: after step s of S the copy moves to
+            m * copy + (1 - m) * trained, m = last - (last - first) * (cos(pi * s / S) + 1) / 2.
+    """
+
+    predictor: tuple[int, ...] = ()
+    target: Literal["none", "stop_gradient", "moving_average"] = "none"
+    momentum: tuple[float, float] = (0.996, 1.0)
+
+
+Terms = Mapping[str, tf.Tensor]
+
+
+def no_parts(settings: Any) -> Parts:
+    """Returns the parts of a loss that needs encoder and projector only."""
+    return Parts()
+
+
+def two_embeddings_and_gradients(images: int, width: int, settings: Any) -> int:
+    """Returns the float32 values of two batches of embeddings and of their gradients."""
+    return 4 * images * width
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One entry of the table of losses.
+
+    Attributes:
+        name: In recipes and messages.
+        settings: The keys that a recipe's [loss] takes beside `name`, with defaults for all.
+        terms: Names of what `compute` returns beside "total"; they become the names of logs, columns and curves.
+        compute: (views, settings) -> {"total": ..., TERM: ...}, float32 scalars of the global batch, equal on all
+            replicas. `views` are the 2P views of the P pairs, first those of side a. Runs inside and outside a replica
+            context; what needs all examples goes through `barlowtf.distribute.collectives`. The gradients must be those
+            of the *sum* of the replicas' totals, which the collectives give by themselves.
+        parts: settings -> extra parts of the model.
+        memory: (images of this replica, width D, settings) -> number of float32 values at the peak, an estimate.
+    """
+
+    name: str
+    settings: type[Section]
+    terms: tuple[str, ...]
+    compute: Callable[[Sequence[ViewEmbeddings], Any], Terms]
+    parts: Callable[[Any], Parts] = no_parts
+    memory: Callable[[int, int, Any], int] = two_embeddings_and_gradients
+
+
+def mean_over_pairs(
+    pair_loss: Callable[[ViewEmbeddings, ViewEmbeddings], Terms], views: Sequence[ViewEmbeddings]
+) -> dict[str, tf.Tensor]:
+    """Returns each term of a loss of two views, averaged over all pairs of views.
+
+    Args:
+        pair_loss: Two views -> terms, the same names for every pair.
+        views: At least two.
+    """
+    of_pairs = [pair_loss(first, second) for first, second in itertools.combinations(views, 2)]
+    return {name: tf.add_n([terms[name] for terms in of_pairs]) / len(of_pairs) for name in of_pairs[0]}
+
+
+def check_embeddings(z_a: tf.Tensor, z_b: tf.Tensor, replicas: int) -> None:
+    """Raises ValueError where two batches of embeddings are not of one shape [n, D], or N < 2 is known."""
+    if z_a.shape.rank != 2 or z_b.shape.rank != 2 or not z_a.shape.is_compatible_with(z_b.shape):
+        raise ValueError(
+            f"Invalid embeddings: received shapes {z_a.shape} and {z_b.shape}, expected two equal shapes [n, D]."
+        )
+    if z_a.shape[0] is not None and z_a.shape[0] * replicas < 2:
+        raise ValueError(
+            f"Invalid global batch: received {z_a.shape[0]} example, expected at least 2. One example has no variance."
+        )

@@ -1,0 +1,58 @@
+"""The parts of a model that a loss asks for."""
+
+from typing import NamedTuple
+
+import keras
+
+from barlowtf.losses import BoundLoss
+from barlowtf.models.projector import make_projector
+from barlowtf.models.target import copy_model
+
+
+class ModelParts(NamedTuple):
+    """What is trained or kept beside encoder and projector; None where the loss does not ask for it."""
+
+    predictor: keras.Model | None
+    target_encoder: keras.Model | None
+    target_projector: keras.Model | None
+
+
+def make_parts(
+    loss: BoundLoss,
+    encoder: keras.Model,
+    projector: keras.Model,
+    *,
+    micro_batch: int | None = None,
+    total_steps: int | None = None,
+) -> ModelParts:
+    """Returns the parts that a loss asks for, new; the copies start equal to encoder and projector.
+
+    Args:
+        loss: See `barlowtf.losses.Parts`.
+        encoder: Images -> features.
+        projector: Features [n, d] -> embeddings [n, D].
+        micro_batch: As of `BarlowTwins`.
+        total_steps: As of `BarlowTwins`.
+
+    Raises:
+        ValueError: A moving average beside `micro_batch`, or one whose momentum changes without `total_steps`.
+    """
+    parts = loss.parts
+    predictor = None
+    if parts.predictor:
+        policy = projector.layers[-1].dtype_policy.name
+        predictor = make_projector(projector.output_shape[-1], parts.predictor, dtype=policy, name="predictor")
+    if parts.target != "moving_average":
+        return ModelParts(predictor, None, None)
+    if micro_batch is not None:
+        raise ValueError(
+            f"Invalid micro_batch: received {micro_batch} with the loss {loss.spec}, which needs a moving-average copy of "
+            "the encoder, expected None."
+        )
+    first, last = parts.momentum
+    if first != last and total_steps is None:
+        raise ValueError(
+            f"Invalid total_steps: received None with the loss {loss.spec}, whose momentum goes from {first} to {last}, "
+            "expected the steps of the training."
+        )
+    return ModelParts(predictor, copy_model(encoder), copy_model(projector))
