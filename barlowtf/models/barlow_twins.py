@@ -264,11 +264,6 @@ class BarlowTwins(keras.Model):
         return self.bound_loss.terms
 
     @property
-    def loss_terms(self) -> tuple[str, ...]:
-        """Names of the terms of the loss, beside "loss", in what a step returns."""
-        return ("invariance", "redundancy")
-
-    @property
     def log_names(self) -> tuple[str, ...]:
         """Names of what `training_logs` returns."""
         return ("loss", *self.loss_terms, "gradient_norm", "first_nonfinite")
