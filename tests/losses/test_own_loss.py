@@ -79,7 +79,7 @@ def settings(tmp_path):
 
 
 def test_a_run_with_it(settings, tmp_path):
-    info = experiment.pretrain(load_recipe("digits", settings), tmp_path / "run")
+    info = experiment.pretrain(experiment.PretrainRequest(load_recipe("digits", settings), tmp_path / "run"))
     assert info.loss_terms == ("closeness", "spread")
     records = [record for record in read_lines(tmp_path / "run" / "metrics.jsonl") if "loss" in record]
     assert len(records) == 6
