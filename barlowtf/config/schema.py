@@ -83,8 +83,8 @@ class Model(Section):
 
     encoder: str = Field(
         "resnet50",
-        pattern=r"^resnet(10|18|34|50|101|152|200)(_w[0-9]+(p[0-9]+)?)?$",
-        description="resnet10, 18, 34, 50, 101, 152 or 200; _w2 doubles every channel count, _w0p5 halves it",
+        description="resnet10, 18, 34, 50, 101, 152 or 200; _w2 doubles every channel count, _w0p5 halves it; or "
+        '"file.py:name" of your own',
     )
     stem: Literal["auto", "imagenet", "small", "half"] = Field(
         "auto", description="half: small at stride 2; auto: small below 64 pixels, else imagenet"

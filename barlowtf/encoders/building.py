@@ -4,6 +4,7 @@ import keras
 
 from barlowtf import augment
 from barlowtf.config import Recipe
+from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
 from barlowtf.optim import make_optimizer
 
@@ -15,9 +16,7 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
         recipe: Every setting of the run.
         steps_per_epoch: Optimizer steps of one pass over the data, >= 1: the learning rate follows from it.
     """
-    policy, seed = recipe.train.precision, recipe.train.seed
-    encoder = build_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
-    projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
+    encoder, projector = build_parts(recipe)
     model = BarlowTwins(
         encoder,
         projector,
@@ -41,6 +40,14 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
     return model
 
 
+def build_parts(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
+    """Returns the untrained encoder and projector of a recipe, without an optimizer."""
+    policy, seed = recipe.train.precision, recipe.train.seed
+    encoder = build_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
+    projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
+    return encoder, projector
+
+
 def build_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) -> keras.Model:
     """Returns the untrained encoder of a recipe.
 
@@ -49,9 +56,15 @@ def build_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) ->
         size: Height and width of the images, pixels; None: any.
         dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
         seed: Seed of the weights, >= 0.
+
+    Raises:
+        ConfigError: There is no such encoder.
     """
     shape = (size, size, recipe.data.channels)
-    return make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=dtype, seed=seed)
+    try:
+        return make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=dtype, seed=seed)
+    except ValueError as error:
+        raise ConfigError(f"{error} Set model.encoder and model.stem.") from error
 
 
 def _only_size(recipe: Recipe) -> int | None:

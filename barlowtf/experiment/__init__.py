@@ -1,19 +1,20 @@
 """From a recipe to a result: one function a command.
 
-pretraining/run.py, evaluating/evaluate.py and exporting/export.py read top to bottom. The rooms are floors, too:
-pretraining, encoders, evaluating, exporting; the files beside them use them all.
+Each file reads top to bottom.
 """
 
-from barlowtf.experiment.converting import convert
+from barlowtf.experiment.convert import ConvertRequest, convert
 from barlowtf.experiment.describing import describe_data, plan
-from barlowtf.experiment.embedding import embed
+from barlowtf.experiment.embed import EmbedRequest, embed
 from barlowtf.experiment.evaluating.evaluate import evaluate
 from barlowtf.experiment.evaluating.recording import Request
-from barlowtf.experiment.exporting.export import ExportRequest, explain_left_out, export
+from barlowtf.experiment.export import ExportRequest, explain_left_out, export
 from barlowtf.experiment.pretraining.run import pretrain
 from barlowtf.experiment.reporting import write_report
 
 __all__ = [
+    "ConvertRequest",
+    "EmbedRequest",
     "ExportRequest",
     "Request",
     "convert",
