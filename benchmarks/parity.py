@@ -22,11 +22,11 @@ import grpc
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_service_pb2_grpc
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from barlowtf.encoders.loading import load
 from barlowtf.experiment import ExportRequest, export
-from barlowtf.experiment.exporting.samples import Sample, open_sample
+from barlowtf.export.samples import Sample, open_sample
 from barlowtf.export.warmup import predict_request
 from barlowtf.models import make_encoder
 from benchmarks import machine
@@ -46,9 +46,9 @@ def export_all(folder: Path, encoder: str, head: str | None, source: str, images
         request = ExportRequest(
             encoder, file_format, folder / file_format, head, source=source, images=images, accept_loss=True
         )
-        for name, found in export(request)["files"].items():
-            figures["saved-model" if name == "." else name] = found
-            sys.stderr.write(f"{name:<22}{found['largest_difference']}  {found.get('top1_agreement', '')}\n")
+        for name, found in export(request).files.items():
+            figures["saved-model" if name == "." else name] = found.model_dump(mode="json", exclude_none=True)
+            sys.stderr.write(f"{name:<22}{found.largest_difference}  {found.top1_agreement or ''}\n")
     return figures
 
 
@@ -116,7 +116,8 @@ def by_grpc(saved_model: Path, signature: str, inputs: dict[str, np.ndarray]) ->
         with grpc.insecure_channel(f"localhost:{server.port}", options) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             for start in range(0, len(array), ROWS):
-                request = predict_request(server.model, signature, {name: array[start : start + ROWS]})
+                rows = {name: array[start : start + ROWS]}
+                request = predict_pb2.PredictRequest.FromString(predict_request(server.model, signature, rows))
                 response = stub.Predict(request, timeout=120)
                 parts.append({key: tf.make_ndarray(tensor) for key, tensor in response.outputs.items()})
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

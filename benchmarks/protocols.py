@@ -14,7 +14,7 @@ from benchmarks import machine
 # Of each result the rest is the same in all, or too long to keep 40 times.
 _KEPT = (
     "protocol",
-    "recipe",
+    "variant",
     "changed_settings",
     "encoder",
     "labels",

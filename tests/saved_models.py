@@ -1,8 +1,9 @@
 """What exported SavedModels hold, read back."""
 
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from barlowtf.export import warmup
 from barlowtf.export.serving import Signature
 from barlowtf.export.warmup import WARMUP_FILE
 
@@ -13,6 +14,11 @@ def signatures_of(loaded):
         name: Signature(function.structured_input_signature[1], function.structured_outputs)
         for name, function in loaded.signatures.items()
     }
+
+
+def predict_request(model, signature, inputs):
+    """Returns a request as the server's own message."""
+    return predict_pb2.PredictRequest.FromString(warmup.predict_request(model, signature, inputs))
 
 
 def read_warmup(version_folder):

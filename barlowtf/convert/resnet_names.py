@@ -4,11 +4,13 @@ A layer's name is its torchvision name with "_" for "."; a convolution's kernel 
 layer's [out, in] there and [in, out] here.
 """
 
-import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import keras
 import numpy as np
+
+from barlowtf.models.resnet import torch_names
 
 _TORCH_WEIGHT = {
     "kernel": "weight",
@@ -17,7 +19,6 @@ _TORCH_WEIGHT = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-_BLOCK_LAYER = re.compile(r"layer(\d+)_(\d+)_(downsample_)?")
 
 
 class TorchWeight(NamedTuple):
@@ -27,34 +28,29 @@ class TorchWeight(NamedTuple):
     shape: tuple[int, ...]  # in PyTorch's layout
 
 
-def named_weights(model: keras.Model) -> dict[str, TorchWeight]:
+def named_weights(model: keras.Model, names: Mapping[str, str] | None = None) -> dict[str, TorchWeight]:
     """Returns every weight of an encoder or projector under its PyTorch name, in PyTorch's order.
 
     Args:
         model: See `barlowtf.models.make_encoder` and `make_projector`; the same in Keras' own layers too.
+        names: Layer -> PyTorch module, see `barlowtf.models.EncoderKind`; None: those of ResNets and projectors.
 
     Raises:
-        ValueError: The model has weights that torchvision's ResNets and the authors' projector have not.
+        ValueError: The model has weights that torchvision's ResNets and the authors' projector do not have.
     """
     weights = {}
-    for layer in sorted(model.layers, key=_place):
-        for variable in layer.weights:
+    for layer_name, module in (torch_names(model) if names is None else names).items():
+        for variable in model.get_layer(layer_name).weights:
             if variable.name not in _TORCH_WEIGHT:
                 raise ValueError(
-                    f"Received a model with the weight {variable.path}. Expected an encoder of barlowtf: "
-                    "convolutions without bias and batch normalizations; or its projector."
+                    f"Invalid model: received the weight {variable.path}, expected an encoder of barlowtf "
+                    "(convolutions without bias and batch normalizations) or its projector."
                 )
-            name = f"{layer.name.replace('_', '.')}.{_TORCH_WEIGHT[variable.name]}"
+            name = f"{module}.{_TORCH_WEIGHT[variable.name]}"
             shape = tuple(variable.shape)
             # HWIO -> OIHW; [in, out] -> [out, in]; vectors stay
             weights[name] = TorchWeight(variable, (*shape[:-3:-1], *shape[:-2]))
     return weights
-
-
-def _place(layer: keras.Layer) -> tuple[int, int, bool]:
-    """Returns a sort key: Keras has a block's shortcut before its last normalization, torchvision at the end."""
-    match = _BLOCK_LAYER.match(layer.name)
-    return (int(match[1]), int(match[2]), match[3] is not None) if match else (0, 0, False)
 
 
 def to_torch_layout(value: np.ndarray) -> np.ndarray:

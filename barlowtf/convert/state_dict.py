@@ -1,5 +1,7 @@
 """An encoder's weights as the state dict of the same network in PyTorch."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 
@@ -9,7 +11,11 @@ _LAST_OF_NORMALIZATION, _COUNTER = "running_var", "num_batches_tracked"
 
 
 def state_dict_of(
-    encoder: keras.Model, projector: keras.Model | None = None, head: keras.Model | None = None
+    encoder: keras.Model,
+    projector: keras.Model | None = None,
+    head: keras.Model | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Returns weights under PyTorch's names, in its layouts and in the order of its modules.
 
@@ -18,6 +24,7 @@ def state_dict_of(
         projector: See `barlowtf.models.make_projector`: the names are then those of the authors' whole model. The
             running statistics of its last normalization, "bn.", which barlowtf does not keep, are those of a new one.
         head: See `barlowtf.models.make_head`: the classifier of an encoder without projector.
+        names: Layer of the encoder -> PyTorch module, see `barlowtf.models.EncoderKind`; None: those of ResNets.
 
     Returns:
         Name -> array: float32; int64 scalars 0 under "num_batches_tracked", which a fixed momentum leaves unread.
@@ -35,7 +42,7 @@ def state_dict_of(
             )
     if projector is not None and head is not None:
         raise ValueError("Received a projector and a head. Expected one: the authors' whole model has no classifier.")
-    state = _values(encoder)
+    state = _values(encoder, names)
     if head is not None:
         return state | _classifier(head)
     if projector is None:
@@ -49,9 +56,9 @@ def state_dict_of(
     }
 
 
-def _values(model: keras.Model) -> dict[str, np.ndarray]:
+def _values(model: keras.Model, names: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
     values = {}
-    for name, weight in named_weights(model).items():
+    for name, weight in named_weights(model, names).items():
         values[name] = to_torch_layout(_numpy(weight.variable))
         layer, _, part = name.rpartition(".")
         if part == _LAST_OF_NORMALIZATION:

@@ -42,7 +42,12 @@ class LoadedWeights(NamedTuple):
     passed_over: tuple[str, ...]
 
 
-def load_torch_weights(encoder: keras.Model, path_or_state_dict: str | Path | Mapping[str, Any]) -> LoadedWeights:
+def load_torch_weights(
+    encoder: keras.Model,
+    path_or_state_dict: str | Path | Mapping[str, Any],
+    *,
+    names: Mapping[str, str] | None = None,
+) -> LoadedWeights:
     """Loads torchvision-named weights into an encoder; checks everything before it assigns anything.
 
     Names may begin with "module.", as a data-parallel model saves them, and with "backbone.", as the authors' whole
@@ -52,6 +57,7 @@ def load_torch_weights(encoder: keras.Model, path_or_state_dict: str | Path | Ma
         encoder: See `barlowtf.models.make_encoder`; architecture, width, stem and channels must be those of the file.
         path_or_state_dict: The authors' resnet50.pth or checkpoint.pth, any such file, a `.safetensors` file, or
             {name: array or tensor}.
+        names: Layer -> PyTorch module, see `barlowtf.models.EncoderKind`; None: those of ResNets.
 
     Returns:
         LoadedWeights.
@@ -63,7 +69,7 @@ def load_torch_weights(encoder: keras.Model, path_or_state_dict: str | Path | Ma
     Source: torchvision resnet.py for the names; facebookresearch/barlowtwins main.py for the two files.
     """
     parts = _sort(read_tensors(path_or_state_dict))
-    wanted = named_weights(encoder)
+    wanted = named_weights(encoder, names)
     _require_fit(
         wanted,
         parts.encoder,

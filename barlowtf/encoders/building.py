@@ -25,9 +25,7 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
             f"Invalid train.micro_batch: received {recipe.train.micro_batch}, expected none with the loss "
             f"{recipe.loss.name}, which needs a moving-average copy of the encoder."
         )
-    policy, seed = recipe.train.precision, recipe.train.seed
-    encoder = build_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
-    projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
+    encoder, projector = build_parts(recipe)
     model = BarlowTwins(
         encoder,
         projector,
@@ -59,6 +57,14 @@ def settle_loss(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"loss": losses.settle(recipe.loss)})
 
 
+def build_parts(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
+    """Returns the untrained encoder and projector of a recipe, without an optimizer."""
+    policy, seed = recipe.train.precision, recipe.train.seed
+    encoder = build_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
+    projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
+    return encoder, projector
+
+
 def build_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) -> keras.Model:
     """Returns the untrained encoder of a recipe.
 
@@ -67,9 +73,15 @@ def build_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) ->
         size: Height and width of the images, pixels; None: any.
         dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
         seed: Seed of the weights, >= 0.
+
+    Raises:
+        ConfigError: There is no such encoder.
     """
     shape = (size, size, recipe.data.channels)
-    return make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=dtype, seed=seed)
+    try:
+        return make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=dtype, seed=seed)
+    except ValueError as error:
+        raise ConfigError(f"{error} Set model.encoder and model.stem.") from error
 
 
 def _only_size(recipe: Recipe) -> int | None:

@@ -1,6 +1,5 @@
 """An encoder with everything needed to feed it."""
 
-import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,16 +10,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from barlowtf import augment
+from barlowtf import augment, data
 from barlowtf.config import Recipe
 from barlowtf.errors import CheckpointError, ConfigError
-from barlowtf.models import extract_features
-from barlowtf.models.fingerprint import weights_sha256
+from barlowtf.models import EncoderKind, extract_features
+from barlowtf.models.encoder import find_kind
+from barlowtf.models.fingerprint import architecture_sha256, weights_sha256
+from barlowtf.records import EncoderFacts
 
 _LOG = logging.getLogger("barlowtf")
 # Of ImageNet, as torchvision has them: what encoders from elsewhere were trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _SIZE = 224
+# Images that `features` prepares and encodes at a time.
+_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Encoder:
 
     Attributes:
         name: As the user gave it.
-        kind: "run", "keras", "saved-model", "torch" or "random".
-        label: "trained" or "random".
+        kind: "run", "keras", "saved-model", "torch", "random" or "pixels".
+        label: "trained", "random" or "pixels".
         sha256: Of its weights, 64 hexadecimal digits; two encoders of equal weights have equal ones.
         architecture: sha256 of what it is without its weights; two encoders that differ in their weights alone have
             equal ones.
@@ -39,6 +42,7 @@ class Encoder:
         std: Like `mean`.
         model: Normalized images float32 [n, H, W, C] -> features [n, d].
         run: The run folder that it belongs to, or None.
+        built_as: Name of the encoder in the run's recipe; None: only the model's own name is known.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Encoder:
     std: tuple[float, ...]
     model: keras.Model
     run: Path | None = None
+    built_as: str | None = None
 
     @property
     def width(self) -> int:
@@ -58,26 +63,64 @@ class Encoder:
         return int(self.model.output_shape[-1])
 
     @property
+    def facts(self) -> EncoderFacts:
+        """What a record keeps of it."""
+        known = self.model.weights or self.kind == "pixels"
+        return EncoderFacts(
+            name=self.name,
+            kind=self.kind,
+            label=self.label,
+            sha256=self.sha256,
+            architecture=self.architecture,
+            image_shape=self.image_shape,
+            mean=self.mean,
+            std=self.std,
+            feature_width=self.width,
+            parameters=int(self.model.count_params()) if known else None,
+        )
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What decides its features of an image: weights, architecture, and how the image is prepared."""
-        return {
-            "sha256": self.sha256,
-            "architecture": self.architecture,
-            "image_shape": list(self.image_shape),
-            "mean": list(self.mean),
-            "std": list(self.std),
-        }
+        return self.facts.identity
+
+    @property
+    def family(self) -> EncoderKind | None:
+        """The entry of `barlowtf.models.ENCODERS`, or the user's own, that builds such encoders; None: unknown."""
+        return find_kind(self.model.name if self.built_as is None else self.built_as)
 
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
-        """Returns uint8 images [n, H, W, C] as the encoder takes them, float32."""
+        """Returns uint8 images [n, H, W, C] as the model takes them, float32."""
         return augment.normalize(tf.cast(images, tf.float32) / 255.0, self.mean, self.std)
 
-    def features(self, batches: Iterable[Any], count: int | None = None) -> np.ndarray:
-        """Returns the features, float32 [M, d], of batches of uint8 views [n, H, W, C], in inference mode.
+    def features(self, images: np.ndarray | tf.Tensor) -> np.ndarray:
+        """Returns the features of images of any size, float32 [N, d], in inference mode.
+
+        Images are prepared as the protocols prepare them: converted to the encoder's channels, resized and cut to the
+        center view of `image_shape`, rounded to 8 bits, normalized.
 
         Args:
-            batches: The views.
+            images: uint8 [N, H, W, C], or float [N, H, W, C] in [0, 1].
+
+        Raises:
+            ValueError: They are not such images.
+            DataError: Their channels cannot become the encoder's.
+        """
+        images = _as_uint8(images)
+        size, _, channels = self.image_shape
+        starts = range(0, int(images.shape[0]), _BATCH)
+        batches = (data.center_view(data.decode(images[at : at + _BATCH], channels), size) for at in starts)
+        return self.features_of(batches, int(images.shape[0]))
+
+    def features_of(self, batches: Iterable[Any], count: int | None = None) -> np.ndarray:
+        """Returns the features, float32 [M, d], of batches of prepared views, in inference mode.
+
+        Args:
+            batches: Views uint8 [n, H, W, C] of the encoder's `image_shape`, see `barlowtf.data.center_views`.
             count: M, where it is known; spares memory.
+
+        Raises:
+            ValueError: There are not `count` views.
         """
         return extract_features(self.model, (self.normalize(images) for images in batches), count=count)
 
@@ -92,25 +135,26 @@ def model_encoder(
         kind: See `Encoder`.
         model: Normalized images [N, H, W, C] -> features [N, d].
         recipe: Says how images are prepared; None: the normalization of ImageNet at 224 pixels.
-        run: See `Encoder`.
+        run: The run folder that holds the model and its recipe, or None.
         label: See `Encoder`.
 
     Raises:
-        CheckpointError: The model is no encoder.
+        CheckpointError: The model is not an encoder.
         ConfigError: The recipe does not fit it.
     """
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or len(model.output_shape) != 2:
         raise CheckpointError(
-            f"{name} is no encoder: it takes {shape} and gives {model.output_shape}. "
-            "Expected images [N, H, W, C] and features [N, d]."
+            f"Invalid encoder: {name} maps {shape} to {model.output_shape}, expected images [N, H, W, C] to features "
+            "[N, d]."
         )
     size = evaluated_size(recipe)
     image_shape = (shape[1] or size, shape[2] or size, shape[3])
     require_square(name, image_shape)
     mean, std = normalization_of(name, recipe, shape[3])
     sha256, architecture = weights_sha256(model), architecture_sha256(model)
-    return Encoder(name, kind, label, sha256, architecture, image_shape, mean, std, model, run)
+    built_as = recipe.model.encoder if recipe is not None and (run is not None or label == "random") else None
+    return Encoder(name, kind, label, sha256, architecture, image_shape, mean, std, model, run, built_as)
 
 
 def exported_encoder(name: str, model: keras.Model) -> Encoder | None:
@@ -125,6 +169,14 @@ def exported_encoder(name: str, model: keras.Model) -> Encoder | None:
     return Encoder(name, "keras", "trained", sha256, architecture, shape, (0.0,), (1.0,), encoder)
 
 
+def pixel_encoder(image_shape: tuple[int, int, int]) -> Encoder:
+    """Returns the control without an encoder: the center view itself, flattened, in [0, 1]."""
+    images = keras.Input(image_shape, dtype="float32", name="images")
+    model = keras.Model(images, keras.layers.Flatten(name="flatten", dtype="float32")(images), name="pixels")
+    sha256, architecture = weights_sha256(model), architecture_sha256(model)
+    return Encoder("pixels", "pixels", "pixels", sha256, architecture, image_shape, (0.0,), (1.0,), model)
+
+
 def with_weights_of(encoder: Encoder, model: keras.Model) -> Encoder:
     """Returns the same encoder with other weights."""
     return replace(encoder, model=model, sha256=weights_sha256(model), architecture=architecture_sha256(model))
@@ -136,11 +188,11 @@ def evaluated_size(recipe: Recipe | None) -> int:
 
 
 def require_square(name: str, image_shape: tuple[int, int, int]) -> None:
-    """Raises CheckpointError for an encoder of images (height, width, channels) that are no squares."""
+    """Raises CheckpointError for an encoder of images (height, width, channels) that are not square."""
     height, width, _ = image_shape
     if height != width:
         raise CheckpointError(
-            f"{name} takes images of {height} x {width} pixels. Expected as wide as high, or of any size: "
+            f"Invalid encoder: {name} takes images of {height} x {width} pixels, expected square ones or any size: "
             "images are cut to squares."
         )
 
@@ -162,11 +214,20 @@ def normalization_of(name: str, recipe: Recipe | None, channels: int) -> tuple[t
     return _MEAN, _STD
 
 
-def architecture_sha256(model: keras.Model) -> str:
-    """Returns the sha256 over kind, name, stride, padding, shapes and precision of all layers."""
-    digest = hashlib.sha256()
-    for layer in model.layers:
-        settings = [getattr(layer, name, None) for name in ("strides", "padding", "pool_size")]
-        shapes = [tuple(weight.shape) for weight in layer.weights]
-        digest.update(f"{type(layer).__name__} {layer.name} {settings} {shapes} {layer.dtype_policy.name}\n".encode())
-    return digest.hexdigest()
+def _as_uint8(images: np.ndarray | tf.Tensor) -> tf.Tensor:
+    """Returns images of either kind as uint8; raises ValueError for others."""
+    images = tf.convert_to_tensor(images)
+    if images.shape.rank != 4 or not (images.dtype.is_floating or images.dtype == tf.uint8):
+        raise ValueError(
+            f"Invalid images: received {images.dtype.name} {images.shape}, expected uint8 [N, H, W, C], or float "
+            "[N, H, W, C] in [0, 1]."
+        )
+    if images.dtype == tf.uint8:
+        return images
+    values = tf.cast(images, tf.float32)
+    if tf.size(values) and not (tf.reduce_min(values) >= 0.0 and tf.reduce_max(values) <= 1.0):
+        raise ValueError(
+            f"Invalid images: received values from {tf.reduce_min(values):.3g} to {tf.reduce_max(values):.3g}, "
+            "expected floats in [0, 1], or uint8."
+        )
+    return tf.cast(tf.round(values * 255.0), tf.uint8)

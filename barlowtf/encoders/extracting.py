@@ -1,7 +1,6 @@
 """Features of many images, in parts that are kept on the disk: an interrupted extraction goes on after the last one."""
 
 import logging
-import os
 import time
 from pathlib import Path
 
@@ -9,13 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf import data
+from barlowtf.atomic import whole_file
 from barlowtf.data import Labeled
 from barlowtf.encoders.encoder import Encoder
 from barlowtf.errors import DataError
 
 _LOG = logging.getLogger("barlowtf")
 _BATCH = 256
-# So many images are extracted again where a signal comes; so few are not worth a file.
+# Images between two saves: the most that a signal costs, and the fewest that are worth a file.
 PART_IMAGES = 2_000
 
 
@@ -23,14 +23,14 @@ def extract(encoder: Encoder, examples: Labeled, folder: Path) -> np.ndarray:
     """Returns the features of center views, float32 [M, d], in inference mode.
 
     Args:
-        encoder: Makes them.
-        examples: M images; their classes do not count.
-        folder: Keeps the parts, which a later call for the same encoder and images takes from there; it makes it.
+        encoder: The encoder.
+        examples: M images; their classes are not used.
+        folder: Folder of the parts, made when missing; a later call for the same encoder and images reads them.
 
     Raises:
         DataError: Features are not finite.
         tf.errors.OpError: An image cannot be read.
-        Interrupted: A signal came; whole parts are kept.
+        Interrupted: A signal came; finished parts are kept.
     """
     features = np.empty((examples.size, encoder.width), np.float32)
     started, first = time.monotonic(), None
@@ -40,29 +40,29 @@ def extract(encoder: Encoder, examples: Labeled, folder: Path) -> np.ndarray:
         part = _read(file, (rows.stop - start, encoder.width))
         if part is None:
             first = start if first is None else first
-            part = encoder.features(center_views(encoder, examples.source, examples.ids[rows]), rows.stop - start)
+            part = encoder.features_of(center_views(encoder, examples.source, examples.ids[rows]), rows.stop - start)
             _require_finite(encoder, part, start)
             if examples.size > PART_IMAGES:
                 _write(file, part)
-                say_progress(rows.stop, first, examples.size, started)
+                log_progress(rows.stop, first, examples.size, started)
         features[rows] = part
     return features
 
 
 def center_views(encoder: Encoder, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:
-    """Returns batches of center views as the encoder wants them, uint8 [n, S, S, C]."""
+    """Returns batches of center views of the encoder's size, uint8 [n, S, S, C]."""
     size, _, channels = encoder.image_shape
     return data.center_views(source, ids, size=size, channels=channels, batch_size=_BATCH)
 
 
-def say_progress(done: int, first: int, size: int, started: float) -> None:
+def log_progress(done: int, first: int, size: int, started: float) -> None:
     """Logs how many images are done, how fast, and how long the rest will take.
 
     Args:
-        done: Of `size` images.
-        first: Where this process began.
-        size: All images.
-        started: `time.monotonic()` of the beginning, s.
+        done: Number of images done, of `size`.
+        first: Number of the first image that this process has done.
+        size: Number of all images.
+        started: `time.monotonic()` at the first one, s.
     """
     speed = (done - first) / max(time.monotonic() - started, 1e-9)
     _LOG.info("%s of %s images  %.4g images/s  %.0f s left", f"{done:,}", f"{size:,}", speed, (size - done) / speed)
@@ -88,6 +88,5 @@ def _read(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
 
 def _write(file: Path, part: np.ndarray) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}")
-    np.save(aside, part)
-    os.replace(aside, file)
+    with whole_file(file) as aside:
+        np.save(aside, part)

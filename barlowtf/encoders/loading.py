@@ -8,22 +8,29 @@ import keras
 from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.encoders.building import build_encoder
-from barlowtf.encoders.encoder import Encoder, exported_encoder, model_encoder
+from barlowtf.encoders.encoder import Encoder, exported_encoder, model_encoder, pixel_encoder
 from barlowtf.encoders.saved_model import open_saved_model
 from barlowtf.errors import CheckpointError, ConfigError
+from barlowtf.models.encoder import find_kind
 
-FORMS = "a run folder, a .keras file, a SavedModel folder, a .pth or .safetensors file, or random"
+FORMS = (
+    "a run folder, a .keras file, a SavedModel folder, a .pth or .safetensors file, random (the untrained encoder) or "
+    "pixels (the images themselves)"
+)
+# Untrained ones, for comparison; a recipe or another encoder says what they are.
+CONTROLS = ("random", "pixels")
 
 
 def load(spec: str, *, config: str | None = None, like: Encoder | None = None, seed: int = 0) -> Encoder:
-    """Returns the encoder that a text names.
+    """Returns the encoder that a text names. No optimizer is built.
 
     Args:
         spec: A run folder, a `.keras` file, a SavedModel folder, a `.pth` or `.safetensors` file with torchvision's
-            names, or "random": the untrained encoder of a recipe.
-        config: Recipe, by name or file, of an encoder that has none beside it, and of "random": it says how images are
-            prepared. None: the normalization of ImageNet.
-        like: Encoder whose architecture and preparation "random" takes where `config` is None.
+            names, "random": the untrained encoder of a recipe, or "pixels": the center view itself, flattened, in
+            [0, 1].
+        config: Recipe, by name or file, of an encoder that has none beside it, and of the two controls: it says how
+            images are prepared. None: the normalization of ImageNet.
+        like: Encoder whose architecture and preparation "random", and whose size "pixels" takes where `config` is None.
         seed: Seed of the weights of "random", >= 0.
 
     Returns:
@@ -31,25 +38,23 @@ def load(spec: str, *, config: str | None = None, like: Encoder | None = None, s
 
     Raises:
         CheckpointError: There is no such encoder, its run is unfinished, or it cannot be read.
-        ConfigError: Nothing says what "random" is.
+        ConfigError: Nothing says what the control is.
         ConversionError: The tensors of a PyTorch file do not fit.
     """
-    if spec == "random":
-        return _random(config, like, seed)
+    if spec in CONTROLS:
+        require_control(spec, config, like)
+        return _random(config, like, seed) if spec == "random" else _pixels(config, like)
     path = Path(spec)
     if not path.exists():
         raise CheckpointError(f"No encoder at {path}. Expected {FORMS}.")
     recipe = _recipe_beside(path)
-    if recipe is None and config is not None:
+    if recipe is not None:
+        # A user's own encoder registers its layers when its file is imported.
+        find_kind(recipe.model.encoder)
+    elif config is not None:
         recipe = load_recipe(config)
     if path.is_dir() and (path / "recipe.toml").exists():
-        encoder = runs.RunFolder(path).encoder
-        if not encoder.exists():
-            status = runs.RunFolder(path).status
-            raise CheckpointError(
-                f"The run {path} has no encoder.keras yet: it is {status}. Resume it with the command that began it."
-            )
-        return model_encoder(spec, "run", load_keras(encoder), recipe, run=path)
+        return model_encoder(spec, "run", load_keras(finished_encoder(path)), recipe, run=path)
     if path.is_dir() and (path / "saved_model.pb").exists():
         return open_saved_model(spec, path, recipe)
     if path.suffix == ".keras":
@@ -60,7 +65,7 @@ def load(spec: str, *, config: str | None = None, like: Encoder | None = None, s
         from barlowtf.convert import make_encoder_of
 
         return model_encoder(spec, "torch", make_encoder_of(path), recipe)
-    raise CheckpointError(f"{path} is no encoder. Expected {FORMS}.")
+    raise CheckpointError(f"{path} is not an encoder. Expected {FORMS}.")
 
 
 def load_keras(path: Path) -> keras.Model:
@@ -72,30 +77,46 @@ def load_keras(path: Path) -> keras.Model:
         raise CheckpointError(f"Cannot read {path}: {reason}") from error
 
 
+def finished_encoder(run: Path) -> Path:
+    """Returns the file of a run's trained encoder, or raises CheckpointError where there is none yet."""
+    folder = runs.RunFolder(run)
+    if not folder.encoder.exists():
+        raise CheckpointError(
+            f"The run {run} has no encoder.keras yet: it is {folder.status}. Resume it with the command that began it."
+        )
+    return folder.encoder
+
+
+def require_control(spec: str, config: str | None, like: Encoder | None) -> None:
+    """Raises ConfigError where nothing says what "random" or "pixels" is, see `load`."""
+    if config is not None:
+        return
+    if like is None:
+        raise ConfigError(
+            f"Nothing says what --encoder {spec} is. Add --config RECIPE, or a second --encoder with a run."
+        )
+    if spec == "random" and _recipe_beside(Path(like.name)) is None:
+        raise ConfigError(
+            f"Nothing says what --encoder random is: {like.name} has no recipe.toml beside it. Add --config RECIPE."
+        )
+
+
 def _recipe_beside(path: Path) -> Recipe | None:
     file = (path if path.is_dir() else path.parent) / "recipe.toml"
     return load_recipe(file) if file.exists() else None
 
 
 def _random(config: str | None, like: Encoder | None, seed: int) -> Encoder:
-    recipe = require_random(config, like)
+    recipe = load_recipe(config) if config is not None else _recipe_beside(Path(like.name))
     size = recipe.augment.evaluated_size if config is not None or like is None else like.image_shape[0]
     # In the precision of the encoder that it stands beside.
     model = build_encoder(recipe, size, dtype=recipe.train.precision, seed=seed)
     return model_encoder("random", "random", model, recipe, label="random")
 
 
-def require_random(config: str | None, like: Encoder | None) -> Recipe:
-    """Returns the recipe of the untrained encoder, see `load`.
-
-    Raises:
-        ConfigError: Nothing says which one it is.
-    """
-    if config is not None:
-        return load_recipe(config)
-    if like is None:
-        raise ConfigError("--encoder random needs to know which one: add --config RECIPE, or a second --encoder RUN.")
-    recipe = _recipe_beside(Path(like.name))
-    if recipe is None:
-        raise ConfigError(f"{like.name} has no recipe.toml that says what its untrained encoder is: add --config.")
-    return recipe
+def _pixels(config: str | None, like: Encoder | None) -> Encoder:
+    if config is None:
+        return pixel_encoder(like.image_shape)
+    recipe = load_recipe(config)
+    size = recipe.augment.evaluated_size
+    return pixel_encoder((size, size, recipe.data.channels))

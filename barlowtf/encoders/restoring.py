@@ -8,7 +8,7 @@ import keras
 
 from barlowtf import runs
 from barlowtf.config import load_recipe
-from barlowtf.encoders.building import build_model
+from barlowtf.encoders.building import build_parts
 from barlowtf.errors import CheckpointError
 from barlowtf.models import checkpoint
 
@@ -24,7 +24,7 @@ class Restored(NamedTuple):
 
 
 def restore_parts(run: runs.RunFolder, which: str) -> Restored:
-    """Returns encoder and projector as they were at a checkpoint.
+    """Returns encoder and projector as they were at a checkpoint; no optimizer is built.
 
     Args:
         run: A run folder, finished or not.
@@ -34,12 +34,10 @@ def restore_parts(run: runs.RunFolder, which: str) -> Restored:
         CheckpointError: There is no such checkpoint, or it is damaged.
     """
     path = find_checkpoint(run, which)
-    recipe = load_recipe(run.recipe)
-    # Rates do not matter here, and only they depend on the number of steps.
-    model = build_model(recipe, steps_per_epoch=1)
-    step = checkpoint.restore_weights(path, model)
+    encoder, projector = build_parts(load_recipe(run.recipe))
+    step = checkpoint.restore_weights(path, encoder, projector)
     _LOG.info("Weights of step %d, from %s.", step, path)
-    return Restored(model.encoder, model.projector, step)
+    return Restored(encoder, projector, step)
 
 
 def find_checkpoint(run: runs.RunFolder, which: str) -> Path:

@@ -28,16 +28,16 @@ def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> Encoder:
     argument, images = next(iter(inputs.items()), (None, None))
     if len(inputs) != 1 or images.dtype != tf.float32 or images.shape.rank != 4:
         raise CheckpointError(
-            f"{path} has no signature that takes float images alone. Received {sorted(loaded.signatures)}. "
-            'Expected "float_images", or "serving_default" of one float32 [N, H, W, C].'
+            f"Invalid SavedModel {path}: received the signatures {sorted(loaded.signatures)}, expected "
+            '"float_images", or "serving_default" that takes one float32 [N, H, W, C].'
         )
     outputs = signature.structured_outputs
     key = "features" if "features" in outputs else next(iter(outputs))
     rows, *widths = outputs[key].shape.as_list() if outputs[key].shape.rank is not None else [None]
     if images.shape[0] is not None or rows is not None or len(widths) != 1 or widths[0] is None:
         raise CheckpointError(
-            f"{path} is no encoder: {key} has the shape {outputs[key].shape} for images {images.shape}. "
-            "Expected features [N, d] for any number N of images."
+            f"Invalid encoder: {path} maps images {images.shape} to {key} {outputs[key].shape}, expected features "
+            "[N, d] for any number N of images."
         )
     size = evaluated_size(recipe)
     shape = tuple(images.shape[1:])

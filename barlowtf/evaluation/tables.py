@@ -115,7 +115,7 @@ def _line(result: dict[str, Any]) -> tuple[Any, ...]:
     subset = result["subset"] or {}
     return (
         result["protocol"],
-        result["recipe"],
+        result["variant"],
         result["data"]["source"],
         result["labels"],
         tuple(result["changed_settings"]),

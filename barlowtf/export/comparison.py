@@ -1,13 +1,14 @@
 """How far the outputs of an export are from those of its source."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-# Shares of the images whose most probable class stays the same; below, an export is not written unasked.
-LEAST_AGREEMENT = {"float32": 0.999, "float16": 0.995, "dynamic-int8": 0.98, "int8": 0.98}
 # Of outputs that differ by the order of sums alone, relative to the largest value.
 LARGEST_RELATIVE_DIFFERENCE = 1e-3
+# The precision whose outputs are those of the source but for rounding.
+EXACT = "float32"
 
 
 def compare_outputs(
@@ -39,20 +40,21 @@ def compare_outputs(
     return figures
 
 
-def find_shortfall(figures: dict[str, Any], precision: str) -> str | None:
+def find_shortfall(figures: Mapping[str, Any], precision: str, least_agreement: Mapping[str, float]) -> str | None:
     """Returns why an export is not good enough, None where it is.
 
     Args:
         figures: See `compare_outputs`.
-        precision: Key of `LEAST_AGREEMENT`.
+        precision: Key of `least_agreement`.
+        least_agreement: See `barlowtf.export.Format`.
     """
-    agreement = figures.get("top1_agreement", 1.0)
-    if agreement < LEAST_AGREEMENT[precision]:
+    agreement, least = figures.get("top1_agreement", 1.0), least_agreement[precision]
+    if agreement < least:
         return (
             f"agrees with its source in the class of {agreement:.2%} of {figures['images']} images, "
-            f"asked {LEAST_AGREEMENT[precision]:.1%}"
+            f"expected at least {least:.1%}"
         )
-    if precision != "float32":
+    if precision != EXACT:
         return None
     for name, difference in figures["largest_difference"].items():
         largest = figures["largest_value"][name]

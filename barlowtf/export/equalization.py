@@ -1,8 +1,8 @@
-"""Channels of a more equal range, so that eight bits a tensor lose less: an exact change of an encoder's weights.
+"""Channels of a more equal range, so that eight bits per tensor lose less; the encoder's features stay the same.
 
-A quantized tensor has one step for all its channels, as wide as the largest of them asks; a channel of a tenth of that
-range is left with a tenth of the steps. Scaling by s > 0 passes through ReLU, padding, pooling and sums. So what
-writes a tensor may divide channel c by s_c and what reads it multiply by s_c, with the same result.
+A quantized tensor has one step for all its channels, as wide as the largest of them needs; a channel of a tenth of that
+range is left with a tenth of the steps. Scaling by s > 0 passes through ReLU, padding, pooling and sums. So the layer
+that writes a tensor may divide channel c by s_c and the layers that read it multiply by s_c, with the same result.
 
 s_c is the square root of what channel c reaches: all of it would make the channels alike, and the weights that read
 them as unequal as the channels were, and these are quantized, too.
@@ -29,12 +29,38 @@ _REACH = 99.9
 _LEAST = 0.01
 
 
+def can_equalize(encoder: keras.Model) -> bool:
+    """Returns whether scales pass through all layers, so that `equalize` can change the encoder's weights.
+
+    Args:
+        encoder: A functional model, see `folded_encoder`.
+    """
+    return len(encoder.operations) == len(encoder.layers) and all(
+        isinstance(layer, keras.layers.InputLayer) or _is_linear_map(layer) or _is_transparent(layer)
+        for layer in encoder.layers
+    )
+
+
+def _is_transparent(layer: keras.Layer) -> bool:
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation in (keras.activations.linear, keras.activations.relu)
+    if isinstance(layer, keras.layers.ReLU):
+        return layer.max_value is None and not layer.threshold
+    return isinstance(layer, _TRANSPARENT)
+
+
+def _is_linear_map(layer: keras.Layer) -> bool:
+    if not isinstance(layer, keras.layers.Conv2D | keras.layers.Dense) or len(layer.weights) != 2:
+        return False
+    return layer.activation is keras.activations.linear and getattr(layer, "groups", 1) == 1
+
+
 def equalize(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
     """Changes an encoder's weights so that the channels of each tensor reach more equally far on some images.
 
     Args:
-        encoder: See `folded_encoder`; its features are divided by the result.
-        images: As the encoder takes them, float32 [n, H, W, C]; some dozens.
+        encoder: See `folded_encoder` and `can_equalize`; its features are divided by the result.
+        images: Some dozens as the encoder takes them, float32 [n, H, W, C].
 
     Returns:
         s, float32 [d], > 0: features before = features after * s.
@@ -76,7 +102,8 @@ def _groups(encoder: keras.Model) -> dict[str, str]:
             continue
         if not isinstance(layer, _TRANSPARENT):
             raise ValueError(
-                f"Received a layer {layer.name} of kind {type(layer).__name__}. Expected those of a ResNet."
+                f"Invalid encoder: received the layer {layer.name} of kind {type(layer).__name__}, expected layers "
+                "of a folded ResNet."
             )
         for tensor in _inputs(layer):
             parent[find(tensor.name)] = output

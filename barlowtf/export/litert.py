@@ -9,6 +9,7 @@ int8           all int8, for devices without floating point; ranges from represe
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,7 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.errors import ExportError
+from barlowtf.export.format import Format, Material, write_class_names
 from barlowtf.export.network import Parts, equalized_network, inference_network
+from barlowtf.export.replay import in_batches, milliseconds
 
 VARIANTS = ("float32", "float16", "dynamic-int8", "int8")
 
@@ -30,8 +33,8 @@ def convert_litert(parts: Parts, variants: Iterable[str], images: np.ndarray | N
 
     Args:
         parts: What is exported.
-        variants: Of `VARIANTS`.
-        images: Representative views, uint8 [M, S, S, C]; "int8" needs them.
+        variants: Some of `VARIANTS`.
+        images: Views of training images, uint8 [M, S, S, C], on which "int8" is calibrated.
 
     Raises:
         ValueError: Unknown variant.
@@ -40,11 +43,9 @@ def convert_litert(parts: Parts, variants: Iterable[str], images: np.ndarray | N
     variants = tuple(variants)
     unknown = set(variants) - set(VARIANTS)
     if unknown:
-        raise ValueError(f"Received variants {sorted(unknown)}. Expected some of {', '.join(VARIANTS)}.")
+        raise ValueError(f"Invalid variants: received {sorted(unknown)}, expected some of {', '.join(VARIANTS)}.")
     if "int8" in variants and (images is None or not len(images)):
-        raise ExportError(
-            "The variant int8 takes its ranges from representative images. Received none. Add --data SPEC."
-        )
+        raise ExportError("The variant int8 is calibrated on training images, and there are none. Add --data SPEC.")
     contents = {}
     floats = tuple(variant for variant in variants if variant != "int8")
     if floats:
@@ -58,7 +59,7 @@ def convert_litert(parts: Parts, variants: Iterable[str], images: np.ndarray | N
 
 @contextmanager
 def _written(network: keras.Model) -> Iterator[str]:
-    """Gives the folder of a SavedModel of the network, while the converter needs it."""
+    """Yields the folder of a SavedModel of the network, while the converter needs it."""
     with tempfile.TemporaryDirectory() as folder:
         _write_network(network, folder)
         yield folder
@@ -87,7 +88,14 @@ def _convert(folder: str, variant: str, images: np.ndarray | None = None) -> byt
         converter.representative_dataset = lambda: _representative(images)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
-    return converter.convert()
+    try:
+        return converter.convert()
+    except (RuntimeError, ValueError, tf.errors.OpError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ExportError(
+            f"The variant {variant} cannot be written: {lines[0] if lines else type(error).__name__}. Choose others "
+            "with --variant."
+        ) from error
 
 
 def _representative(images: np.ndarray) -> Iterator[list[np.ndarray]]:
@@ -97,3 +105,43 @@ def _representative(images: np.ndarray) -> Iterator[list[np.ndarray]]:
             # Black and white, so that the input's step is 1 / 255 whatever the images are.
             floats[0, 0, 0], floats[0, -1, -1] = 0.0, 1.0
         yield [floats]
+
+
+def _write(material: Material, folder: Path) -> dict[str, str]:
+    images = material.calibration_views() if "int8" in material.variants else None
+    contents = convert_litert(material.parts, material.variants, images)
+    for variant, content in contents.items():
+        (folder / f"{variant}.tflite").write_bytes(content)
+    write_class_names(material.parts, folder)
+    return {f"{variant}.tflite": variant for variant in contents}
+
+
+def read_tflite(path: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the outputs of a LiteRT file, dequantized; runs in a fresh process."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    signature = Interpreter(model_path=path, num_threads=2).get_signature_runner("serving_default")
+    details = signature.get_output_details()
+    (image,) = signature.get_input_details().values()
+    views = inputs["views"] if image["dtype"] == np.uint8 else inputs["views"].astype(np.float32) / 255.0
+
+    def dequantized(value: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+        return (value.astype(np.float32) - zero_point) * np.float32(scale) if scale else value.copy()
+
+    def run(rows: slice) -> dict[str, np.ndarray]:
+        outputs = signature(images=views[rows])
+        return {name: dequantized(value, *details[name]["quantization"]) for name, value in outputs.items()}
+
+    return in_batches(run, len(views)) | milliseconds(lambda: run(slice(1)))
+
+
+TFLITE = Format(
+    files=("*.tflite",),
+    write=_write,
+    read=read_tflite,
+    least_agreement={"float32": 0.999, "float16": 0.995, "dynamic-int8": 0.98, "int8": 0.98},
+    variants=VARIANTS,
+    calibrated=("int8",),
+    packages=("ai_edge_litert",),
+    extra="litert",
+)

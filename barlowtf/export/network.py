@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from barlowtf.export.equalization import equalize
+from barlowtf.export.equalization import can_equalize, equalize
 from barlowtf.export.plain import folded_encoder, plain_encoder
+from barlowtf.models import EncoderKind
+from barlowtf.models.encoder import find_kind
 
 # All activations of the images that a network is equalized on lie in memory at once: 2 GB for a ResNet-50.
 _MOST_PIXELS, _LEAST_IMAGES = 1_000_000, 8
@@ -24,6 +26,8 @@ class Parts:
         mean: Of the normalization of images in [0, 1], one value or one a channel.
         std: Like `mean`.
         class_names: Of the head's K classes; None without head.
+        kind: Entry of `barlowtf.models.ENCODERS`, or the user's own, that builds such encoders; None: the one that
+            answers to the encoder's name.
     """
 
     encoder: keras.Model
@@ -33,6 +37,12 @@ class Parts:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...] | None
+    kind: EncoderKind | None = None
+
+    @property
+    def family(self) -> EncoderKind | None:
+        """The kind of the encoder, None where none is known."""
+        return self.kind or find_kind(self.encoder.name)
 
     @property
     def channels(self) -> int:
@@ -45,36 +55,56 @@ def trainable_network(parts: Parts) -> keras.Model:
 
     Height and width are those that the encoder takes, of any size where it takes any. See `_network` for the outputs.
     """
-    scale = [1.0 / value for value in parts.std]
-    offset = [-mean / std for mean, std in zip(parts.mean, parts.std, strict=True)]
-    normalization = keras.layers.Rescaling(scale, offset, name="normalization", dtype="float32")
-    return _network(parts, normalization, plain_encoder(parts.encoder), parts.encoder.input_shape[1:])
+    return _network(parts, _normalization(parts), plain_encoder(parts.encoder), parts.encoder.input_shape[1:])
 
 
 def inference_network(parts: Parts) -> keras.Model:
     """Returns images float32 [N, S, S, C] in [0, 1] -> outputs, S = parts.size; fewer operations, for inference alone.
 
-    Batch normalizations and the division by the deviation of the images are part of the convolutions. That also spares
-    a quantized network a rounding of its input. See `_network` for the outputs.
+    Where the kind of the encoder has a rule for folding, batch normalizations and the division by the deviation of the
+    images are part of the convolutions. That also spares a quantized network a rounding of its input. Other encoders
+    stay as they are. See `_network` for the outputs.
     """
-    encoder = folded_encoder(parts.encoder, input_std=parts.std)
-    return _network(parts, _centering(parts), encoder, (parts.size, parts.size, parts.channels))
+    shape = (parts.size, parts.size, parts.channels)
+    folded = _folded(parts)
+    if folded is None:
+        return _network(parts, _normalization(parts), plain_encoder(parts.encoder), shape)
+    return _network(parts, _centering(parts), folded, shape)
 
 
 def equalized_network(parts: Parts, views: np.ndarray) -> keras.Model:
     """Returns the same as `inference_network`, with weights that lose less in eight bits; see equalization.py.
 
+    An encoder with layers of other kinds keeps its weights.
+
     Args:
         parts: What is exported.
         views: Some images, uint8 [M, S, S, C]; of large ones an even selection.
     """
+    encoder = _folded(parts)
+    if encoder is None or not can_equalize(encoder):
+        return inference_network(parts)
     count = max(_LEAST_IMAGES, _MOST_PIXELS // parts.size**2)
     views = views[np.unique(np.linspace(0, len(views) - 1, count).round().astype(int))]
-    encoder = folded_encoder(parts.encoder, input_std=parts.std)
     centering = _centering(parts)
     scale = equalize(encoder, np.asarray(centering(views.astype(np.float32) / 255.0)))
     shape = (parts.size, parts.size, parts.channels)
     return _network(parts, centering, encoder, shape, feature_scale=scale)
+
+
+def _folded(parts: Parts) -> keras.Model | None:
+    """Returns the encoder with normalizations and the images' deviation in its layers; None: no rule for it."""
+    kind = parts.family
+    if kind is None or kind.folds is None:
+        return None
+    return folded_encoder(parts.encoder, kind.folds(parts.encoder), input_std=parts.std)
+
+
+def _normalization(parts: Parts) -> keras.Layer:
+    """Subtracts the mean and divides by the deviation."""
+    scale = [1.0 / value for value in parts.std]
+    offset = [-mean / std for mean, std in zip(parts.mean, parts.std, strict=True)]
+    return keras.layers.Rescaling(scale, offset, name="normalization", dtype="float32")
 
 
 def _centering(parts: Parts) -> keras.Layer:

@@ -3,11 +3,16 @@
 What is exported must load where barlowtf is not installed, and run where bfloat16 is slow or missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from barlowtf.errors import ExportError
+from barlowtf.models import BatchNormalization
+from barlowtf.models.convolution import Convolution
+from barlowtf.models.folding import find_folds
 from barlowtf.models.normalization import EPSILON, MOMENTUM
 
 
@@ -15,93 +20,100 @@ def plain_encoder(encoder: keras.Model) -> keras.Model:
     """Returns a copy in Keras' own layers, float32, of equal weights; it can be trained on.
 
     Args:
-        encoder: See `barlowtf.models.make_encoder`.
+        encoder: A functional model, see `barlowtf.models.make_encoder`. Layers that are neither Keras' nor barlowtf's
+            are copied as they are.
 
     Returns:
         Functional model of the same name and layer names.
 
     Raises:
-        ValueError: A layer has weights and is neither a convolution, a linear layer nor a batch normalization.
+        ExportError: A layer cannot be copied.
     """
-    copy = keras.models.clone_model(encoder, clone_function=_plain_layer)
+    copy = _clone(encoder, _plain_layer)
     for layer, source in zip(copy.layers, encoder.layers, strict=True):
         layer.set_weights(source.get_weights())
     return copy
 
 
-def folded_encoder(encoder: keras.Model, *, input_std: Sequence[float] | None = None) -> keras.Model:
-    """Returns a copy for inference alone: each normalization is part of the convolution or linear layer before it.
+def folded_encoder(
+    encoder: keras.Model, folds: Mapping[str, str] | None = None, *, input_std: Sequence[float] | None = None
+) -> keras.Model:
+    """Returns a copy for inference alone: normalizations are part of the convolutions or linear layers before them.
 
     With running mean m and variance v, γ (w x - m) / √(v + ε) + β = w' x + b', where w' = γ w / √(v + ε) for each
     output channel and b' = β - γ m / √(v + ε): equal but for rounding, with fewer passes over memory.
 
     Args:
         encoder: See `barlowtf.models.make_encoder` and `make_projector`.
-        input_std: By what the copy divides its input, one value or one a channel: part of its first layer, too.
+        folds: Normalization -> layer that it becomes a part of; None: see `barlowtf.models.folding.find_folds`.
+        input_std: Deviation by which the copy divides its input, one value or one a channel: part of its first layer.
 
     Raises:
-        ValueError: As `plain_encoder`, or a normalization follows no layer of which it could become a part.
+        ExportError: A layer cannot be copied, or the first layer with weights cannot divide.
     """
-    before = _layers_before_normalizations(encoder)
-    folded = {layer.name for layer in before.values()}
+    before = find_folds(encoder) if folds is None else folds
+    folded = set(before.values())
 
-    def fold(layer: keras.Layer) -> keras.Layer:
+    def fold(layer: Any) -> Any:
         if layer.name in before:
             return keras.layers.Activation("linear", name=layer.name, dtype="float32")
-        return _plain_layer(layer, use_bias=layer.name in folded or None)
+        return _plain_layer(layer, **({"use_bias": True} if layer.name in folded else {}))
 
-    copy = keras.models.clone_model(encoder, clone_function=fold)
-    for name, layer in before.items():
-        copy.get_layer(layer.name).set_weights(_folded_weights(layer, encoder.get_layer(name)))
-    for source in encoder.layers:
+    copy = _clone(encoder, fold)
+    for layer, source in zip(copy.layers, encoder.layers, strict=True):
         if source.name not in folded and source.name not in before:
-            copy.get_layer(source.name).set_weights(source.get_weights())
+            layer.set_weights(source.get_weights())
+    for name, target in before.items():
+        copy.get_layer(target).set_weights(_folded_weights(encoder.get_layer(target), encoder.get_layer(name)))
     if input_std is not None:
-        first = next(layer for layer in copy.layers if layer.weights)
-        kernel, *bias = first.get_weights()
-        first.set_weights([kernel / np.reshape(input_std, (-1, 1)), *bias])
+        _divide_input(copy, input_std)
     return copy
 
 
-def _plain_layer(layer: keras.Layer, *, use_bias: bool | None = None) -> keras.Layer:
-    """Returns a layer of Keras with the settings of `layer`, without its weights."""
-    name = {"name": layer.name, "dtype": "float32"}
-    if _is_normalization(layer):
-        return keras.layers.BatchNormalization(epsilon=_epsilon(layer), momentum=MOMENTUM, **name)
-    kinds = [kind for kind in (keras.layers.Conv2D, keras.layers.Dense) if isinstance(layer, kind)]
-    if layer.weights and not kinds:
-        raise ValueError(f"Received a layer {layer.name} of kind {type(layer).__name__}. Expected those of a ResNet.")
-    config = layer.get_config() | name | ({} if use_bias is None else {"use_bias": use_bias})
-    return (kinds[0] if kinds else type(layer)).from_config(config)
+def _divide_input(encoder: keras.Model, deviation: Sequence[float]) -> None:
+    first = next(layer for layer in encoder.layers if layer.weights)
+    if not isinstance(first, keras.layers.Conv2D | keras.layers.Dense):
+        raise ExportError(
+            f"The layer {first.name} of the encoder {encoder.name} cannot divide images by their deviation: received "
+            f"{type(first).__name__}, expected a convolution or linear layer. Leave out the rule for folding."
+        )
+    kernel, *bias = first.get_weights()
+    first.set_weights([kernel / np.reshape(deviation, (-1, 1)), *bias])
 
 
-def _is_normalization(layer: keras.Layer) -> bool:
-    return {weight.name for weight in layer.weights} == {"gamma", "beta", "moving_mean", "moving_variance"}
+def _clone(model: keras.Model, clone: Callable[[Any], Any]) -> keras.Model:
+    if isinstance(model, keras.Sequential):
+        return keras.models.clone_model(model, clone_function=clone)
+    return keras.models.clone_model(model, clone_function=clone, call_function=_call)
 
 
-def _epsilon(normalization: keras.Layer) -> float:
-    return getattr(normalization, "epsilon", EPSILON)
+def _call(layer: Any, *arguments: Any, **named: Any) -> Any:
+    """Calls a layer as its original was called; an original may take a mask that there is none of."""
+    return layer(*arguments, **{name: value for name, value in named.items() if name != "mask" or value is not None})
 
 
-def _layers_before_normalizations(encoder: keras.Model) -> dict[str, keras.Layer]:
-    """Returns the convolution or linear layer that feeds each normalization, by the normalization's name."""
-    makers = {id(layer.output): layer for layer in encoder.layers}
-    before = {}
-    for layer in encoder.layers:
-        if _is_normalization(layer):
-            maker = makers.get(id(layer.input))
-            if not isinstance(maker, keras.layers.Conv2D | keras.layers.Dense) or maker.use_bias:
-                raise ValueError(
-                    f"Received a normalization {layer.name} that follows {getattr(maker, 'name', 'no layer')}. "
-                    "Expected a convolution or linear layer without bias."
-                )
-            before[layer.name] = maker
-    return before
+def _plain_layer(layer: Any, **changes: Any) -> Any:
+    """Returns a layer of Keras with the settings of `layer`, float32, without its weights; a copy of an operation."""
+    if not isinstance(layer, keras.Layer):
+        return type(layer).from_config(layer.get_config())
+    if isinstance(layer, BatchNormalization):
+        return keras.layers.BatchNormalization(epsilon=EPSILON, momentum=MOMENTUM, name=layer.name, dtype="float32")
+    if isinstance(layer, keras.Model) and isinstance(layer.inputs, list):
+        return _clone(layer, _plain_layer)
+    kind = keras.layers.Conv2D if isinstance(layer, Convolution) else type(layer)
+    try:
+        return kind.from_config(layer.get_config() | {"dtype": "float32"} | changes)
+    except (NotImplementedError, TypeError) as error:
+        raise ExportError(
+            f"The layer {layer.name} of kind {type(layer).__name__} cannot be copied: {error}. Expected a layer of "
+            "Keras, or one whose get_config() holds all arguments of its constructor."
+        ) from error
 
 
 def _folded_weights(layer: keras.Layer, normalization: keras.Layer) -> list[np.ndarray]:
     """Returns kernel and bias of a layer and its normalization as one; in float64 on the way."""
     (kernel,) = (weight.astype(np.float64) for weight in layer.get_weights())
     weights = {weight.name: np.asarray(weight.numpy(), np.float64) for weight in normalization.weights}
-    scale = weights["gamma"] / np.sqrt(weights["moving_variance"] + _epsilon(normalization))
+    epsilon = getattr(normalization, "epsilon", EPSILON)
+    scale = weights["gamma"] / np.sqrt(weights["moving_variance"] + epsilon)
     return [kernel * scale, weights["beta"] - weights["moving_mean"] * scale]

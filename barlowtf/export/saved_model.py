@@ -1,16 +1,25 @@
 """A SavedModel that TensorFlow Serving mounts as it is: named signatures, preprocessing inside."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from barlowtf.data import center_view, decode
+from barlowtf.errors import ExportError
+from barlowtf.export.comparison import compare_outputs
+from barlowtf.export.format import Format, Material, Replayed, write_class_names
 from barlowtf.export.network import Parts, inference_network
 from barlowtf.export.plain import folded_encoder
-from barlowtf.export.serving import Signature
+from barlowtf.export.replay import in_batches, milliseconds
+from barlowtf.export.serving import Signature, require_servable_name, serving_readme, write_config_files
+from barlowtf.export.warmup import warmup_requests, write_warmup
 
 _Outputs = dict[str, tf.Tensor]
-CLASS_NAMES_FILE = "class_names.txt"
+# Rows of the requests that a server runs before it offers a version: the least, and some.
+_WARM_UP_ROWS = (1, 8)
+_COMPARED = ("float_images", "from_jpeg", "serving_default")
 
 
 def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
@@ -72,9 +81,9 @@ def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
     module.projector_weights = [] if projector is None else [variable.value for variable in projector.variables]
     tf.saved_model.save(module, str(folder), concrete)
     if parts.class_names is not None:
-        # The place for files of one's own beside a SavedModel.
+        # The place for additional files beside a SavedModel.
         (folder / "assets.extra").mkdir()
-        (folder / "assets.extra" / CLASS_NAMES_FILE).write_text("".join(f"{name}\n" for name in parts.class_names))
+        write_class_names(parts, folder / "assets.extra")
     return {
         name: Signature({specification.name: specification}, concrete[name].structured_outputs)
         for name, (_, specification) in functions.items()
@@ -111,3 +120,102 @@ def _kept(value: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     """Returns the rows of what is valid, zeros or empty strings instead of the others."""
     mask = tf.reshape(valid, [-1, *[1] * (value.shape.rank - 1)])
     return tf.where(mask, value, tf.zeros([], value.dtype) if value.dtype != tf.string else tf.constant(""))
+
+
+def _check(material: Material) -> None:
+    require_servable_name(material.name)
+
+
+def _write(material: Material, folder: Path) -> dict[str, str]:
+    parts = material.parts
+    signatures = write_saved_model(parts, folder)
+    readme = serving_readme(
+        name=material.name,
+        image_size=parts.size,
+        channels=parts.channels,
+        signatures=signatures,
+        class_names=parts.class_names,
+    )
+    (folder / "README.txt").write_text(readme, encoding="utf-8")
+    examples = {name: _example(material, name) for name in signatures}
+    write_warmup(folder, warmup_requests(material.name, examples, batch_sizes=_WARM_UP_ROWS))
+    return {".": "float32"}
+
+
+def _example(material: Material, signature: str) -> dict[str, np.ndarray]:
+    """Returns the inputs of a warm-up request: real images, as users send them."""
+    images = [tf.io.decode_png(content) for content in material.encoded]
+    if signature == "from_jpeg":
+        return {"encoded": np.array([tf.io.encode_jpeg(image).numpy() for image in images], object)}
+    if signature == "float_images":
+        views = [center_view(image, material.parts.size).numpy() for image in images]
+        return {"images": np.stack(views).astype(np.float32) / 255.0}
+    # The images of one request are of one size.
+    return {"images": images[0].numpy()[None]}
+
+
+def read_saved_model(path: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the outputs of all signatures, as "signature/output"; runs in a fresh process."""
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(path).signatures
+    views = inputs["views"].astype(np.float32) / 255.0
+    ends = np.cumsum(inputs["lengths"])
+    encoded = [
+        inputs["encoded"][end - length : end].tobytes() for end, length in zip(ends, inputs["lengths"], strict=True)
+    ]
+    images = [tf.io.decode_image(content, expand_animations=False)[None] for content in encoded]
+
+    def float_images(rows: slice) -> dict[str, np.ndarray]:
+        return signatures["float_images"](images=tf.constant(views[rows]))
+
+    def from_jpeg(rows: slice) -> dict[str, np.ndarray]:
+        return signatures["from_jpeg"](encoded=tf.constant(encoded[rows]))
+
+    found = {"float_images": in_batches(float_images, len(views)), "from_jpeg": in_batches(from_jpeg, len(views))}
+    # Images of different sizes cannot share a batch.
+    one_by_one = [slice(number, number + 1) for number in range(len(images))]
+    for name in ("serving_default", "embed"):
+        if name in signatures:
+            signature = signatures[name]
+            found[name] = in_batches(lambda row: signature(images=images[row.start]), one_by_one)  # noqa: B023
+    outputs = {f"{name}/{key}": value for name, result in found.items() for key, value in result.items()}
+    # Names of classes are bytes in TensorFlow.
+    outputs = {
+        name: np.char.decode(value.astype(bytes)) if value.dtype == object else value for name, value in outputs.items()
+    }
+    return outputs | milliseconds(lambda: signatures["serving_default"](images=images[0]))
+
+
+def _compare(replayed: Replayed) -> dict[str, Any]:
+    """Returns the figures of the signature that is farthest from the source, and those of each signature."""
+    expected = {name: value for name, value in replayed.expected.items() if name != "embeddings"}
+    found, class_names = replayed.found, replayed.parts.class_names
+    signatures: dict[str, Any] = {}
+    for name in _COMPARED:
+        outputs = {key.partition("/")[2]: value for key, value in found.items() if key.startswith(f"{name}/")}
+        signatures[name] = compare_outputs(expected, outputs, replayed.labels)
+        if class_names is not None and not np.array_equal(
+            outputs["label"], np.array(class_names)[outputs["logits"].argmax(1)]
+        ):
+            raise ExportError(f"The label of the signature {name} is not that of its largest logit. Report this.")
+    if not found["from_jpeg/valid"].all():
+        raise ExportError("The signature from_jpeg takes real images for invalid ones. Report this.")
+    worst = dict(max(signatures.values(), key=lambda figures: figures["largest_difference"]["features"]))
+    if "embeddings" in replayed.expected:
+        embeddings = replayed.expected["embeddings"]
+        difference = float(np.abs(found["embed/embeddings"] - embeddings).max())
+        worst["largest_difference"] = {**worst["largest_difference"], "embeddings": difference}
+        worst["largest_value"] = {**worst["largest_value"], "embeddings": float(np.abs(embeddings).max())}
+    return {**worst, "signatures": signatures}
+
+
+SAVED_MODEL = Format(
+    files=("saved_model.pb",),
+    write=_write,
+    read=read_saved_model,
+    compare=_compare,
+    check=_check,
+    write_beside=lambda folder, name: write_config_files(folder, name=name),
+    beside=("model.config", "batching.config"),
+)

@@ -1,8 +1,11 @@
 """An exported file against its source: loaded by a fresh process that knows nothing of barlowtf."""
 
+import inspect
 import subprocess
 import sys
 import tempfile
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,10 @@ import numpy as np
 
 from barlowtf.errors import ExportError
 from barlowtf.export import replay
-from barlowtf.export.comparison import compare_outputs
+from barlowtf.export.format import Format, Replayed
 from barlowtf.export.network import Parts, trainable_network
 from barlowtf.export.plain import plain_encoder
+from barlowtf.export.samples import Sample
 from barlowtf.models import extract_features
 
 _BATCH = 64
@@ -36,71 +40,62 @@ def source_outputs(parts: Parts, views: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def compare_file(
-    kind: str,
-    path: Path,
-    *,
-    views: np.ndarray,
-    encoded: list[bytes],
-    expected: dict[str, np.ndarray],
-    labels: np.ndarray | None,
-    class_names: tuple[str, ...] | None,
+    form: Format, path: Path, *, parts: Parts, sample: Sample, expected: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Returns the figures of one exported file, see `compare_outputs`, and milliseconds an image, one at a time.
+    """Returns the figures of one exported file, see `compare_outputs`, and milliseconds per image, one at a time.
 
     Args:
-        kind: "saved-model", "tflite", "keras" or "onnx".
+        form: The format of the file.
         path: The file or folder.
-        views: uint8 [M, S, S, C].
-        encoded: The images of the views, as PNG.
+        parts: What was exported.
+        sample: The images.
         expected: See `source_outputs`.
-        labels: int64 [M], or None.
-        class_names: Of the label that a SavedModel gives.
 
     Raises:
-        ExportError: The file cannot be loaded or run, or its signatures contradict one another.
+        ExportError: The file cannot be loaded or run, or contradicts itself.
     """
-    inputs = {"views": views}
-    if kind == "saved-model":
-        inputs["encoded"] = np.frombuffer(b"".join(encoded), np.uint8)
-        inputs["lengths"] = np.array([len(content) for content in encoded])
-    found = replay_file(kind, path, inputs)
-    milliseconds = round(float(found.pop("milliseconds")), 3)
-    embeddings = {"embeddings": expected["embeddings"]} if "embeddings" in expected else {}
-    outputs = {name: value for name, value in expected.items() if name != "embeddings"}
-    if kind != "saved-model":
-        return compare_outputs(outputs, found, labels) | {"milliseconds": milliseconds}
-    signatures: dict[str, Any] = {}
-    for name in ("float_images", "from_jpeg", "serving_default"):
-        of_it = {key.partition("/")[2]: value for key, value in found.items() if key.startswith(f"{name}/")}
-        signatures[name] = compare_outputs(outputs, of_it, labels)
-        if class_names is not None and not np.array_equal(
-            of_it["label"], np.array(class_names)[of_it["logits"].argmax(1)]
-        ):
-            raise ExportError(f"{path}: the label of {name} is not that of its largest logit. Nothing was written.")
-    if not found["from_jpeg/valid"].all():
-        raise ExportError(f"{path}: from_jpeg does not know real images. Nothing was written.")
-    worst = max(signatures.values(), key=lambda figures: figures["largest_difference"]["features"])
-    if embeddings:
-        difference = np.abs(found["embed/embeddings"] - embeddings["embeddings"]).max()
-        worst["largest_difference"]["embeddings"] = float(difference)
-        worst["largest_value"]["embeddings"] = float(np.abs(embeddings["embeddings"]).max())
-    return {**worst, "signatures": signatures, "milliseconds": milliseconds}
+    inputs = {"views": sample.views}
+    inputs["encoded"] = np.frombuffer(b"".join(sample.encoded), np.uint8)
+    inputs["lengths"] = np.array([len(content) for content in sample.encoded])
+    found = replay_file(form.read, path, inputs)
+    time = found.pop("milliseconds", None)
+    figures = form.compare(Replayed(path, parts, sample.views, sample.labels, expected, found))
+    return figures if time is None else {**figures, "milliseconds": round(float(time), 3)}
 
 
-def replay_file(kind: str, path: Path, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns what a file gives in a fresh process, see replay.py.
+def replay_file(
+    read: Callable[[str, dict[str, np.ndarray]], dict[str, np.ndarray]], path: Path, inputs: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns what `read` gives for a file in a fresh process, see replay.py.
 
     Raises:
-        ExportError: The process failed.
+        ExportError: The source of `read` cannot be found, or the process failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
+        reader, source, target = (Path(folder) / name for name in ("reader.py", "inputs.npz", "outputs.npz"))
+        reader.write_text(_source(read), encoding="utf-8")
         np.savez(source, **inputs)
         # Neither the working folder nor that of replay.py can be imported from.
-        words = [sys.executable, "-P", str(Path(replay.__file__)), kind, str(path), str(source), str(target)]
+        words = [sys.executable, "-P", str(Path(replay.__file__)), *map(str, (reader, path, source, target))]
         result = subprocess.run(words, capture_output=True, text=True, check=False)
         if result.returncode:
             reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ExportError(f"{path} cannot be loaded by a fresh process: {reason}. Nothing was written.")
+            raise ExportError(f"{path.name} cannot be loaded by a fresh process: {reason}. Nothing was written.")
         with np.load(target) as outputs:
             return dict(outputs)
+
+
+def _source(read: Callable[..., Any]) -> str:
+    try:
+        source = textwrap.dedent(inspect.getsource(read))
+    except (OSError, TypeError) as error:
+        raise ExportError(
+            f"The reader {read!r} has no source that a fresh process could run: {error}. Write it as a function in a "
+            "file."
+        ) from error
+    if not source.startswith("def "):
+        raise ExportError(
+            f"The reader {read!r} cannot run in a fresh process: expected a plain function, def read(path, inputs), "
+            "without decorators."
+        )
+    return source

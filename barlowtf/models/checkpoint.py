@@ -97,12 +97,12 @@ def restore_state(folder: Path, state: tf.train.Checkpoint) -> int:
     return 0
 
 
-def restore_weights(path: Path, model: keras.Model) -> int:
-    """Restores weights and running statistics of a model from one checkpoint; its optimizer's state stays behind.
+def restore_weights(path: Path, *parts: keras.Model) -> int:
+    """Restores weights and running statistics from one checkpoint; the optimizer's state stays behind.
 
     Args:
         path: One of `list_checkpoints`.
-        model: As the run made it; it need not be compiled.
+        *parts: The first parts of the run's model in its order, the encoder and the projector; or the model itself.
 
     Returns:
         The checkpoint's step.
@@ -113,7 +113,8 @@ def restore_weights(path: Path, model: keras.Model) -> int:
     fault = find_fault(path)
     if fault is not None:
         raise CheckpointError(f"The checkpoint {path} is damaged: {fault}. Choose another one.")
-    values = {f"weight-{index}": variable.value for index, variable in enumerate(model.variables)}
+    variables = [variable for part in parts for variable in part.variables]
+    values = {f"weight-{index}": variable.value for index, variable in enumerate(variables)}
     try:
         state = tf.train.Checkpoint(values=values).read(str(path / "state"))
         state.assert_existing_objects_matched().expect_partial()

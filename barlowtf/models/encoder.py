@@ -1,15 +1,17 @@
 """The encoder by its name: normalized images in, features out."""
 
+import logging
 import re
+from typing import Any
 
 import keras
 
-from barlowtf.models.layers import Layers
-from barlowtf.models.resnet import RESNETS, residual_stages
-from barlowtf.models.stems import half_stem, imagenet_stem, small_stem
+from barlowtf.doors import is_own, load_own
+from barlowtf.errors import ConfigError
+from barlowtf.models.encoder_kind import EncoderKind
+from barlowtf.tables import ENCODERS
 
-_STEMS = {"imagenet": imagenet_stem, "small": small_stem, "half": half_stem}
-_SMALL_IMAGE = 64
+_LOG = logging.getLogger("barlowtf")
 
 
 def make_encoder(
@@ -20,54 +22,105 @@ def make_encoder(
     dtype: str | None = None,
     seed: int = 0,
 ) -> keras.Model:
-    """A ResNet v1.5 without its classifier.
+    """An encoder without its classifier, untrained.
 
     Args:
-        name: "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152" or "resnet200", with an optional
-            width: in "resnet50_w2" *every* channel count, the stem's and the features' too, is doubled (d = 4096), in
-            "resnet18_w0p5" halved (d = 256). Differs from torchvision's wide_resnet50_2, which widens only the 3×3
-            convolutions and keeps d = 2048, because the self-supervised literature scales all.
+        name: A name that an entry of `barlowtf.models.ENCODERS` answers to, or a user's own encoder,
+            "package.module:name" or "file.py:name": a function `make(*, image_shape, dtype, seed) -> keras.Model`, or
+            an `EncoderKind`. ResNets: "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152" or
+            "resnet200", with an optional width: in "resnet50_w2" *every* channel count, the stem's and the features'
+            too, is doubled (d = 4096), in "resnet18_w0p5" halved (d = 256). Differs from torchvision's
+            wide_resnet50_2, which widens only the 3×3 convolutions and keeps d = 2048, because the self-supervised
+            literature scales all.
         image_shape: Height, width and channels of an image. Height and width may be None: any size.
-        stem: "imagenet" (7×7 convolution and max pool), "small" (3×3 convolution), "half" (the same at stride 2) or
-            "auto": small where the height is given and below 64 pixels.
+        stem: First layers of a ResNet: "imagenet" (7×7 convolution and max pool), "small" (3×3 convolution), "half"
+            (the same at stride 2) or "auto": small where the height is given and below 64 pixels. Other encoders take
+            "auto" alone.
         dtype: Keras dtype policy, "float32" or "mixed_bfloat16"; None: the global one.
         seed: Seed of the first weights, >= 0.
 
     Returns:
-        Functional model called `name`: float32 [N, H, W, C], normalized -> features, float32 [N, d] whatever the
-        policy. A layer's name is its torchvision name with "_" for ".".
+        Functional model: float32 [N, H, W, C], normalized -> features [N, d]. A ResNet is called `name`, its features
+        are float32 whatever the policy, and a layer's name is its torchvision name with "_" for ".".
 
     Raises:
         ValueError: Unknown name or stem, a width of 0, or an image shape that is not (H, W, C).
+        ConfigError: The user's encoder cannot be imported, or is not an encoder.
 
     Source: arXiv:1512.03385; torchvision resnet.py.
     """
-    depth, base = _parse(name)
     _check(image_shape)
-    height = image_shape[0]
-    if stem == "auto":
-        stem = "small" if height is not None and height < _SMALL_IMAGE else "imagenet"
-    if stem not in _STEMS:
-        raise ValueError(f'Received stem "{stem}". Expected "auto", "imagenet", "small" or "half".')
-    layers = Layers(dtype, seed)
-    images = keras.Input(image_shape, dtype="float32", name="images")
-    x = _STEMS[stem](layers, images, base)
-    x = residual_stages(layers, x, depth, base)
-    # In float32, because a mean of many bfloat16 values loses digits, and features are stored and compared.
-    features = keras.layers.GlobalAveragePooling2D(name="avgpool", dtype="float32")(x)
-    return keras.Model(images, features, name=name)
+    model = open_kind(name).build(name, image_shape=tuple(image_shape), stem=stem, dtype=dtype, seed=seed)
+    return _functional(name, model)
 
 
-def _parse(name: str) -> tuple[int, int]:
-    """Depth and channels of the first stage from an encoder's name."""
-    match = re.fullmatch(r"resnet(\d+)(?:_w(\d+(?:p\d+)?))?", name)
-    if match is None or int(match[1]) not in RESNETS:
-        known = ", ".join(f"resnet{depth}" for depth in RESNETS)
-        raise ValueError(f'Received encoder "{name}". Expected one of {known}, or one with a width: resnet50_w2.')
-    base = round(64 * float((match[2] or "1").replace("p", ".")))
-    if base < 1:
-        raise ValueError(f'Received encoder "{name}". Expected a width of at least 1/64 (one channel).')
-    return int(match[1]), base
+def open_kind(name: str) -> EncoderKind:
+    """Returns the kind of encoder that answers to a name, see `make_encoder`.
+
+    Raises:
+        ValueError: There is none.
+        ConfigError: The user's encoder cannot be imported.
+    """
+    for kind in ENCODERS.values():
+        if re.fullmatch(kind.pattern, name):
+            return kind
+    if not is_own(name):
+        known = "; ".join(ENCODERS.summaries.values())
+        raise ValueError(
+            f'Invalid encoder: received "{name}", expected {known}; or one of your own: "package.module:name" or '
+            '"file.py:name".'
+        )
+    entry = load_own(name, ENCODERS.kind)
+    if isinstance(entry, EncoderKind):
+        return entry
+    if not callable(entry):
+        raise ConfigError(
+            f"Invalid encoder: received {name}, which is of type {type(entry).__name__}, expected a function "
+            "make(*, image_shape, dtype, seed) -> keras.Model, or an EncoderKind."
+        )
+    return EncoderKind(re.escape(name), _builder_of(entry))
+
+
+def find_kind(name: str) -> EncoderKind | None:
+    """Returns the same as `open_kind`, None where nothing answers to the name or it cannot be imported now."""
+    try:
+        return open_kind(name)
+    except ValueError:
+        return None
+    except ConfigError as error:
+        _LOG.info("%s Its layers are taken as they are.", error)
+        return None
+
+
+def _builder_of(make: Any) -> Any:
+    def build(name: str, *, image_shape: tuple[Any, ...], stem: str, dtype: str | None, seed: int) -> keras.Model:
+        if stem != "auto":
+            raise ConfigError(
+                f'Invalid stem: received "{stem}" for the encoder {name}, expected "auto": it has first layers of its '
+                'own. Set model.stem to "auto".'
+            )
+        return make(image_shape=image_shape, dtype=dtype, seed=seed)
+
+    return build
+
+
+def _functional(name: str, model: Any) -> keras.Model:
+    """Returns a model whose layers can be walked through; raises ConfigError where it is not an encoder."""
+    if isinstance(model, keras.Sequential) and model.built:
+        model = keras.Model(model.inputs, model.outputs[0], name=model.name)
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not isinstance(model, keras.Model) or not inputs or not outputs:
+        raise ConfigError(
+            f"Invalid encoder: {name} returned {type(model).__name__}, expected a functional or a built Sequential "
+            "keras.Model. Wrap a subclassed one: keras.Model(images, layer(images)) with images = keras.Input(...)."
+        )
+    shapes = [tuple(tensor.shape) for tensor in (*inputs, *outputs)]
+    if len(shapes) != 2 or len(shapes[0]) != 4 or len(shapes[1]) != 2 or shapes[1][1] is None:
+        raise ConfigError(
+            f"Invalid encoder: {name} maps {shapes[0]} to {', '.join(map(str, shapes[1:]))}, expected images "
+            "[N, H, W, C] to features [N, d]."
+        )
+    return model
 
 
 def _check(image_shape: tuple[int | None, ...]) -> None:
@@ -75,5 +128,6 @@ def _check(image_shape: tuple[int | None, ...]) -> None:
     known = [size for size in sizes if size is not None]
     if len(sizes) != 3 or sizes[2] is None or any(size < 1 for size in known):
         raise ValueError(
-            f"Received image shape {sizes}. Expected (height, width, channels), each >= 1 or the first two None."
+            f"Invalid image shape: received {sizes}, expected (height, width, channels), each >= 1 or the first two "
+            "None."
         )

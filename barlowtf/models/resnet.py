@@ -6,13 +6,20 @@ Twins ask torchvision for it (zero_init_residual), whose default is 1.
 Source: arXiv:1512.03385; torchvision resnet.py; facebookresearch/barlowtwins main.py, BarlowTwins.__init__.
 """
 
+import re
 from collections.abc import Callable
 
 import keras
 
+from barlowtf.models.encoder_kind import EncoderKind
+from barlowtf.models.folding import find_folds
 from barlowtf.models.layers import Layers
+from barlowtf.models.stems import half_stem, imagenet_stem, small_stem
 
 Block = Callable[..., keras.KerasTensor]
+STEMS = {"imagenet": imagenet_stem, "small": small_stem, "half": half_stem}
+_SMALL_IMAGE = 64
+_BLOCK_LAYER = re.compile(r"layer(\d+)_(\d+)_(downsample_)?")
 
 
 def basic_block(layers: Layers, x: keras.KerasTensor, channels: int, stride: int, name: str) -> keras.KerasTensor:
@@ -101,3 +108,51 @@ def residual_stages(layers: Layers, x: keras.KerasTensor, depth: int, base: int)
             stride = 2 if stage > 1 and index == 0 else 1
             x = block(layers, x, base * 2 ** (stage - 1), stride, f"layer{stage}_{index}")
     return x
+
+
+def build_resnet(
+    name: str, *, image_shape: tuple[int | None, int | None, int], stem: str, dtype: str | None, seed: int
+) -> keras.Model:
+    """A ResNet v1.5 without its classifier; see `barlowtf.models.make_encoder` for arguments and result."""
+    depth, base = _parse(name)
+    height = image_shape[0]
+    if stem == "auto":
+        stem = "small" if height is not None and height < _SMALL_IMAGE else "imagenet"
+    if stem not in STEMS:
+        raise ValueError(f'Invalid stem: received "{stem}", expected "auto", "imagenet", "small" or "half".')
+    layers = Layers(dtype, seed)
+    images = keras.Input(image_shape, dtype="float32", name="images")
+    x = STEMS[stem](layers, images, base)
+    x = residual_stages(layers, x, depth, base)
+    # In float32, because a mean of many bfloat16 values loses digits, and features are stored and compared.
+    features = keras.layers.GlobalAveragePooling2D(name="avgpool", dtype="float32")(x)
+    return keras.Model(images, features, name=name)
+
+
+def torch_names(model: keras.Model) -> dict[str, str]:
+    """Returns the PyTorch module of each layer of a ResNet or a projector, in the order of PyTorch's modules."""
+    return {layer.name: layer.name.replace("_", ".") for layer in sorted(model.layers, key=_place)}
+
+
+def _place(layer: keras.Layer) -> tuple[int, int, bool]:
+    """Returns a sort key: Keras has a block's shortcut before its last normalization, torchvision at the end."""
+    match = _BLOCK_LAYER.match(layer.name)
+    return (int(match[1]), int(match[2]), match[3] is not None) if match else (0, 0, False)
+
+
+def _parse(name: str) -> tuple[int, int]:
+    """Returns depth and channels of the first stage from an encoder's name."""
+    match = re.fullmatch(_PATTERN, name)
+    if match is None or int(match[1]) not in RESNETS:
+        known = ", ".join(f"resnet{depth}" for depth in RESNETS)
+        raise ValueError(
+            f'Invalid encoder: received "{name}", expected one of {known}, or one with a width: resnet50_w2.'
+        )
+    base = round(64 * float((match[2] or "1").replace("p", ".")))
+    if base < 1:
+        raise ValueError(f'Invalid encoder: received "{name}", expected a width of at least 1/64 (one channel).')
+    return int(match[1]), base
+
+
+_PATTERN = r"resnet(\d+)(?:_w(\d+(?:p\d+)?))?"
+RESNET = EncoderKind(_PATTERN, build_resnet, find_folds, torch_names)

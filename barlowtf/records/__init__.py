@@ -1,5 +1,6 @@
 """What lies on disk, as types: run.json, results, records of exports, manifests of features. No TensorFlow here."""
 
+from barlowtf.records.convert_record import ConvertedEncoder, ConvertRecord, RecordedComparison
 from barlowtf.records.embed_manifest import EmbeddedData, EmbedManifest
 from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFigures, HeadFacts
@@ -11,6 +12,8 @@ from barlowtf.records.surroundings import Machine, Surroundings
 
 __all__ = [
     "ComparedImages",
+    "ConvertRecord",
+    "ConvertedEncoder",
     "DataFacts",
     "EmbedManifest",
     "EmbeddedData",
@@ -20,6 +23,7 @@ __all__ = [
     "HeadFacts",
     "Machine",
     "Record",
+    "RecordedComparison",
     "ReportSummary",
     "ReportedRun",
     "Result",

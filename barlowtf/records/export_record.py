@@ -50,6 +50,7 @@ class ExportRecord(Surroundings):
 
     format: str = Field(description="name of the format")
     folder: str = Field(description="folder of this version")
+    record: str = Field(description="this file")
     encoder: EncoderFacts = Field(description="what was exported")
     step: int | None = Field(description="step of the checkpoint; null: the finished encoder")
     head: HeadFacts | None = Field(description="the classifier; null: features alone")

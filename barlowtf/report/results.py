@@ -94,7 +94,7 @@ def group_results(runs: list[RunContents]) -> list[ResultGroup]:
 def _key(result: dict[str, Any]) -> str:
     """What results must share to stand in one table; the protocol comes first."""
     data, subset = result.get("data") or {}, result.get("subset") or {}
-    same = [result.get("recipe"), result.get("changed_settings"), result.get("labels"), result.get("replicas")]
+    same = [result.get("variant"), result.get("changed_settings"), result.get("labels"), result.get("replicas")]
     same += [subset.get("kind"), subset.get("list_sha256")]
     return json.dumps([result["protocol"], *same, data.get("fingerprints") or data.get("source")], sort_keys=True)
 
@@ -115,7 +115,7 @@ def _group(members: list[tuple[int, dict[str, Any]]], names: list[str]) -> Resul
     scores = dict.fromkeys(name for row in rows for name in row.scores)
     return ResultGroup(
         protocol=str(first["protocol"]),
-        recipe=str(first.get("recipe") or ""),
+        recipe=str(first.get("variant") or ""),
         changed=[str(line) for line in first.get("changed_settings") or []],
         labels=first.get("labels"),
         data=str((first.get("data") or {}).get("source", "")),

@@ -17,8 +17,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
 
-from barlowtf.export.warmup import predict_request
-from tests.saved_models import read_warmup
+from tests.saved_models import predict_request, read_warmup
 
 CLASSES = ["cat", "dog", "émeu"]
 # A session and an eager function run the same kernels; batches of other sizes may sum in another order.

@@ -62,7 +62,7 @@ def test_an_encoder_in_layers_of_keras():
     assert list(plain) == list(state)
     for name, value in state.items():
         np.testing.assert_array_equal(plain[name], value, strict=True)
-    with pytest.raises(ValueError, match="Expected an encoder of barlowtf"):
+    with pytest.raises(ValueError, match="expected an encoder of barlowtf"):
         state_dict_of(folded_encoder(encoder))
 
 

@@ -136,7 +136,7 @@ def test_what_is_no_resnet(state):
 
 def test_a_model_that_is_no_encoder():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match="Expected an encoder of barlowtf"):
+    with pytest.raises(ValueError, match="expected an encoder of barlowtf"):
         named_weights(model)
 
 

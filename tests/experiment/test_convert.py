@@ -36,7 +36,7 @@ def test_the_whole_model_gives_encoder_and_projector(place, encoder, projector, 
     assert result.stdout.splitlines() == [
         f"encoder     {place}/made.keras ({NAME}, stem half, features of width 32)",
         f"projector   {place}/made.projector.keras (6-5)",
-        "passed over module.bn.running_mean, module.bn.running_var, 14 counters num_batches_tracked",
+        "not used    module.bn.running_mean, module.bn.running_var, 14 counters num_batches_tracked",
         "recorded    no official output for these weights",
     ]
     made = keras.models.load_model(place / "made.keras")

@@ -1,5 +1,6 @@
 """What `barlowtf convert` refuses, and what stops it: one line, and everything stays as it was."""
 
+import importlib
 import os
 import resource
 import signal
@@ -14,9 +15,10 @@ from barlowtf import experiment
 from barlowtf.config import dump_recipe, load_recipe
 from barlowtf.convert import read_tensors, write_tensors
 from barlowtf.errors import BarlowTFError, ConversionError, Interrupted
-from barlowtf.experiment import converting
 from barlowtf.models import make_head
 
+# The package offers the function under the module's name.
+command = importlib.import_module("barlowtf.experiment.convert")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.usefixtures("safetensors"),
@@ -33,20 +35,20 @@ def contents(folder):
 
 REFUSED = [
     ("nothing.pth --out made.keras", "No such file or run: nothing.pth"),
-    ("encoder.safetensors --out made.pth", "Expected --out to end in .keras."),
-    ("encoder.keras --out made.keras", "Expected --out to end in .pth, .pt or .safetensors."),
-    ("run --out made", "Expected --out to end in .pth, .pt or .safetensors."),
+    ("encoder.safetensors --out made.pth", "expected a name that ends in .keras."),
+    ("encoder.keras --out made.keras", "expected a name that ends in .pth, .pt or .safetensors."),
+    ("run --out made", "expected a name that ends in .pth, .pt or .safetensors."),
     ("encoder.safetensors --out no/made.keras", "there is no folder no. Make it, or choose another --out."),
     ("whole.safetensors --out encoder.keras", "encoder.keras is there already and is never overwritten"),
     ("encoder.keras --out encoder.safetensors", "encoder.safetensors is there already"),
     ("whole.safetensors --out taken.keras", "taken.projector.keras is there already"),
     ("encoder.safetensors --out dangling.keras", "dangling.keras is there already"),
-    ("encoder.keras --stem half --out made.safetensors", "It is for files of PyTorch: leave it out."),
+    ("encoder.keras --stem half --out made.safetensors", "It is for files of PyTorch; leave it out."),
     ("whole.safetensors --projector projector.keras --out made.keras", "A file of PyTorch holds its own"),
-    ("unfinished --out made.safetensors", "has no encoder.keras yet: it is interrupted. Resume it"),
-    ("folder --out made.safetensors", "folder is no run folder: it holds no recipe.toml"),
-    ("projector.keras --out made.safetensors", "Received a model without the layer conv1"),
-    ("head.keras --out made.safetensors", "cannot be written for PyTorch. Received a model with the weight"),
+    ("unfinished --out made.safetensors", "has no encoder.keras yet: it is not started. Resume it"),
+    ("folder --out made.safetensors", "folder is not a run folder: it holds no recipe.toml"),
+    ("projector.keras --out made.safetensors", "received none with a layer conv1"),
+    ("head.keras --out made.safetensors", "cannot be written for PyTorch. Invalid model: received the weight"),
     (
         "encoder.keras --projector encoder.keras --out made.safetensors",
         "encoder.keras with the projector encoder.keras cannot be written for PyTorch. Received an encoder of width 32",
@@ -66,7 +68,6 @@ def test_every_refusal_is_one_line_and_leaves_everything_as_it_was(place, monkey
     (place / "dangling.keras").symlink_to("nowhere")
     (place / "unfinished").mkdir()
     (place / "unfinished" / "recipe.toml").write_text(dump_recipe(load_recipe("digits")))
-    (place / "unfinished" / "run.json").write_text('{"status": "interrupted"}')
     (place / "folder").mkdir()
     make_head(3, 2).save(place / "head.keras")
     for kind in ("keras", "safetensors"):
@@ -119,24 +120,24 @@ def test_a_full_disk_and_a_signal_leave_nothing(place, monkeypatch, source):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
         with pytest.raises(ConversionError, match=rf"Cannot write {out}: .* Nothing is kept"):
-            experiment.convert(place / source, out)
+            experiment.convert(experiment.ConvertRequest(place / source, out))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert contents(place) == before
 
-    replace = converting.os.replace
+    replace = os.replace
 
     def stopped(*paths):
         signal.raise_signal(signal.SIGTERM)
         replace(*paths)
 
-    monkeypatch.setattr(converting.os, "replace", stopped)
+    monkeypatch.setattr(os, "replace", stopped)
     with pytest.raises(Interrupted):
-        experiment.convert(place / source, out)
+        experiment.convert(experiment.ConvertRequest(place / source, out))
     assert contents(place) == before
 
 
-@pytest.mark.parametrize(("owner", "moment"), [(converting, "compare_with_recorded"), (os, "fsync")])
+@pytest.mark.parametrize(("owner", "moment"), [(command, "compare_with_recorded"), (os, "fsync")])
 def test_a_file_that_appears_meanwhile_is_not_overwritten(place, monkeypatch, owner, moment):
     """Before the files are written, and while they are."""
     before = getattr(owner, moment)
@@ -147,7 +148,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(place, monkeypatch, ow
 
     monkeypatch.setattr(owner, moment, slow)
     with pytest.raises(BarlowTFError, match=r"made.projector.keras is there already"):
-        experiment.convert(place / "whole.safetensors", place / "made.keras")
+        experiment.convert(experiment.ConvertRequest(place / "whole.safetensors", place / "made.keras"))
     assert (place / "made.projector.keras").read_bytes() == b"mine"
     assert len(list(place.iterdir())) == 6
 
@@ -155,7 +156,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(place, monkeypatch, ow
 @pytest.mark.parametrize("damage", ["bn1.bias", "more"])
 def test_what_does_not_read_back_is_not_kept(place, monkeypatch, damage):
     before = contents(place)
-    monkeypatch.setattr(converting, "read_tensors", lambda path: {**read_tensors(path), damage: np.zeros(4)})
+    monkeypatch.setattr(command, "read_tensors", lambda path: {**read_tensors(path), damage: np.zeros(4)})
     with pytest.raises(ConversionError, match="did not read back as it was written"):
-        experiment.convert(place / "encoder.keras", place / "made.safetensors")
+        experiment.convert(experiment.ConvertRequest(place / "encoder.keras", place / "made.safetensors"))
     assert contents(place) == before

@@ -1,5 +1,6 @@
 """Features as files: order, resume after a signal, unreadable images, folders in use."""
 
+import importlib
 import json
 import os
 import shutil
@@ -14,9 +15,10 @@ from click.testing import CliRunner
 from barlowtf import data, experiment
 from barlowtf.encoders.loading import load
 from barlowtf.errors import CheckpointError, Interrupted
-from barlowtf.experiment import embedding
 from barlowtf.models import make_encoder
 
+# The package offers the function under the module's name.
+command = importlib.import_module("barlowtf.experiment.embed")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 def expected(thin_run):
     source = data.open_source("digits", "test")
     views = data.center_views(source, np.arange(source.size), size=8, channels=1, batch_size=360)
-    return load(str(thin_run)).features(views), source.labels
+    return load(str(thin_run)).features_of(views), source.labels
 
 
 def test_parquet_and_npy_hold_the_features_in_order(thin_run, expected, tmp_path):
@@ -42,7 +44,9 @@ def test_parquet_and_npy_hold_the_features_in_order(thin_run, expected, tmp_path
     again = CliRunner().invoke(main, words)
     assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "features    360 of width 32, parquet")
 
-    experiment.embed(str(thin_run), "digits", tmp_path / "b", split="test", file_format="npy", part_rows=100)
+    experiment.embed(
+        experiment.EmbedRequest(str(thin_run), "digits", tmp_path / "b", split="test", file_format="npy", part_rows=100)
+    )
     assert sorted(path.name for path in (tmp_path / "b").iterdir() if path.name != ".lock") == [
         "_embed.json",
         "features.npy",
@@ -54,7 +58,7 @@ def test_parquet_and_npy_hold_the_features_in_order(thin_run, expected, tmp_path
 
 
 def test_a_stopped_call_goes_on(thin_run, expected, tmp_path, monkeypatch):
-    out, make, made = tmp_path / "out", embedding._features, []
+    out, make, made = tmp_path / "out", command._features, []
 
     def stopping(encoder, images, ids):
         made.append(int(ids[0]))
@@ -62,22 +66,22 @@ def test_a_stopped_call_goes_on(thin_run, expected, tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return make(encoder, images, ids)
 
-    monkeypatch.setattr(embedding, "_features", stopping)
+    monkeypatch.setattr(command, "_features", stopping)
     options = {"split": "test", "part_rows": 100}
     with pytest.raises(Interrupted, match="SIGINT after 200 of 360 images, saved. The same command resumes"):
-        experiment.embed(str(thin_run), "digits", out, **options)
+        experiment.embed(experiment.EmbedRequest(str(thin_run), "digits", out, **options))
     # As a crash of the machine may leave it: the name is there, the content is not whole.
     (out / "part-00000.parquet").write_bytes(b"PAR1")
-    result = experiment.embed(str(thin_run), "digits", out, **options)
-    assert result["rows"] == 360
+    result = experiment.embed(experiment.EmbedRequest(str(thin_run), "digits", out, **options))
+    assert result.rows == 360
     assert made == [0, 100, 200, 0, 200, 300]
     np.testing.assert_allclose(np.stack(pq.read_table(out)["feature"].to_numpy()), expected[0], atol=1e-5)
 
     made.clear()
     arrays = {**options, "file_format": "npy"}
     with pytest.raises(Interrupted):
-        experiment.embed(str(thin_run), "digits", tmp_path / "arrays", **arrays)
-    assert experiment.embed(str(thin_run), "digits", tmp_path / "arrays", **arrays)["rows"] == 360
+        experiment.embed(experiment.EmbedRequest(str(thin_run), "digits", tmp_path / "arrays", **arrays))
+    assert experiment.embed(experiment.EmbedRequest(str(thin_run), "digits", tmp_path / "arrays", **arrays)).rows == 360
     assert made == [0, 100, 200, 200, 300]
     np.testing.assert_allclose(np.load(tmp_path / "arrays" / "features.npy"), expected[0], atol=1e-5)
     assert np.load(tmp_path / "arrays" / "ids.npy").tolist() == list(range(360))
@@ -86,9 +90,9 @@ def test_a_stopped_call_goes_on(thin_run, expected, tmp_path, monkeypatch):
     shutil.copytree(thin_run, other)
     make_encoder("resnet10_w0p0625", image_shape=(8, 8, 1), seed=6).save(other / "encoder.keras")
     with pytest.raises(CheckpointError, match="holds features of another encoder, format. Choose another --out"):
-        experiment.embed(str(other), "digits", out, **options, file_format="npy")
+        experiment.embed(experiment.EmbedRequest(str(other), "digits", out, **options, file_format="npy"))
     with pytest.raises(CheckpointError, match="is in use and holds no features"):
-        experiment.embed(str(thin_run), "digits", other)
+        experiment.embed(experiment.EmbedRequest(str(thin_run), "digits", other))
     assert pq.read_metadata(out / "part-00003.parquet").num_rows == 60
 
 
@@ -102,7 +106,7 @@ def test_unreadable_images_are_left_out(thin_run, tmp_path, caplog):
     (folder / "2.png").write_bytes(b"no image")
     # A name that is no UTF-8.
     os.rename(folder / "4.png", os.fsencode(folder) + b"/4\xe9.png")
-    experiment.embed(str(thin_run), str(folder), tmp_path / "out")
+    experiment.embed(experiment.EmbedRequest(str(thin_run), str(folder), tmp_path / "out"))
     table = pq.read_table(tmp_path / "out")
     assert table["path"][3].as_py().endswith("4\\xe9.png")
     assert table["id"].to_pylist() == [0, 1, 3, 4]

@@ -81,7 +81,7 @@ def test_without_head(parts, views, expected):
 
 
 def test_what_cannot_be_converted(parts):
-    with pytest.raises(ValueError, match="Received variants"):
+    with pytest.raises(ValueError, match="Invalid variants"):
         convert_litert(parts, ["int4"])
     with pytest.raises(ExportError, match="Add --data"):
         convert_litert(parts, ["float32", "int8"])

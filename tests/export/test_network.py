@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from barlowtf.export.equalization import equalize
+from barlowtf.export.equalization import can_equalize, equalize
 from barlowtf.export.network import equalized_network, inference_network, trainable_network
 from barlowtf.export.plain import folded_encoder
 from barlowtf.models import make_encoder
@@ -49,6 +49,7 @@ def test_equalized_channels_reach_half_as_unequally_far_and_give_the_same_featur
     images = views.astype(np.float32) / 255 - 0.5
     encoder = randomized(make_encoder(name, image_shape=(24, 24, 3), stem="small"), seed=1)
     before = folded_encoder(encoder)
+    assert can_equalize(before) and not can_equalize(encoder)
     after = folded_encoder(encoder)
     scale = equalize(after, images)
     np.testing.assert_allclose(np.asarray(after(images)) * scale, np.asarray(before(images)), **CLOSE)
@@ -67,5 +68,7 @@ def test_equalized_channels_reach_half_as_unequally_far_and_give_the_same_featur
 def test_a_layer_that_scales_do_not_pass_is_refused():
     inputs = keras.Input((8, 8, 3))
     convolved = keras.layers.Conv2D(2, 3)(inputs)
-    with pytest.raises(ValueError, match="sigmoid_layer of kind Softmax"):
-        equalize(keras.Model(inputs, keras.layers.Softmax(name="sigmoid_layer")(convolved)), np.zeros((1, 8, 8, 3)))
+    model = keras.Model(inputs, keras.layers.Softmax(name="softmax_layer")(convolved))
+    assert not can_equalize(model)
+    with pytest.raises(ValueError, match="softmax_layer of kind Softmax"):
+        equalize(model, np.zeros((1, 8, 8, 3)))

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from barlowtf.errors import ExportError
 from barlowtf.export.plain import folded_encoder, plain_encoder
 from barlowtf.models import make_encoder, make_projector
+from barlowtf.models.folding import find_folds
 from tests.export.conftest import randomized
 
 
@@ -59,11 +61,39 @@ def test_a_projector_folds_too():
     np.testing.assert_allclose(np.asarray(folded_encoder(projector)(features)), expected, rtol=2e-5, atol=2e-6)
 
 
-def test_models_of_other_kinds_are_refused():
-    inputs = keras.Input((8, 8, 3))
-    separable = keras.Model(inputs, keras.layers.DepthwiseConv2D(3)(inputs))
-    with pytest.raises(ValueError, match="DepthwiseConv2D"):
-        plain_encoder(separable)
-    lonely = keras.Model(inputs, keras.layers.BatchNormalization()(keras.layers.ReLU()(inputs)))
-    with pytest.raises(ValueError, match="follows"):
-        folded_encoder(lonely)
+def test_only_normalizations_of_which_the_layer_before_can_become_a_part_are_folded():
+    images = keras.Input((8, 8, 3))
+    shared = keras.layers.Conv2D(4, 3, use_bias=False, padding="same", name="shared")(images)
+    x = keras.layers.Add()([shared, keras.layers.BatchNormalization(name="of_shared")(shared)])
+    x = keras.layers.BatchNormalization(name="lonely")(keras.layers.ReLU()(x))
+    x = keras.layers.Conv2D(4, 3, use_bias=False, activation="relu", name="active")(x)
+    x = keras.layers.BatchNormalization(name="of_active")(x)
+    x = keras.layers.BatchNormalization(name="good")(keras.layers.Conv2D(4, 1, use_bias=False, name="plain")(x))
+    model = randomized(keras.Model(images, x + 0.0))
+    assert find_folds(model) == {"good": "plain"}
+    batch = np.random.default_rng(2).standard_normal((3, 8, 8, 3)).astype(np.float32)
+    expected = np.asarray(model(batch, training=False))
+    np.testing.assert_allclose(np.asarray(folded_encoder(model)(batch, training=False)), expected, rtol=1e-4, atol=1e-5)
+
+
+class Doubled(keras.layers.Layer):
+    """A layer that cannot tell how it was made."""
+
+    def __init__(self, function, **options):
+        super().__init__(**options)
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+
+def test_layers_of_every_kind_are_copied_and_what_cannot_be_is_named():
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.DepthwiseConv2D(3, activation="gelu", name="depthwise")(images)
+    inner = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Conv2D(4, 1), keras.layers.LayerNormalization()])
+    model = randomized(keras.Model(images, keras.layers.GlobalAveragePooling2D()(inner(x))))
+    batch = np.random.default_rng(2).standard_normal((3, 8, 8, 3)).astype(np.float32)
+    for make in (plain_encoder, folded_encoder):
+        np.testing.assert_array_equal(np.asarray(make(model)(batch)), np.asarray(model(batch)))
+    with pytest.raises(ExportError, match="The layer twice of kind Doubled cannot be copied"):
+        plain_encoder(keras.Model(images, Doubled(lambda x: 2.0 * x, name="twice")(images)))

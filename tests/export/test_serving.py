@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from barlowtf.errors import ExportError
@@ -237,6 +238,7 @@ def test_warm_up_has_each_signature_in_each_size(tmp_path):
 
 def test_warm_up_covers_the_sizes_that_the_server_fills_up_to():
     requests = warmup.warmup_requests("birds", {"float_images": {"images": np.zeros((1, 2, 2, 3), np.float32)}})
+    requests = [predict_pb2.PredictRequest.FromString(request) for request in requests]
     sizes = [request.inputs["images"].tensor_shape.dim[0].size for request in requests]
     assert sizes == list(serving.BATCH_SIZES) and sizes[0] == 1
 
@@ -244,6 +246,6 @@ def test_warm_up_covers_the_sizes_that_the_server_fills_up_to():
 @pytest.mark.parametrize("count", [0, 1001])
 def test_warm_up_that_the_server_would_refuse_is_not_written(tmp_path, count):
     request = warmup.predict_request("birds", "from_jpeg", {"encoded": np.array([b"x"], object)})
-    with pytest.raises(ValueError, match="Expected 1 to 1000"):
+    with pytest.raises(ValueError, match="expected 1 to 1000"):
         warmup.write_warmup(tmp_path, [request] * count)
     assert not list(tmp_path.iterdir())

@@ -4,42 +4,52 @@ import numpy as np
 import pytest
 
 from barlowtf.errors import ExportError
-from barlowtf.export.comparison import compare_outputs, find_shortfall
-from barlowtf.export.versions import filling, next_version
+from barlowtf.export import FORMATS
+from barlowtf.export.comparison import compare_outputs
+from barlowtf.export.comparison import find_shortfall as shortfall_of
+from barlowtf.export.versions import new_version, next_version
+
+
+def find_shortfall(figures, precision):
+    return shortfall_of(figures, precision, FORMATS["tflite"].least_agreement)
+
+
+def next_of(out, name):
+    return next_version(out, name, FORMATS[name])
 
 
 def fill(out, version, name="model.keras"):
-    with filling(out, version) as aside:
+    with new_version(out, version) as aside:
         (aside / name).write_text("x")
 
 
 def test_versions_go_beside_one_another(tmp_path):
     out = tmp_path / "new" / "exports"
-    assert next_version(out, "keras") == 1
-    fill(out, 1)
+    assert next_of(out, "saved-model") == 1
+    fill(out, 1, "saved_model.pb")
     (out / "model.config").write_text("edited by hand")
-    (out / "keras-1.json").write_text("{}")
-    assert next_version(out, "keras") == 2
-    fill(out, 12)
-    assert next_version(out, "keras") == 13
-    assert sorted(path.name for path in out.iterdir()) == ["1", "12", "keras-1.json", "model.config"]
+    (out / "saved-model-1.json").write_text("{}")
+    assert next_of(out, "saved-model") == 2
+    fill(out, 12, "saved_model.pb")
+    assert next_of(out, "saved-model") == 13
+    assert sorted(path.name for path in out.iterdir()) == ["1", "12", "model.config", "saved-model-1.json"]
 
 
 def test_nothing_is_left_after_an_error(tmp_path):
     out = tmp_path / "exports"
-    with pytest.raises(RuntimeError), filling(out, 1) as aside:
+    with pytest.raises(RuntimeError), new_version(out, 1) as aside:
         (aside / "half").write_text("x")
         raise RuntimeError
     assert not out.exists()
     fill(out, 1)
-    with pytest.raises(RuntimeError), filling(out, 2):
+    with pytest.raises(RuntimeError), new_version(out, 2):
         raise RuntimeError
     assert [path.name for path in out.iterdir()] == ["1"]
 
 
 def test_a_version_that_has_come_meanwhile_stays(tmp_path):
     out = tmp_path / "exports"
-    with pytest.raises(ExportError, match="Cannot write"), filling(out, 1) as aside:
+    with pytest.raises(ExportError, match="Cannot write"), new_version(out, 1) as aside:
         (aside / "model.keras").write_text("late")
         (out / "1").mkdir()
         (out / "1" / "model.keras").write_text("early")
@@ -49,15 +59,15 @@ def test_a_version_that_has_come_meanwhile_stays(tmp_path):
 def test_folders_in_use_are_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ExportError, match="is a file"):
-        next_version(tmp_path / "file", "keras")
+        next_of(tmp_path / "file", "keras")
     used = tmp_path / "used"
     used.mkdir()
     (used / "thesis.txt").write_text("x")
     with pytest.raises(ExportError, match=r"in use and holds thesis\.txt"):
-        next_version(used, "keras")
+        next_of(used, "keras")
     fill(tmp_path / "other", 1, "float16.tflite")
-    with pytest.raises(ExportError, match="is an export to tflite. Received saved-model"):
-        next_version(tmp_path / "other", "saved-model")
+    with pytest.raises(ExportError, match="is an export to tflite, expected saved-model"):
+        next_of(tmp_path / "other", "saved-model")
 
 
 def outputs(logits, features=((3.0, 4.0), (1.0, 0.0))):
@@ -92,7 +102,7 @@ def test_what_falls_short():
         found[:swapped] = found[:swapped, ::-1]
         figures = compare_outputs(expected, outputs(found, features=[[1.0, 2.0]] * 200))
         assert (find_shortfall(figures, precision) is not None) == short, (swapped, precision)
-    assert "asked 98.0%" in find_shortfall(figures | {"top1_agreement": 0.5}, "int8")
+    assert "at least 98.0%" in find_shortfall(figures | {"top1_agreement": 0.5}, "int8")
     near = compare_outputs(expected, outputs(logits, features=[[1.0, 2.0019]] * 200))
     far = compare_outputs(expected, outputs(logits, features=[[1.0, 2.0021]] * 200))
     broken = compare_outputs(expected, outputs(logits, features=[[1.0, np.nan]] * 200))

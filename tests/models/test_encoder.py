@@ -91,13 +91,13 @@ def test_gradient_reaches_every_weight_that_is_not_gated():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet19"}, r'Received encoder "resnet19". Expected one of resnet10, .*resnet200'),
-        ({"name": "vgg16"}, r'Received encoder "vgg16"'),
-        ({"name": "resnet50_w0"}, r'Received encoder "resnet50_w0". Expected a width'),
-        ({"stem": "big"}, r'Received stem "big"'),
-        ({"image_shape": (32, 32)}, r"Received image shape \(32, 32\)"),
-        ({"image_shape": (32, 32, None)}, r"Received image shape \(32, 32, None\)"),
-        ({"image_shape": (0, 32, 3)}, r"Received image shape \(0, 32, 3\)"),
+        ({"name": "resnet19"}, r'received "resnet19", expected one of resnet10, .*resnet200'),
+        ({"name": "vgg16"}, r'received "vgg16", expected resnet10 to resnet200; .*"file.py:name"'),
+        ({"name": "resnet50_w0"}, r'received "resnet50_w0", expected a width'),
+        ({"stem": "big"}, r'Invalid stem: received "big"'),
+        ({"image_shape": (32, 32)}, r"Invalid image shape: received \(32, 32\)"),
+        ({"image_shape": (32, 32, None)}, r"Invalid image shape: received \(32, 32, None\)"),
+        ({"image_shape": (0, 32, 3)}, r"Invalid image shape: received \(0, 32, 3\)"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -14,7 +14,7 @@ from barlowtf.atomic import write_file
 from barlowtf.config.protocols import PROTOCOLS, SupportVectors, find_all_settings, find_settings
 from barlowtf.distribute import make_strategy
 from barlowtf.encoders.encoder import Encoder
-from barlowtf.encoders.loading import load, require_random
+from barlowtf.encoders.loading import CONTROLS, load, require_control
 from barlowtf.errors import ConfigError
 from barlowtf.evaluation import results_table
 from barlowtf.experiment.evaluating.recording import (
@@ -51,13 +51,13 @@ def evaluate(
     settings = find_all_settings(request.protocols, request.recipe, request.overrides)
     _require_lists_to_fit(request)
     with Interruption().listening() as interruption:
-        trained = [spec for spec in request.encoders if spec != "random"]
+        trained = [spec for spec in request.encoders if spec not in CONTROLS]
         with chosen.scope():
             opened = {spec: load(spec, config=request.config) for spec in trained}
         like = opened[trained[0]] if trained else None
         # What cannot be measured is said now, not after hours of measuring the rest.
-        if "random" in request.encoders:
-            require_random(request.config, like)
+        for spec in set(request.encoders) & set(CONTROLS):
+            require_control(spec, request.config, like)
         for encoder in opened.values():
             for protocol, (_, chosen_settings, _) in settings.items():
                 require_trainable(encoder, protocol, chosen_settings)
@@ -107,8 +107,11 @@ def _encoders(
 ) -> Iterator[tuple[Encoder, Sequence[int]]]:
     """Yields each encoder and the seeds for it; the untrained one is another for each seed."""
     for spec in request.encoders:
-        if spec != "random":
+        if spec not in CONTROLS:
             yield opened[spec], request.seeds
+            continue
+        if spec == "pixels":
+            yield load("pixels", config=request.config, like=like), request.seeds
             continue
         for seed in request.seeds:
             with strategy.scope():

@@ -194,7 +194,7 @@ def _logits(probing: Probing, model: Probe) -> np.ndarray:
     """Returns the logits of the test images, float32 [Q, K], in inference mode."""
     features = probing.test_features
     if features is None:
-        features = probing.encoder.features(probing.test_views, len(probing.test_labels))
+        features = probing.encoder.features_of(probing.test_views, len(probing.test_labels))
     return np.asarray(model.head(features, training=False), np.float32)
 
 

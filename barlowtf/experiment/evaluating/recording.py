@@ -182,7 +182,7 @@ class Recorder:
         described = self._describe(job)
         content = {
             "protocol": protocol,
-            "recipe": recipe,
+            "variant": recipe,
             "settings": settings.model_dump(mode="json"),
             "changed_settings": changes,
             **described,

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from barlowtf.config.protocols import PROTOCOLS
 from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import ExportError
-from barlowtf.experiment.evaluating.recording import read_result
 from barlowtf.models.fingerprint import weights_sha256
+from barlowtf.records import HeadFacts, Result, read_record
+from barlowtf.tables import PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -23,16 +22,14 @@ class Head:
         model: Features float32 [N, d] -> logits [N, K].
         class_names: [K].
         encoder: The fine-tuned encoder that it was trained with; None: the frozen one.
-        sha256: Of its weights.
-        facts: Protocol, recipe, seed, labels and scores of the result.
+        facts: What the record of an export keeps of it.
     """
 
     file: Path
     model: keras.Model
     class_names: tuple[str, ...]
     encoder: keras.Model | None
-    sha256: str
-    facts: dict[str, Any]
+    facts: HeadFacts
 
 
 def open_head(text: str, encoder: Encoder) -> Head:
@@ -45,30 +42,38 @@ def open_head(text: str, encoder: Encoder) -> Head:
 
     Raises:
         ExportError: There is no such result, it has no head, or the head belongs to another encoder.
+        CheckpointError: The result is damaged.
     """
     file = _find(text, encoder)
-    record = read_result(file)
-    name = record.get("head")
-    if not name or not (file.parent / name).exists():
+    result = read_record(file, Result)
+    if result.head is None or not (file.parent / result.head).exists():
         raise ExportError(
-            f"{file} has no head. Received a result of {record.get('protocol')}. "
-            "Expected one of a protocol that trains a head: linear, linear-fast, semi1, semi10 or a transfer."
+            f"{file} has no head: it is a result of {result.protocol}. Expected one of a protocol that trains a head, "
+            "for example linear-fast."
         )
-    model = load_keras(file.parent / name)
-    tuned_file = (file.parent / name).with_name("encoder.keras")
+    head_file = file.parent / result.head
+    model = load_keras(head_file)
+    tuned_file = head_file.with_name("encoder.keras")
     tuned = load_keras(tuned_file) if tuned_file.exists() else None
-    known = [record["encoder"]["sha256"], *([] if tuned is None else [weights_sha256(tuned)])]
+    known = [result.encoder.sha256, *([] if tuned is None else [weights_sha256(tuned)])]
     if encoder.sha256 not in known:
         raise ExportError(
-            f"The head of {file} belongs to another encoder. Received one with weights {encoder.sha256[:12]}. Expected "
-            f"{' or '.join(sha256[:12] for sha256 in known)} ({record['encoder']['name']}). "
+            f"The head of {file} belongs to another encoder: received one with weights {encoder.sha256[:12]}, expected "
+            f"{' or '.join(sha256[:12] for sha256 in known)} ({result.encoder.name}). "
             "Give that encoder, or measure this one with barlowtf evaluate."
         )
-    count = int(model.output_shape[-1])
     # Data sets without names of classes have them numbered.
-    names = tuple(record["data"].get("class_names") or map(str, range(count)))
-    facts = {key: record[key] for key in ("protocol", "recipe", "seed", "labels", "scores")}
-    return Head(file, model, names, tuned, weights_sha256(model), facts)
+    names = result.data.class_names or tuple(map(str, range(int(model.output_shape[-1]))))
+    facts = HeadFacts(
+        file=str(file),
+        sha256=weights_sha256(model),
+        protocol=result.protocol,
+        variant=result.variant,
+        seed=result.seed,
+        labels=result.labels,
+        scores=result.scores,
+    )
+    return Head(file, model, names, tuned, facts)
 
 
 def _find(text: str, encoder: Encoder) -> Path:
@@ -87,15 +92,15 @@ def _find(text: str, encoder: Encoder) -> Path:
 
 
 def _of_protocol(protocol: str, encoder: Encoder) -> Path:
-    """Returns the result of a protocol in the encoder's run, of the lowest seed and the last of these."""
+    """Returns the result of a protocol in the encoder's run, of the lowest seed and the newest of these."""
     if encoder.run is None:
-        raise ExportError(f"{encoder.name} is no run, so it has no result of {protocol}. Give the result's file.")
+        raise ExportError(f"{encoder.name} is not a run, so it has no result of {protocol}. Give the result's file.")
     files = sorted((encoder.run / "results").glob(f"{protocol}-*.json"), key=lambda file: file.stat().st_mtime)
-    records = [(file, read_result(file)) for file in files]
+    results = [(file, read_record(file, Result)) for file in files]
     fitting = [
-        (file, record["seed"])
-        for file, record in records
-        if record.get("protocol") == protocol and record["encoder"]["sha256"] == encoder.sha256
+        (file, result.seed)
+        for file, result in results
+        if result.protocol == protocol and result.encoder.sha256 == encoder.sha256
     ]
     if not fitting:
         raise ExportError(

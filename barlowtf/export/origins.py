@@ -3,18 +3,17 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 
 from barlowtf import runs
 from barlowtf.config import load_recipe
 from barlowtf.encoders.encoder import Encoder, model_encoder, with_weights_of
-from barlowtf.encoders.loading import load, load_keras
+from barlowtf.encoders.loading import CONTROLS, load, load_keras
 from barlowtf.encoders.restoring import find_checkpoint, restore_parts
 from barlowtf.errors import ExportError
-from barlowtf.experiment.exporting.heads import Head, open_head
-from barlowtf.export import Parts
+from barlowtf.export.heads import Head, open_head
+from barlowtf.export.network import Parts
 from barlowtf.models import checkpoint
 from barlowtf.models.fingerprint import weights_sha256
 
@@ -26,10 +25,10 @@ class Origin:
     """Where an export comes from.
 
     Attributes:
-        encoder: The opened encoder; fine-tuned where the head was trained with it.
+        encoder: The encoder; fine-tuned where the head was trained with it.
         head: The head, or None.
         projector: Features -> embeddings, or None.
-        step: Of the checkpoint, where it is from one.
+        step: Step of the checkpoint that it comes from; None: the finished encoder.
         data: SPEC of the run's images, or None.
     """
 
@@ -51,18 +50,8 @@ class Origin:
             encoder.mean,
             encoder.std,
             None if head is None else head.class_names,
+            encoder.family,
         )
-
-    def describe(self) -> dict[str, Any]:
-        """Returns the facts that a record keeps."""
-        encoder, head = self.encoder, self.head
-        return {
-            "encoder": {"name": encoder.name, "kind": encoder.kind, **encoder.identity, "feature_width": encoder.width},
-            "step": self.step,
-            "head": None if head is None else {"file": str(head.file), "sha256": head.sha256, **head.facts},
-            "class_names": None if head is None else list(head.class_names),
-            "embedding_width": None if self.projector is None else int(self.projector.output_shape[-1]),
-        }
 
 
 def open_origin(
@@ -71,9 +60,9 @@ def open_origin(
     """Returns encoder, head and projector.
 
     Args:
-        encoder: A run folder, a `.keras` file or a PyTorch file, see `load`.
+        encoder: A run folder, a `.keras` file or a PyTorch file, see `barlowtf.encoders.load`.
         head: See `open_head`; None: features alone.
-        checkpoint_of: "latest" or a step, of a run; None: its finished encoder.
+        checkpoint_of: Checkpoint of a run, "latest" or a step; None: its finished encoder.
         config: Recipe of an encoder that has none beside it.
 
     Raises:
@@ -82,13 +71,16 @@ def open_origin(
     """
     path = Path(encoder)
     run = runs.RunFolder(path) if (path / "recipe.toml").exists() else None
-    if encoder == "random" or (path / "saved_model.pb").exists():
+    if encoder in CONTROLS or (path / "saved_model.pb").exists():
         raise ExportError(
-            f"Received the encoder {encoder}. Expected one with layers and weights: "
+            f"Invalid --encoder: received {encoder}, expected one with layers and trained weights: "
             "a run, a .keras file or a PyTorch file."
         )
     if checkpoint_of is not None and run is None:
-        raise ExportError(f"--checkpoint {checkpoint_of} is of a run. Received the encoder {encoder}. Leave it out.")
+        raise ExportError(
+            f"Invalid --checkpoint: received {checkpoint_of} for the encoder {encoder}, which is not a run. "
+            "Leave it out."
+        )
     projector, step = None, None
     if checkpoint_of is not None:
         restored = restore_parts(run, checkpoint_of)

@@ -1,5 +1,6 @@
 """Real images on which an export is compared with its source, and from which a quantized one takes its ranges."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ class Sample:
         name: Where they come from.
         encoded: M images as PNG, of any sizes, as the data set has them once decoded.
         views: Their center views, uint8 [M, S, S, C].
-        labels: int64 [M]; None where there are none.
+        labels: Their classes, int64 [M]; None where there are none.
     """
 
     name: str
@@ -35,12 +36,12 @@ def open_sample(spec: str | None, encoder: Encoder, count: int) -> Sample:
     """Returns images of a data set's test split, of its training split where it has no other, evenly spread over it.
 
     Args:
-        spec: SPEC of the data; None: crops of the two photographs that scikit-learn brings along.
-        encoder: Says how large a view is.
-        count: How many, >= 1; fewer where there are fewer.
+        spec: SPEC of the data; None: crops of the two photographs in scikit-learn.
+        encoder: The encoder that the views are for.
+        count: Number of images, >= 1; fewer where there are fewer.
 
     Raises:
-        DataError: None can be read.
+        DataError: No image can be read.
     """
     if spec is None:
         return _photographs(encoder, count)
@@ -53,18 +54,18 @@ def open_sample(spec: str | None, encoder: Encoder, count: int) -> Sample:
     return Sample(source.name, [tf.io.encode_png(image).numpy() for image in images], views, labels)
 
 
-def representative_views(spec: str, encoder: Encoder, count: int) -> np.ndarray:
+def calibration_views(spec: str, encoder: Encoder, count: int) -> np.ndarray:
     """Returns center views of training images, uint8 [M, S, S, C], evenly spread over the data set.
 
     Raises:
-        DataError: None can be read.
+        DataError: No image can be read.
     """
     source = data.open_source(spec, "train")
     return np.concatenate([batch.numpy() for batch in center_views(encoder, source, _spread(source, encoder, count))])
 
 
 def _spread(source: data.Source, encoder: Encoder, count: int) -> np.ndarray:
-    """Returns the numbers of readable images, int64 [<= count], in equal distances."""
+    """Returns the numbers of readable images, int64 [<= count], evenly spaced."""
     ids = np.unique(np.linspace(0, source.size - 1, min(count, source.size)).round().astype(np.int64))
     readable = data.readable_ids(source, ids, channels=encoder.image_shape[2])
     if not len(readable):
@@ -73,13 +74,15 @@ def _spread(source: data.Source, encoder: Encoder, count: int) -> np.ndarray:
 
 
 def _photographs(encoder: Encoder, count: int) -> Sample:
+    """Returns square crops of two photographs by turns, their corners evenly spaced over each."""
     size, _, channels = encoder.image_shape
-    r = np.random.default_rng(0)
     photographs = load_sample_images().images  # uint8 [427, 640, 3] each
+    steps = math.ceil(math.sqrt(math.ceil(count / len(photographs))))
     images = []
     for number in range(count):
-        photograph = photographs[number % len(photographs)]
-        top, left = (r.integers(0, side - _CROP_SIDE) for side in photograph.shape[:2])
+        photograph, place = photographs[number % len(photographs)], number // len(photographs)
+        corners = [np.linspace(0, side - _CROP_SIDE, steps).round().astype(int) for side in photograph.shape[:2]]
+        top, left = corners[0][place // steps], corners[1][place % steps]
         crop = photograph[top : top + _CROP_SIDE, left : left + _CROP_SIDE]
         images.append(data.decode(tf.constant(crop), channels))
     views = np.stack([data.center_view(image, size).numpy() for image in images])

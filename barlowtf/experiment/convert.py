@@ -2,20 +2,21 @@
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from barlowtf import runs
+from barlowtf.atomic import whole_files
 from barlowtf.convert import compare_with_recorded, make_models_of, read_tensors, state_dict_of, write_tensors
-from barlowtf.encoders.loading import load_keras
+from barlowtf.encoders.loading import finished_encoder, load_keras
 from barlowtf.errors import CheckpointError, ConfigError, ConversionError
 from barlowtf.models.fingerprint import weights_sha256
+from barlowtf.records import ConvertedEncoder, ConvertRecord, RecordedComparison
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
@@ -24,21 +25,35 @@ _TORCH = (".pth", ".pt", ".safetensors")
 _STEMS = {(7, 2): "imagenet", (3, 1): "small", (3, 2): "half"}
 
 
-def convert(source: str | Path, out: Path, *, stem: str | None = None, projector: Path | None = None) -> dict[str, Any]:
-    """Converts an encoder, with its projector where there is one.
+@dataclass(frozen=True)
+class ConvertRequest:
+    """What `barlowtf convert` converts.
 
-    Args:
+    Attributes:
         source: A file of PyTorch or safetensors, with torchvision's names or those of the authors' checkpoint.pth; or,
             for the other direction, a `.keras` file or a run folder.
         out: From PyTorch: `NAME.keras`; a projector goes to `NAME.projector.keras` beside it. To PyTorch: a `.pth`,
             `.pt` or `.safetensors` file.
         stem: From PyTorch: what tensors cannot tell, see `barlowtf.convert.make_models_of`.
         projector: To PyTorch: the `.keras` file of the projector; names are then those of the authors' whole model.
+    """
+
+    source: Path
+    out: Path
+    stem: str | None = None
+    projector: Path | None = None
+
+    @property
+    def to_torch(self) -> bool:
+        """Whether the result is a file of PyTorch."""
+        return self.source.is_dir() or self.source.suffix == ".keras"
+
+
+def convert(request: ConvertRequest) -> ConvertRecord:
+    """Converts an encoder, with its projector where there is one.
 
     Returns:
-        files (part -> path), encoder (name, stem, channels of its images, feature width, sha256 of its weights),
-        projector (its widths, or None), tensors (how many were read or written), passed_over (names of those not
-        taken), recorded (largest and relative difference of the features, and shape of the images; or None).
+        What was read and written.
 
     Raises:
         ConfigError: Source, `out` and options do not go together, or a file to be written is there already.
@@ -48,118 +63,130 @@ def convert(source: str | Path, out: Path, *, stem: str | None = None, projector
 
     Nothing is written where it raises.
     """
-    source = Path(source)
+    _require_sense(request)
+    with Interruption().listening():
+        return _to_torch(request) if request.to_torch else _from_torch(request)
+
+
+def _require_sense(request: ConvertRequest) -> None:
+    source, out = request.source, request.out
     if not source.exists():
         raise ConfigError(f"No such file or run: {source}. Expected a .pth, .safetensors or .keras file, or a run.")
-    to_torch = source.is_dir() or source.suffix == ".keras"
-    if out.suffix not in (_TORCH if to_torch else (".keras",)):
-        expected = ".pth, .pt or .safetensors" if to_torch else ".keras"
-        raise ConfigError(f"Received {source} and --out {out}. Expected --out to end in {expected}.")
+    if out.suffix not in (_TORCH if request.to_torch else (".keras",)):
+        expected = ".pth, .pt or .safetensors" if request.to_torch else ".keras"
+        raise ConfigError(f"Invalid --out: received {out} for {source}, expected a name that ends in {expected}.")
     if not out.parent.is_dir():
         raise ConfigError(f"Cannot write {out}: there is no folder {out.parent}. Make it, or choose another --out.")
     _require_new(out)
-    if to_torch and stem is not None:
-        raise ConfigError(f"Received --stem {stem} for {source}. It is for files of PyTorch: leave it out.")
-    if not to_torch and projector is not None:
-        raise ConfigError(f"Received --projector for {source}. A file of PyTorch holds its own: leave it out.")
-    with Interruption().listening():
-        return _to_torch(source, out, projector) if to_torch else _from_torch(source, out, stem)
+    if request.to_torch and request.stem is not None:
+        raise ConfigError(
+            f"Invalid --stem: received {request.stem} for {source}. It is for files of PyTorch; leave it out."
+        )
+    if not request.to_torch and request.projector is not None:
+        raise ConfigError(
+            f"Invalid --projector: received {request.projector} for {source}. A file of PyTorch holds its own; leave "
+            "it out."
+        )
 
 
-def _from_torch(source: Path, out: Path, stem: str | None) -> dict[str, Any]:
-    models = make_models_of(source, stem=stem)
+def _from_torch(request: ConvertRequest) -> ConvertRecord:
+    out = request.out
+    models = make_models_of(request.source, stem=request.stem)
     parts = {"encoder": (out, models.encoder)}
     if models.projector is not None:
         parts["projector"] = (runs.projector_beside(out), models.projector)
     targets, recorded = [target for target, _ in parts.values()], _compare(models.encoder)
-    with _all_or_none(targets) as places:
+    with _new_files(targets) as places:
         for place, (_, model) in zip(places, parts.values(), strict=True):
             model.save(place)
     taken = sum(len(model.weights) for _, model in parts.values())
-    return {
-        "files": {name: str(target) for name, (target, _) in parts.items()},
-        **_describe(models.encoder, models.projector),
-        "tensors": taken + len(models.passed_over),
-        "passed_over": list(models.passed_over),
-        "recorded": recorded,
-    }
+    return ConvertRecord(
+        files={name: str(target) for name, (target, _) in parts.items()},
+        encoder=_describe(models.encoder),
+        projector=_widths(models.projector),
+        tensors=taken + len(models.passed_over),
+        passed_over=models.passed_over,
+        recorded=recorded,
+    )
 
 
-def _to_torch(source: Path, out: Path, projector_file: Path | None) -> dict[str, Any]:
+def _to_torch(request: ConvertRequest) -> ConvertRecord:
+    source, out = request.source, request.out
     encoder = load_keras(_encoder_file(source))
-    projector = None if projector_file is None else load_keras(projector_file)
+    projector = None if request.projector is None else load_keras(request.projector)
     try:
         state = state_dict_of(encoder, projector)
         # What was built from the tensors is an encoder that barlowtf knows, and takes images of any size.
         rebuilt = make_models_of(state, stem=_stem_of(encoder))
     except (ValueError, AttributeError, ConversionError) as error:
-        with_it = "" if projector_file is None else f" with the projector {projector_file}"
+        with_it = "" if projector is None else f" with the projector {request.projector}"
         raise ConversionError(f"{source}{with_it} cannot be written for PyTorch. {error}") from error
     recorded = _compare(rebuilt.encoder)
-    with _all_or_none([out]) as (place,):
+    with _new_files([out]) as (place,):
         write_tensors(place, state)
         written = read_tensors(place)
         if set(written) != set(state) or any(not np.array_equal(written[name], state[name]) for name in state):
             raise ConversionError(f"{out} did not read back as it was written, and was not kept. Try again.")
-    facts = _describe(rebuilt.encoder, rebuilt.projector)
-    if facts["encoder"]["stem"] != "imagenet":
+    described = _describe(rebuilt.encoder)
+    if described.stem != "imagenet":
         stride = encoder.get_layer("conv1").strides[0]
         _LOG.info("conv1 is 3x3 at stride %d and no max pool follows: change a torchvision ResNet so.", stride)
-    return {"files": {"state_dict": str(out)}, **facts, "tensors": len(state), "passed_over": [], "recorded": recorded}
+    return ConvertRecord(
+        files={"state_dict": str(out)},
+        encoder=described,
+        projector=_widths(rebuilt.projector),
+        tensors=len(state),
+        passed_over=(),
+        recorded=recorded,
+    )
 
 
 def _encoder_file(source: Path) -> Path:
     if not source.is_dir():
         return source
-    run = runs.RunFolder(source)
-    if not run.recipe.exists():
-        raise CheckpointError(f"{source} is no run folder: it holds no recipe.toml. Expected a run or a .keras file.")
-    if not run.encoder.exists():
-        status = run.status
+    if not runs.RunFolder(source).recipe.exists():
         raise CheckpointError(
-            f"The run {source} has no encoder.keras yet: it is {status}. Resume it with the command that began it."
+            f"{source} is not a run folder: it holds no recipe.toml. Expected a run or a .keras file."
         )
-    return run.encoder
+    return finished_encoder(source)
 
 
 def _stem_of(encoder: keras.Model) -> str:
     first = next((layer for layer in encoder.layers if layer.name == "conv1"), None)
     if first is None:
-        raise ValueError("Received a model without the layer conv1. Expected an encoder of barlowtf.")
+        raise ValueError("Invalid model: received none with a layer conv1, expected a ResNet of barlowtf.")
     shape = (first.kernel_size[0], first.strides[0])
     if shape not in _STEMS:
         raise ValueError(
-            f"Received a first convolution of {shape[0]}x{shape[0]} at stride {shape[1]}. Expected 7x7 at stride 2, or "
-            "3x3 at stride 1 or 2."
+            f"Invalid first convolution: received {shape[0]}x{shape[0]} at stride {shape[1]}, expected 7x7 at stride "
+            "2, or 3x3 at stride 1 or 2."
         )
     return _STEMS[shape]
 
 
-def _describe(encoder: keras.Model, projector: keras.Model | None) -> dict[str, Any]:
-    widths = None
-    if projector is not None:
-        widths = [int(weight.shape[1]) for weight in projector.weights if weight.name == "kernel"]
-    return {
-        "encoder": {
-            "name": encoder.name,
-            "stem": _stem_of(encoder),
-            "channels": encoder.input_shape[-1],
-            "feature_width": encoder.output_shape[-1],
-            "sha256": weights_sha256(encoder),
-        },
-        "projector": widths,
-    }
+def _describe(encoder: keras.Model) -> ConvertedEncoder:
+    return ConvertedEncoder(
+        name=encoder.name,
+        stem=_stem_of(encoder),
+        channels=int(encoder.input_shape[-1]),
+        feature_width=int(encoder.output_shape[-1]),
+        sha256=weights_sha256(encoder),
+    )
 
 
-def _compare(encoder: keras.Model) -> dict[str, Any] | None:
+def _widths(projector: keras.Model | None) -> tuple[int, ...] | None:
+    if projector is None:
+        return None
+    return tuple(int(weight.shape[1]) for weight in projector.weights if weight.name == "kernel")
+
+
+def _compare(encoder: keras.Model) -> RecordedComparison | None:
     recorded = compare_with_recorded(encoder)
     if recorded is None:
         return None
-    return {
-        "largest_difference": recorded.largest,
-        "relative_difference": recorded.relative,
-        "images": list(recorded.images),
-    }
+    return RecordedComparison(
+        largest_difference=recorded.largest, relative_difference=recorded.relative, images=recorded.images
+    )
 
 
 def _require_new(target: Path) -> None:
@@ -168,21 +195,17 @@ def _require_new(target: Path) -> None:
 
 
 @contextmanager
-def _all_or_none(targets: list[Path]) -> Iterator[list[Path]]:
-    """Gives a place aside for each file, and moves them where they belong once all are whole; the first one last."""
+def _new_files(targets: list[Path]) -> Iterator[list[Path]]:
+    """Yields a path to write for each file; all become the targets once all are whole."""
     for target in targets:
         _require_new(target)
     try:
-        with tempfile.TemporaryDirectory(dir=targets[0].parent, prefix=f".{targets[0].name}-") as aside:
-            places = [Path(aside) / target.name for target in targets]
+        with whole_files(targets, overwrite=False) as places:
             yield places
-            for place in places:
-                with open(place, "rb") as file:
-                    os.fsync(file.fileno())
-            for target in targets:
-                _require_new(target)
-            for place, target in reversed(list(zip(places, targets, strict=True))):
-                os.replace(place, target)
+    except FileExistsError as error:
+        raise ConfigError(f"{error.filename} is there already and is never overwritten. Choose another --out.") from (
+            error
+        )
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConversionError(f"Cannot write {targets[0]}: {reason}. Nothing is kept; choose another --out.") from error

@@ -1,0 +1,245 @@
+"""`barlowtf embed`: the features of a data set, in its order, as files.
+
+::
+
+    OUT/_embed.json            encoder, data, format, number of images
+        part-00000.parquet     id, path, label, feature of the images 0 to 1,999; and so on
+        features.npy           or these three, with format "npy"
+        labels.npy  ids.npy
+"""
+
+import logging
+import os
+import shutil
+import signal
+import time
+import zipfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from barlowtf import data, runs
+from barlowtf.atomic import whole_file, whole_files
+from barlowtf.encoders.encoder import Encoder
+from barlowtf.encoders.extracting import PART_IMAGES, center_views, log_progress
+from barlowtf.encoders.loading import load
+from barlowtf.errors import CheckpointError, DataError, Interrupted
+from barlowtf.records import EmbeddedData, EmbedManifest, read_record, write_record
+from barlowtf.train.interruption import Interruption
+
+_LOG = logging.getLogger("barlowtf")
+# Readers of a folder of Parquet files pass over names with "_" or "." in front.
+MANIFEST = "_embed.json"
+_PARTS = ".parts"
+
+
+@dataclass(frozen=True)
+class EmbedRequest:
+    """What `barlowtf embed` writes.
+
+    Attributes:
+        encoder: See `barlowtf.encoders.load`.
+        source: SPEC of the data.
+        out: Folder, new or that of the call to resume.
+        split: "train" or "test".
+        file_format: "parquet": id int64, path string, label int64 or null, feature float32 [d]; or "npy": features
+            float32 [M, d], labels int64 [M] (where there are labels), ids int64 [M].
+        config: Recipe of the encoder, see `barlowtf.encoders.load`.
+        part_rows: Number of images between two saves, >= 1.
+    """
+
+    encoder: str
+    source: str
+    out: Path
+    split: str = "train"
+    file_format: str = "parquet"
+    config: str | None = None
+    part_rows: int = PART_IMAGES
+
+
+def embed(request: EmbedRequest) -> EmbedManifest:
+    """Writes the features of all images of a split; resumes where an earlier call was stopped.
+
+    Returns:
+        The content of _embed.json. Images that cannot be read are left out: their ids are missing.
+
+    Raises:
+        CheckpointError: The folder holds something else, or features of another encoder, data or format.
+        DataError: There is no such split.
+        Interrupted: A signal came. Finished parts are kept, and the same call resumes.
+    """
+    with Interruption().listening() as interruption:
+        encoder = load(request.encoder, config=request.config)
+        images = data.open_source(request.source, request.split)
+        if images is None:
+            raise DataError(f"{request.source} has no {request.split} split.")
+        wanted = EmbedManifest(
+            encoder=encoder.facts,
+            data=EmbeddedData(
+                source=request.source, split=request.split, images=images.size, fingerprint=images.fingerprint
+            ),
+            format=request.file_format,
+            part_rows=request.part_rows,
+            status="unfinished",
+        )
+        finished = _claim(request.out, wanted)
+        if finished is not None:
+            _LOG.info("%s is finished: nothing to do.", request.out)
+            return finished
+        try:
+            return _fill(request.out, wanted, encoder, images, interruption)
+        except OSError as error:
+            raise CheckpointError(
+                f"Cannot write in {request.out}: {error.strerror or error}. What is written is kept; the same command "
+                "resumes."
+            ) from error
+
+
+def _fill(
+    out: Path, wanted: EmbedManifest, encoder: Encoder, images: data.Source, interruption: Interruption
+) -> EmbedManifest:
+    """Writes what is missing in the folder; returns its manifest."""
+    parts = out if wanted.format == "parquet" else out / _PARTS
+    parts.mkdir(exist_ok=True)
+    with runs.locked(out):
+        rows = _write_parts(encoder, images, parts, wanted, interruption)
+        if wanted.format == "npy":
+            _join(parts, out, rows, encoder.width)
+        versions = {name: metadata.version(name) for name in ("barlowtf", "tensorflow", "keras", "pyarrow")}
+        manifest = wanted.model_copy(update={"status": "finished", "rows": rows, "versions": versions})
+        write_record(out / MANIFEST, manifest)
+    return manifest
+
+
+def _claim(out: Path, wanted: EmbedManifest) -> EmbedManifest | None:
+    """Takes the folder for these features; returns its manifest where they are complete."""
+    manifest = out / MANIFEST
+    if not manifest.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise CheckpointError(f"{out} is in use and holds no features. Choose another --out.")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            write_record(manifest, wanted)
+        except OSError as error:
+            raise CheckpointError(f"Cannot write {manifest}: {error.strerror}. Choose another --out.") from error
+        return None
+    found = read_record(manifest, EmbedManifest)
+    essence = _essence(wanted)
+    differing = [key for key, value in _essence(found).items() if value != essence[key]]
+    if differing:
+        raise CheckpointError(f"{out} holds features of another {', '.join(differing)}. Choose another --out.")
+    return found if found.status == "finished" else None
+
+
+def _essence(manifest: EmbedManifest) -> dict[str, Any]:
+    """Returns what decides the features and their files, without the names that a user gives to things."""
+    images = manifest.data
+    return {
+        "encoder": manifest.encoder.identity,
+        "data": (images.split, images.images, images.fingerprint),
+        "format": manifest.format,
+        "part_rows": manifest.part_rows,
+    }
+
+
+def _write_parts(
+    encoder: Encoder, images: data.Source, parts: Path, wanted: EmbedManifest, interruption: Interruption
+) -> int:
+    """Writes the parts that are missing; returns the rows of all."""
+    rows, started, first = 0, time.monotonic(), None
+    suffix = "parquet" if wanted.format == "parquet" else "npz"
+    for number, start in enumerate(range(0, images.size, wanted.part_rows)):
+        file = parts / f"part-{number:05d}.{suffix}"
+        ids = np.arange(start, min(start + wanted.part_rows, images.size), dtype=np.int64)
+        count = _count(file)
+        if count is None:
+            first = start if first is None else first
+            try:
+                _write_part(file, encoder, images, ids)
+            except Interrupted as error:
+                name = interruption.received.name if interruption.received else "SIGTERM"
+                raise Interrupted(
+                    f"Stopped by {name} after {start:,} of {images.size:,} images, saved. The same command resumes.",
+                    interruption.received or signal.SIGTERM,
+                ) from error
+            log_progress(int(ids[-1]) + 1, first, images.size, started)
+            count = _count(file)
+        rows += count
+    return rows
+
+
+def _write_part(file: Path, encoder: Encoder, images: data.Source, ids: np.ndarray) -> None:
+    features, ids = _features(encoder, images, ids)
+    labels = images.labels_of(ids) if images.has_labels else None
+    with whole_file(file) as aside:
+        if file.suffix == ".npz":
+            np.savez(aside, features=features, ids=ids, **({} if labels is None else {"labels": labels}))
+            return
+        width = features.shape[1]
+        columns = {
+            "id": pa.array(ids),
+            "path": pa.array([_text(images.identify(int(number))) for number in ids], pa.string()),
+            "label": pa.nulls(len(ids), pa.int64()) if labels is None else pa.array(labels, pa.int64()),
+            "feature": pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1), pa.float32()), width),
+        }
+        pq.write_table(pa.table(columns), aside)
+
+
+def _text(path: str) -> str:
+    """Returns a path as text that can be stored: bytes that are not UTF-8 as a backslash, x and two digits."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _features(encoder: Encoder, images: data.Source, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features float32 [n, d] and the ids of the images that could be read, int64 [n]."""
+
+    def features_of(numbers: np.ndarray) -> np.ndarray:
+        return encoder.features_of(center_views(encoder, images, numbers), len(numbers))
+
+    try:
+        return features_of(ids), ids
+    except tf.errors.OpError:
+        readable = data.readable_ids(images, ids, channels=encoder.image_shape[2])
+        if len(readable) == len(ids):
+            raise
+        lost = [images.identify(int(number)) for number in np.setdiff1d(ids, readable)]
+        _LOG.warning("%d images cannot be read and are left out, e.g. %s.", len(lost), ", ".join(lost[:5]))
+        return features_of(readable), readable
+
+
+def _count(file: Path) -> int | None:
+    """Returns the rows of a part; None where it is missing or damaged."""
+    try:
+        if file.suffix == ".parquet":
+            return pq.read_metadata(file).num_rows
+        with np.load(file) as part:
+            return len(part["ids"])
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pa.ArrowInvalid):
+        return None
+
+
+def _join(parts: Path, out: Path, rows: int, width: int) -> None:
+    """Makes one array of each kind from the parts, and deletes the parts."""
+    files = sorted(parts.glob("part-*.npz"))
+    with np.load(files[0]) as part:
+        names = ["features", "ids", *(["labels"] if "labels" in part else [])]
+    with whole_files([out / f"{name}.npy" for name in names]) as places:
+        features = np.lib.format.open_memmap(places[0], "w+", np.float32, (rows, width))
+        others: dict[str, list[np.ndarray]] = {name: [] for name in names[1:]}
+        start = 0
+        for file in files:
+            with np.load(file) as part:
+                features[start : start + len(part["ids"])] = part["features"]
+                start += len(part["ids"])
+                for name, arrays in others.items():
+                    arrays.append(part[name])
+        features.flush()
+        for place, arrays in zip(places[1:], others.values(), strict=True):
+            np.save(place, np.concatenate(arrays))
+    shutil.rmtree(parts)

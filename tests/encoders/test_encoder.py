@@ -1,0 +1,92 @@
+"""What `barlowtf.encoders.load` returns: features of images of any kind and size, facts, controls."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from barlowtf import data, encoders
+from barlowtf.config import dump_recipe, load_recipe
+from barlowtf.encoders.encoder import model_encoder
+from barlowtf.errors import CheckpointError, ConfigError
+from barlowtf.models import make_encoder
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    recipe = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p0625", "data.channels=1"])
+    folder = tmp_path_factory.mktemp("runs") / "thin"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text(dump_recipe(recipe))
+    make_encoder("resnet10_w0p0625", image_shape=(8, 8, 1), seed=5).save(folder / "encoder.keras")
+    return encoders.load(str(folder))
+
+
+def test_images_are_prepared_as_the_protocols_prepare_them(encoder):
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), np.uint8)
+    features = encoder.features(images)
+    assert (features.shape, features.dtype) == ((3, encoder.width), np.float32)
+    views = data.center_view(data.decode(tf.constant(images), 1), 8)
+    np.testing.assert_array_equal(features, encoder.features_of([views]))
+    np.testing.assert_array_equal(features, encoder.features(images.astype(np.float32) / 255))
+    assert encoder.features(images[:0]).shape == (0, encoder.width)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((8, 8, 1), np.uint8), r"received uint8 \(8, 8, 1\)"),
+        (np.zeros((1, 8, 8, 1), np.int64), "received int64"),
+        (np.full((1, 8, 8, 1), 255.0), "received values from 255 to 255"),
+    ],
+)
+def test_what_are_no_images_is_refused(encoder, images, message):
+    with pytest.raises(ValueError, match=message):
+        encoder.features(images)
+
+
+def test_facts(encoder):
+    facts = encoder.facts
+    assert (facts.kind, facts.label, facts.feature_width, facts.image_shape) == ("run", "trained", 32, (8, 8, 1))
+    assert facts.parameters == encoder.model.count_params()
+    assert facts.identity == encoder.identity
+    assert encoder.family.torch_names is not None
+
+
+def test_pixels_are_the_images_themselves(encoder):
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
+    for pixels in (
+        encoders.load("pixels", like=encoder),
+        encoders.load("pixels", config=str(encoder.run / "recipe.toml")),
+    ):
+        np.testing.assert_allclose(pixels.features(images), images.reshape(2, -1) / 255, rtol=1e-6)
+        assert (pixels.label, pixels.facts.parameters, pixels.width) == ("pixels", 0, 64)
+
+
+@pytest.mark.parametrize("spec", encoders.CONTROLS)
+def test_a_control_needs_to_know_what_it_is(spec, encoder):
+    with pytest.raises(ConfigError, match=f"Nothing says what --encoder {spec} is. Add --config"):
+        encoders.load(spec)
+    assert encoders.load(spec, like=encoder).image_shape == encoder.image_shape
+
+
+def test_a_missing_file_names_all_forms():
+    with pytest.raises(CheckpointError, match="No encoder at no/such. Expected a run folder, .* or pixels"):
+        encoders.load("no/such")
+
+
+def test_names_that_keras_gives_do_not_count():
+    """The same layers, made as the first and as later ones of a process."""
+
+    def make():
+        import keras
+
+        images = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3, kernel_initializer="ones")(images)
+        x = keras.layers.Conv2D(4, 3, kernel_initializer="ones")(x)
+        return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
+
+    one, two = (model_encoder("x", "keras", make(), None) for _ in range(2))
+    assert one.model.layers[1].name != two.model.layers[1].name
+    assert one.identity == two.identity
