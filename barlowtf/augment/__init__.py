@@ -1,5 +1,6 @@
-"""Random crops on the host; flip, color, blur, solarize and normalization in batches on the device."""
+"""Random crops on the host; movements, flip, color, blur, solarize and normalization in batches on the device."""
 
+from barlowtf.augment.affine import affine
 from barlowtf.augment.blur import gaussian_blur
 from barlowtf.augment.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, grayscale
 from barlowtf.augment.crop import CROP_DRAWS, crop_and_resize, draw_boxes, random_resized_crop
@@ -22,6 +23,7 @@ __all__ = [
     "adjust_contrast",
     "adjust_hue",
     "adjust_saturation",
+    "affine",
     "crop_and_resize",
     "crop_image",
     "crop_images",

@@ -7,6 +7,7 @@ from typing import Any, Self
 import keras
 import tensorflow as tf
 
+from barlowtf.augment.affine import PLACEMENT_DRAWS, draw_placement, move_planes
 from barlowtf.augment.blur import blur_planes
 from barlowtf.augment.color import blend, gray_plane, shift_hue
 from barlowtf.augment.draws import VIEW_A, VIEW_B, uniforms
@@ -20,7 +21,7 @@ _LOGGER = logging.getLogger("barlowtf")
 
 @keras.saving.register_keras_serializable(package="barlowtf")
 class TwoViews(keras.layers.Layer):
-    """Flip, color jitter, grayscale, blur, solarize and normalize both crops of each image.
+    """Rotate, slant, shift, flip, color jitter, grayscale, blur, solarize and normalize both crops of each image.
 
     Every decision is a function of the example's seed and the view, never of the batch. All operations run in float32
     whatever the dtype policy. Operations of probability 0 are not built. Without three channels saturation, hue and
@@ -88,6 +89,9 @@ class TwoViews(keras.layers.Layer):
     def _view(self, crops: tf.Tensor, seeds: tf.Tensor, stream: int, view: View) -> tf.Tensor:
         operations = draw_operations(uniforms(seeds, stream, VIEW_DRAWS), self._in_use, view)
         planes = tf.cast(to_planes(crops), tf.float32) / 255.0  # [n, C, S, S]
+        if _moves(self._in_use):
+            behind = uniforms(seeds, stream, VIEW_DRAWS + PLACEMENT_DRAWS)[:, VIEW_DRAWS:]
+            planes = move_planes(planes, draw_placement(behind, self._in_use))
         planes = apply_operations(planes, operations, self._in_use, view)
         scale, offset = scale_and_offset(self.settings.mean, self.settings.std, self.channels)
         return to_images(planes * tf.reshape(scale, [-1, 1, 1]) + tf.reshape(offset, [-1, 1, 1]))
@@ -146,6 +150,10 @@ def _where(selected: tf.Tensor, changed: tf.Tensor, planes: tf.Tensor) -> tf.Ten
 
 def _column(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(values, [-1, 1, 1, 1])
+
+
+def _moves(settings: Augment) -> bool:
+    return settings.rotation > 0 or settings.slant > 0 or settings.shift > 0
 
 
 def _without_color(settings: Augment) -> Augment:

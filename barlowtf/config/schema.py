@@ -39,6 +39,11 @@ class Augment(Section):
     )
     area: tuple[Positive, Positive] = Field((0.08, 1.0), description="range of the crop's share of the image's area")
     aspect: tuple[Positive, Positive] = Field((0.75, 4 / 3), description="range of the crop's width / height")
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)] = Field(
+        0.0, description="angle is drawn from [-r, r] degrees; not in the authors' code"
+    )
+    slant: NonNegative = Field(0.0, description="columns by row, drawn from [-s, s]; not in the authors' code")
+    shift: Probability = Field(0.0, description="share of the size, drawn from [-s, s]; not in the authors' code")
     brightness: NonNegative = Field(0.4, description="factor is drawn from [max(0, 1 - b), 1 + b]")
     contrast: NonNegative = Field(0.4, description="like brightness")
     saturation: NonNegative = Field(0.2, description="like brightness")
