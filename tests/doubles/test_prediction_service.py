@@ -9,7 +9,6 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from importlib import import_module
 
 import grpc
 import numpy as np
@@ -18,6 +17,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
 
 from barlowtf.export.warmup import predict_request
+from tests.doubles import prediction_service
+from tests.doubles.served_model import ServedModel
 from tests.saved_models import read_warmup
 
 CLASSES = ["cat", "dog", "émeu"]
@@ -33,8 +34,8 @@ def functions(export):
 
 
 @pytest.fixture(scope="module")
-def address(service, export):
-    with service.running(export) as address:
+def address(export):
+    with prediction_service.running(export) as address:
         yield address
 
 
@@ -287,13 +288,13 @@ def test_bad_requests_have_the_servers_http_status(address, path, body, status, 
     assert answer.keys() == {"error"} and words in answer["error"]
 
 
-def test_a_version_may_be_chosen(service, export):
-    served = import_module("benchmarks.served_model").ServedModel
-    assert (served(export, 1).name, served(export, 1).version) == ("birds", 1)
+def test_a_version_may_be_chosen(export):
+    model = ServedModel(export, 1)
+    assert (model.name, model.version) == ("birds", 1)
     with pytest.raises(SystemExit, match=r"holds versions \[1, 2\]. Expected 3"):
-        served(export, 3)
+        ServedModel(export, 3)
 
 
-def test_a_server_that_does_not_start_says_why(service, tmp_path):
-    with pytest.raises(RuntimeError, match=r"holds versions \[\]. Expected one"), service.running(tmp_path):
+def test_a_server_that_does_not_start_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match=r"holds versions \[\]. Expected one"), prediction_service.running(tmp_path):
         pass
