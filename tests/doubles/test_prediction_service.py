@@ -21,6 +21,8 @@ from tests.doubles import prediction_service
 from tests.doubles.served_model import ServedModel
 from tests.saved_models import read_warmup
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["cat", "dog", "émeu"]
 # A session and an eager function run the same kernels; batches of other sizes may sum in another order.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}

@@ -19,7 +19,7 @@ from barlowtf.export import comparison, replay
 from barlowtf.models import make_encoder
 from benchmarks.soak import SETTINGS
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,7 @@ def half_way(one_replica, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_over_two_replicas(one_replica, half_way, recipe, two_replicas, monkeypatch, caplog):
     caplog.set_level("INFO", "barlowtf")
     monkeypatch.setattr("barlowtf.experiment.pretraining.run.make_strategy", lambda *_: two_replicas)
@@ -129,6 +130,7 @@ def test_a_run_goes_on_over_two_replicas(one_replica, half_way, recipe, two_repl
     assert largest_difference(state(half_way), state(one_replica)) < (1e-4, "")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_over_two_workers_and_only_the_chief_writes(one_replica, half_way, launch):
     launcher = launch(half_way)
     output, errors = launcher.communicate(timeout=PATIENCE)
@@ -143,6 +145,7 @@ def test_a_run_goes_on_over_two_workers_and_only_the_chief_writes(one_replica, h
     assert half_way.read_info()["replicas"] == 2
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_worker_stops_both_and_a_dead_one_is_named(tmp_path, launch):
     run = runs.RunFolder(tmp_path / "run")
     launcher = launch(run, *ENDLESS)
@@ -167,6 +170,7 @@ def test_a_signal_to_one_worker_stops_both_and_a_dead_one_is_named(tmp_path, lau
     assert checkpoint.find_fault(run.checkpoints / f"step-{saved:08d}") is None
 
 
+@pytest.mark.slow
 def test_workers_that_differ_are_refused(tmp_path):
     """Each worker is started by hand here, with a seed of its own."""
     processes = [
@@ -204,6 +208,7 @@ leave_together(strategy)
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_leaves_first_is_no_failure():
     """Worker 1 ends when its standard input does: only once the chief, too, is through with what comes before."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
