@@ -1,4 +1,4 @@
-# Nothing to install by hand: each target makes .venv first.
+# Nothing to install by hand: each target that needs .venv makes it first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,41 +7,52 @@ STAMP := $(VENV)/.installed
 PYTHON311 ?= python3.11
 OLD := .compat
 
-.PHONY: quickstart test test-torch lint bench soak compat clean
+.PHONY: help quickstart test test-all test-torch lint wheel bench soak compat clean
 
-quickstart: $(STAMP)  ## pre-train on the embedded digits, measure against the untrained encoder, write a report
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: $(STAMP)  ## pre-train on the embedded digits, evaluate, write a report
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
 	$(BIN)/barlowtf evaluate --protocol linear --protocol semi1 --protocol semi10 --protocol knn --recipe small \
 		--encoder runs/quickstart --encoder random --seeds 0,1,2
 	$(BIN)/barlowtf report runs/quickstart --out runs/quickstart/report.html
 
-test: $(STAMP)  ## the fast suite, in two processes
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+test: $(STAMP)  ## run the fast tests, in two processes
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
-test-torch: $(STAMP)  ## the tests of PyTorch's files, with PyTorch
+test-all: test  ## run the fast tests, then those with real processes: workers, kills, exports read by a fresh process
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
+
+test-torch: $(STAMP)  ## install PyTorch and run the tests that read and write its files
 	$(BIN)/python -m pip install -q torch==2.13.0 safetensors
 	$(BIN)/python -m pytest -q tests/convert tests/experiment/test_convert.py tests/experiment/test_convert_refusals.py
 
-lint: $(STAMP)
+lint: $(STAMP)  ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## every benchmark; writes benchmarks/results/*.json
+wheel: $(STAMP)  ## build the wheel, install it in an environment of its own and pre-train from another folder
+	.ci/try_wheel
+
+bench: $(STAMP)  ## run every benchmark and write benchmarks/results/*.json
 	$(BIN)/python -m pip install -q -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
-soak: $(STAMP)  ## kill -9 at 24 random moments; writes benchmarks/results/soak.json
+soak: $(STAMP)  ## kill runs at 24 random moments and write benchmarks/results/soak.json
 	$(BIN)/python -m benchmarks.soak --kills 24
 
-compat: $(STAMP) $(OLD)/.installed  ## TensorFlow 2.15 and TensorFlow Addons against ours; writes benchmarks/results/compat.json
+compat: $(STAMP) $(OLD)/.installed  ## compare with TensorFlow 2.15 and TensorFlow Addons and write benchmarks/results/compat.json
 	$(BIN)/python -m benchmarks.compat $(if $(SAVED_MODEL),--saved-model $(SAVED_MODEL)) $(if $(IMAGES),--images $(IMAGES))
 
-clean:
+clean:  ## remove the environments and what was built
 	rm -rf $(VENV) $(OLD) build dist *.egg-info
 
 $(STAMP): pyproject.toml setup.py
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "barlowtf needs Python 3.11 or newer")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Invalid PYTHON=$(PYTHON): expected Python 3.11, 3.12 or 3.13, for which TensorFlow has wheels." \
+			"Set another one: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -e '.[dev]'
 	touch $@

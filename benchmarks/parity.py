@@ -32,7 +32,7 @@ from barlowtf.models import make_encoder
 from benchmarks import machine
 from benchmarks.array_files import load_arrays, save_arrays
 from benchmarks.compat import largest_difference
-from benchmarks.prediction_service import running
+from tests.doubles.prediction_service import running
 
 FORMATS = ("saved-model", "keras", "onnx", "torch", "tflite")
 ROWS = 32
@@ -87,7 +87,7 @@ def by_c_api(saved_model: Path, signature: str, inputs: dict[str, np.ndarray]) -
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.npz"), Path(folder, "out.npz")
         save_arrays(source, inputs)
-        words = ["-m", "benchmarks.c_api", str(saved_model), str(source), str(target), "--signature", signature]
+        words = ["-m", "tests.doubles.c_api", str(saved_model), str(source), str(target), "--signature", signature]
         _run([sys.executable, *words])
         return load_arrays(target)
 

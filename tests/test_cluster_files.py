@@ -109,7 +109,7 @@ def test_kubernetes_workers_find_one_another(records, index):
     variables = {entry["name"]: entry["value"] for entry in container["env"]}
     environment = {**os.environ, **variables, "JOB_COMPLETION_INDEX": str(index)}
     process = subprocess.Popen([*container["command"], *container["args"]], env=environment)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=300) == 0
 
     name, subdomain = manifest()["Job"]["metadata"]["name"], job["template"]["spec"]["subdomain"]
     port = container["ports"][0]["containerPort"]

@@ -4,21 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from benchmarks import machine
+
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def machine(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
-    return import_module("benchmarks.machine")
-
-
-def test_result_file_says_where_and_how(machine, monkeypatch, tmp_path):
+def test_result_file_says_where_and_how(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(sys, "argv", ["/elsewhere/benchmarks/step.py", "--quick"])
     path = machine.write_result("step", {"speed_ratio": 2.0})
@@ -30,7 +25,7 @@ def test_result_file_says_where_and_how(machine, monkeypatch, tmp_path):
     assert {"python", "tensorflow", "keras"} <= result["versions"].keys()
 
 
-def test_child_reads_the_last_line_and_has_its_threads(machine, monkeypatch, tmp_path):
+def test_child_reads_the_last_line_and_has_its_threads(monkeypatch, tmp_path):
     (tmp_path / "child.py").write_text(
         "import json, os, sys\nprint('chatter')\nprint(json.dumps([sys.argv[1:], os.environ['OMP_NUM_THREADS']]))\n",
         encoding="utf-8",
@@ -39,27 +34,27 @@ def test_child_reads_the_last_line_and_has_its_threads(machine, monkeypatch, tmp
     assert machine.run_child("child", "a", "b", threads=2) == [["a", "b"], "2"]
 
 
-def test_child_runs_in_the_environment_of_its_python(machine, tmp_path):
+def test_child_runs_in_the_environment_of_its_python(tmp_path):
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "[\\"$2\\"]"\n', encoding="utf-8")
     python.chmod(0o755)
     assert machine.run_child("child", threads=1, python=str(python)) == ["child"]
 
 
-def test_child_that_fails_is_an_error_with_its_words(machine, monkeypatch, tmp_path):
+def test_child_that_fails_is_an_error_with_its_words(monkeypatch, tmp_path):
     (tmp_path / "child.py").write_text("raise SystemExit('out of luck')\n", encoding="utf-8")
     monkeypatch.setattr(machine, "ROOT", tmp_path)
     with pytest.raises(RuntimeError, match="out of luck"):
         machine.run_child("child", threads=1)
 
 
-def test_timed_calls_leave_out_the_warm_up(machine):
+def test_timed_calls_leave_out_the_warm_up():
     calls = []
     assert len(machine.time_calls(lambda: calls.append(1), warm_up=2, repeats=3)) == 3
     assert len(calls) == 5
 
 
-def test_pin_refuses_more_cores_than_there_are(machine):
+def test_pin_refuses_more_cores_than_there_are():
     with pytest.raises(ValueError, match="Expected at most"):
         machine.pin(len(os.sched_getaffinity(0)) + 1)
 

@@ -94,6 +94,7 @@ def test_pth_there_and_back_is_exact(place, torch, encoder, projector):
     assert_same_weights(keras.models.load_model(place / "again.projector.keras"), projector)
 
 
+@pytest.mark.slow
 def test_the_authors_checkpoint_of_formula_weights(tmp_path, golden, formula_tensor, torch, monkeypatch):
     """Written by PyTorch under the authors' names, with the state of an optimizer and the function in its settings."""
     with np.load(golden / "resnet50.npz") as archive:

@@ -20,7 +20,7 @@ from barlowtf.models import make_encoder
 from barlowtf.records import write_record
 from benchmarks.soak import SETTINGS
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
 
 
 @pytest.fixture(scope="module")

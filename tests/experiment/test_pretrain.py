@@ -99,6 +99,7 @@ class Stop(Exception):
     """Stands for whatever ends a process."""
 
 
+@pytest.mark.slow
 def test_a_run_stopped_twice_equals_the_unbroken_one_bit_for_bit(unbroken, recipe, tmp_path, monkeypatch, caplog):
     """Before its first save, and again after step 4."""
     caplog.set_level("INFO", "barlowtf")
@@ -134,6 +135,7 @@ def timeless(run):
     return [{key: value for key, value in record.items() if key != "images_per_second"} for record in records]
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_at_the_end_of_an_epoch_measures_it_when_resumed(unbroken, recipe, tmp_path, monkeypatch):
     """Steps 6 and 9 end epochs with kNN: the signal does not wait for it, and no measurement is missing in the end."""
     run, requeues = runs.RunFolder(tmp_path / "run"), []

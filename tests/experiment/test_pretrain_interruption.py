@@ -15,6 +15,8 @@ from barlowtf import runs
 from barlowtf.models import checkpoint
 from benchmarks import soak
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = ["--set", "train.epochs=100000", "--set", "monitor.knn_every_epochs=none"]
 # Decides nothing but when a test that hangs is given up: the machine may be busy with other things.
 PATIENCE = 300

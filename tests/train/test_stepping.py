@@ -56,6 +56,7 @@ def plain(recipe, batches):
     return trained(recipe, batches, lambda model: loop.compile_step(model, ONE, xla=False))
 
 
+@pytest.mark.slow
 def test_the_whole_step_compiles_with_xla(recipe, batches, plain):
     """Augmentations, both views, loss, gradients and LARS, in a loop, as one XLA program: what a TPU needs."""
     calls = [tuple(tensor[tf.newaxis] for tensor in batch) for batch in batches[:2]]

@@ -17,6 +17,7 @@ from barlowtf.errors import ConfigError, DataError
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
+@pytest.mark.slow
 def test_command_measures_records_and_shows(thin_run, tmp_path):
     words = ["evaluate", "--protocol", "semi1", "--protocol", "knn", "--protocol", "linear-fast", "--seeds", "0,1"]
     words += ["--encoder", str(thin_run), "--encoder", "random", "--out", str(tmp_path), "--set", "semi1.epochs=2"]

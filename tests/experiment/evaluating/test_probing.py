@@ -16,6 +16,7 @@ from barlowtf.train import callbacks
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "overrides"),
     [("linear", ("linear.epochs=4", "batch_size=700")), ("semi10", ("semi10.epochs=4", "batch_size=60"))],
@@ -46,6 +47,7 @@ def test_training_resumes_bit_for_bit(evaluate, thin_run, tmp_path, monkeypatch,
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_fine_tuning_on_replicas_equals_one(evaluate, thin_run, tmp_path, two_replicas, monkeypatch):
     overrides = ("semi10.epochs=2", "area=[1.0,1.0]")
     (alone,), _, _ = evaluate(thin_run, tmp_path / "one", "semi10", overrides=overrides)

@@ -1,6 +1,6 @@
 """Stands in for TensorFlow Serving on loopback, where its binary cannot be had: the same gRPC services and REST API.
 
-    python -m benchmarks.prediction_service NAME/ [--version V] [--port P] [--rest-port R]
+    python -m tests.doubles.prediction_service NAME/ [--version V] [--port P] [--rest-port R]
 
 `served_model` runs the SavedModel, `rest_front` and `rest_json` are the REST API, which asks by gRPC. What the server
 does and this does not: several versions at once, batches across requests, warm-up at start, Classify and Regress.
@@ -28,10 +28,11 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from benchmarks import machine
-from benchmarks.rest_front import make_rest_front
-from benchmarks.served_model import ServedModel, ServingError, refuse
+from tests.doubles.rest_front import make_rest_front
+from tests.doubles.served_model import ServedModel, ServingError, refuse
 
+# Of the repository: the process imports this package from there.
+_ROOT = Path(__file__).resolve().parents[2]
 _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
@@ -56,10 +57,10 @@ def running(folder: Path, *, version: int | None = None) -> Iterator[Address]:
     Raises:
         RuntimeError: It does not start; the message holds the end of what it said.
     """
-    command = [sys.executable, "-m", "benchmarks.prediction_service", str(Path(folder).resolve())]
+    command = [sys.executable, "-m", "tests.doubles.prediction_service", str(Path(folder).resolve())]
     command += [] if version is None else ["--version", str(version)]
     with tempfile.TemporaryFile("w+") as words:
-        process = subprocess.Popen(command, cwd=machine.ROOT, stdout=subprocess.PIPE, stderr=words, text=True)
+        process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=words, text=True)
         with process:
             try:
                 line = process.stdout.readline()

@@ -1,6 +1,6 @@
 """Runs a signature of a SavedModel through TensorFlow's C API, by ctypes: the loader that TensorFlow Serving uses.
 
-Command: python -m benchmarks.c_api SAVED_MODEL INPUTS.npz OUTPUTS.npz --signature NAME
+Command: python -m tests.doubles.c_api SAVED_MODEL INPUTS.npz OUTPUTS.npz --signature NAME
 
 Both files are those of benchmarks/array_files.py; plain `numpy.savez` of numbers, or of `numpy.bytes_` strings that do
 not end with a zero byte, is one of them.
@@ -27,7 +27,7 @@ from tensorboard.compat.proto import meta_graph_pb2
 
 from barlowtf.errors import BarlowTFError, ExportError
 from benchmarks.array_files import load_arrays, save_arrays
-from benchmarks.c_library import Output, hold, load_library, to_array, to_tensor
+from tests.doubles.c_library import Output, hold, load_library, to_array, to_tensor
 
 
 class SavedModel:
@@ -168,7 +168,9 @@ class SavedModel:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one signature from file to file; ends with status 1 and one line where that fails."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.c_api", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.doubles.c_api", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("saved_model", help="folder that holds saved_model.pb")
     parser.add_argument("inputs", help=".npz file: one array for each input")
     parser.add_argument("outputs", help=".npz file to write: one array for each output")

@@ -2,8 +2,6 @@
 
 import io
 import shutil
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +9,6 @@ from PIL import Image
 
 CLASSES = ["cat", "dog", "émeu"]
 SIZE = 16
-
-
-@pytest.fixture(scope="session")
-def service():
-    """The module of the server; benchmarks is no installed package."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2]))
-        yield import_module("benchmarks.prediction_service")
 
 
 @pytest.fixture(scope="session")

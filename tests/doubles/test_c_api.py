@@ -4,7 +4,6 @@ import io
 import subprocess
 import sys
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,30 +12,23 @@ import tensorflow as tf
 from PIL import Image
 
 from barlowtf.errors import ExportError
+from benchmarks import array_files
+from benchmarks.small_saved_model import CLASSES, write_small_saved_model
+from tests.doubles import c_api, c_library
 
 ROOT = Path(__file__).parents[2]
-# As `python -m benchmarks.c_api`, but it tells whether TensorFlow's Python came along.
+# As `python -m tests.doubles.c_api`, but it tells whether TensorFlow's Python came along.
 PROCESS = """
 import sys
-from benchmarks.c_api import main
+from tests.doubles.c_api import main
 main(sys.argv[1:])
 print("tensorflow" in sys.modules)
 """
 
 
-@pytest.fixture
-def benchmark(monkeypatch):
-    """Imports a module of the benchmarks, which are no installed package."""
-    monkeypatch.syspath_prepend(str(ROOT))
-    return lambda name: import_module(f"benchmarks.{name}")
-
-
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT))
-        write = import_module("benchmarks.small_saved_model").write_small_saved_model
-    return write(tmp_path_factory.mktemp("model"))
+    return write_small_saved_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -75,39 +67,37 @@ def _run(*arguments):
 
 
 @pytest.mark.parametrize("signature", ["from_jpeg", "float_images"])
-def test_process_equals_the_loader_of_tensorflow(benchmark, saved_model, images, tmp_path, signature):
-    files = benchmark("array_files")
+def test_process_equals_the_loader_of_tensorflow(saved_model, images, tmp_path, signature):
     floats = np.random.default_rng(1).random((3, 32, 32, 3), np.float32)
     inputs = {"encoded": _encoded(images)} if signature == "from_jpeg" else {"images": floats}
-    files.save_arrays(tmp_path / "inputs.npz", inputs)
+    array_files.save_arrays(tmp_path / "inputs.npz", inputs)
     done = _run(saved_model, tmp_path / "inputs.npz", tmp_path / "outputs.npz", "--signature", signature)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "False"
-    outputs = files.load_arrays(tmp_path / "outputs.npz")
+    outputs = array_files.load_arrays(tmp_path / "outputs.npz")
     _assert_equal(outputs, _by_tensorflow(saved_model, signature, inputs))
     if signature == "from_jpeg":
         assert outputs["valid"].tolist() == [True] * 5 + [False] * 3
         assert not outputs["features"][5:].any() and outputs["features"][:5].any(axis=1).all()
 
 
-def test_signature_is_run_again_on_other_inputs(benchmark, saved_model, images):
-    with benchmark("c_api").SavedModel(saved_model) as model:
+def test_signature_is_run_again_on_other_inputs(saved_model, images):
+    with c_api.SavedModel(saved_model) as model:
         for batch in (images, images[:1], np.rot90(images, axes=(1, 2))):
             expected = _by_tensorflow(saved_model, "serving_default", {"images": batch})
             _assert_equal(model.run("serving_default", {"images": batch}), expected)
 
 
-def test_label_that_is_no_short_string_comes_whole(benchmark, saved_model):
-    classes = benchmark("small_saved_model").CLASSES
+def test_label_that_is_no_short_string_comes_whole(saved_model):
     floats = np.random.default_rng(2).random((64, 32, 32, 3), np.float32)
     floats *= np.linspace(0, 4, 64, dtype=np.float32)[:, None, None, None] * [1, 0, -1]
-    with benchmark("c_api").SavedModel(saved_model) as model:
+    with c_api.SavedModel(saved_model) as model:
         outputs = model.run("float_images", {"images": floats.astype(np.float32)})
-    assert outputs["label"].tolist() == [classes[i].encode() for i in outputs["logits"].argmax(axis=1)]
+    assert outputs["label"].tolist() == [CLASSES[i].encode() for i in outputs["logits"].argmax(axis=1)]
 
 
-def test_wrong_use_is_an_error_that_says_so(benchmark, saved_model, images):
-    with benchmark("c_api").SavedModel(saved_model) as model:
+def test_wrong_use_is_an_error_that_says_so(saved_model, images):
+    with c_api.SavedModel(saved_model) as model:
         with pytest.raises(ExportError, match="'classify'. Expected .*float_images, from_jpeg, serving_default"):
             model.run("classify", {})
         with pytest.raises(ExportError, match="Received pictures. Expected images"):
@@ -136,13 +126,12 @@ def test_wrong_use_is_an_error_that_says_so(benchmark, saved_model, images):
     ],
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
-def test_tensor_comes_back(benchmark, array):
-    library = benchmark("c_library")
+def test_tensor_comes_back(array):
     kind = 7 if array.dtype.kind in "OU" else {"?": 10, "f": 1, "q": 9, "l": 9, "e": 19}[array.dtype.char]
     expected = np.char.encode(array).astype(object) if array.dtype.kind == "U" else array
     with ExitStack() as held:
-        tensor = library.to_tensor(library.load_library(), held, array, kind)
-        again = library.to_array(library.load_library(), tensor)
+        tensor = c_library.to_tensor(c_library.load_library(), held, array, kind)
+        again = c_library.to_array(c_library.load_library(), tensor)
     assert again.dtype == expected.dtype and again.shape == expected.shape
     np.testing.assert_array_equal(again, expected)
 
@@ -156,8 +145,7 @@ def test_process_that_fails_ends_with_one_line(saved_model, tmp_path):
     assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == [given[0]]
 
 
-def test_files_that_cannot_be_read_or_written_are_one_line(benchmark, saved_model, tmp_path):
-    c_api = benchmark("c_api")
+def test_files_that_cannot_be_read_or_written_are_one_line(saved_model, tmp_path):
     (tmp_path / "text").write_text("no arrays")
     for inputs in (tmp_path / "missing", tmp_path / "text"):
         with pytest.raises(SystemExit, match="Inputs cannot be read. Received "):
@@ -167,14 +155,13 @@ def test_files_that_cannot_be_read_or_written_are_one_line(benchmark, saved_mode
         c_api.main([str(saved_model), str(tmp_path / "inputs.npz"), str(tmp_path / "missing" / "outputs.npz")])
 
 
-def test_strings_survive_their_file_and_pickle_is_refused(benchmark, tmp_path):
-    files = benchmark("array_files")
+def test_strings_survive_their_file_and_pickle_is_refused(tmp_path):
     strings = np.array([[b"a\0", b""], [b"\0", "é"]], object)
-    files.save_arrays(tmp_path / "a.npz", {"s": strings, "n": np.arange(3), "none": np.array([], object)})
-    again = files.load_arrays(tmp_path / "a.npz")
+    array_files.save_arrays(tmp_path / "a.npz", {"s": strings, "n": np.arange(3), "none": np.array([], object)})
+    again = array_files.load_arrays(tmp_path / "a.npz")
     assert again["s"].tolist() == [[b"a\0", b""], [b"\0", "é".encode()]]
     assert again["n"].tolist() == [0, 1, 2] and again["none"].shape == (0,)
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
     np.savez(tmp_path / "pickled.npz", s=strings)
     with pytest.raises(ValueError, match="allow_pickle"):
-        files.load_arrays(tmp_path / "pickled.npz")
+        array_files.load_arrays(tmp_path / "pickled.npz")

@@ -2,27 +2,20 @@
 
 import json
 import math
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from tests.doubles import rest_json
 
 IMAGE = {"images": tf.uint8}
 ENCODED = {"encoded": tf.string}
 THREE = {"tag": tf.string, "signal": tf.float32, "sensor": tf.int32}
 
 
-@pytest.fixture(scope="module")
-def rest_json():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2]))
-        yield import_module("benchmarks.rest_json")
-
-
 @pytest.fixture
-def read(rest_json):
+def read():
     """Returns signature name, arrays and form of a body."""
 
     def read(body, dtypes):
@@ -34,7 +27,7 @@ def read(rest_json):
 
 
 @pytest.fixture
-def write(rest_json):
+def write():
     def write(arrays, form):
         return json.loads(rest_json.write_outputs({k: tf.make_tensor_proto(v) for k, v in arrays.items()}, form))
 
@@ -136,7 +129,7 @@ def test_numbers_that_strict_json_does_not_know(read):
         ('{"inputs": {"tag": "x"}}', THREE, "Missing named input: signal"),
     ],
 )
-def test_what_does_not_fit_is_refused(rest_json, read, body, dtypes, words):
+def test_what_does_not_fit_is_refused(read, body, dtypes, words):
     with pytest.raises(rest_json.JsonError, match=words):
         read(body, dtypes)
 
@@ -177,6 +170,6 @@ def test_numbers_come_back_as_they_are(write):
 @pytest.mark.parametrize(
     "arrays", [{}, {"a": np.zeros((2, 1)), "b": np.zeros(1)}, {"a": np.zeros((0, 2))}, {"a": np.float32(1)}]
 )
-def test_answers_without_rows_are_refused(rest_json, write, arrays):
+def test_answers_without_rows_are_refused(write, arrays):
     with pytest.raises(rest_json.JsonError, match="batch sizes|empty tensor map"):
         write(arrays, "predictions")

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from benchmarks.rest_json import JsonError, read_predict_request, write_outputs
+from tests.doubles.rest_json import JsonError, read_predict_request, write_outputs
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PREDICT = re.compile(rf"(?i)/v1/models/(?P<name>[^/:]+){_VERSION}:predict")

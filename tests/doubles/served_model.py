@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from benchmarks.rest_json import DEFAULT_SIGNATURE
-from benchmarks.tensor_fields import fill_tensor
+from tests.doubles.rest_json import DEFAULT_SIGNATURE
+from tests.doubles.tensor_fields import fill_tensor
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 

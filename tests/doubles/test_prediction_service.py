@@ -9,7 +9,6 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from importlib import import_module
 
 import grpc
 import numpy as np
@@ -17,11 +16,22 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
 
+<<<<<<< HEAD:tests/benchmarks/test_prediction_service.py
 from tests.saved_models import predict_request, read_warmup
+=======
+from barlowtf.export.warmup import predict_request
+from tests.doubles import prediction_service
+from tests.doubles.served_model import ServedModel
+from tests.saved_models import read_warmup
+>>>>>>> bench:tests/doubles/test_prediction_service.py
+
+pytestmark = pytest.mark.slow
 
 CLASSES = ["cat", "dog", "émeu"]
 # A session and an eager function run the same kernels; batches of other sizes may sum in another order.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
+# Seconds until a test that hangs is given up, and nothing else: the machine may be busy with other things.
+PATIENCE = 300
 IGNORED = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -32,8 +42,8 @@ def functions(export):
 
 
 @pytest.fixture(scope="module")
-def address(service, export):
-    with service.running(export) as address:
+def address(export):
+    with prediction_service.running(export) as address:
         yield address
 
 
@@ -72,7 +82,7 @@ def ask(address, path, data=None):
     """Returns the status and the JSON of the answer to a GET, or to a POST of `data`."""
     request = urllib.request.Request(f"http://127.0.0.1:{address.rest_port}{path}", data)
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=PATIENCE) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -86,7 +96,7 @@ def post(address, body, path="/v1/models/birds:predict"):
 def run_shell(line, place):
     environment = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
     return subprocess.run(
-        ["sh", "-c", line], cwd=place, env=environment, capture_output=True, text=True, check=True, timeout=60
+        ["sh", "-c", line], cwd=place, env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE
     ).stdout
 
 
@@ -170,7 +180,7 @@ def test_grpc_client_of_the_readme(address, export, functions, place):
         subprocess.Popen([sys.executable, "client.py", name], cwd=place, env=environment, **pipes)
         for name in ("photo.jpg", "notes.txt")
     )
-    (words, problems), (nothing, refusal) = good.communicate(timeout=120), bad.communicate(timeout=120)
+    (words, problems), (nothing, refusal) = good.communicate(timeout=PATIENCE), bad.communicate(timeout=PATIENCE)
     assert good.returncode == 0, problems
     expected = functions["from_jpeg"](encoded=tf.constant([(place / "photo.jpg").read_bytes()]))
     label, probability = words.split()
@@ -286,13 +296,13 @@ def test_bad_requests_have_the_servers_http_status(address, path, body, status, 
     assert answer.keys() == {"error"} and words in answer["error"]
 
 
-def test_a_version_may_be_chosen(service, export):
-    served = import_module("benchmarks.served_model").ServedModel
-    assert (served(export, 1).name, served(export, 1).version) == ("birds", 1)
+def test_a_version_may_be_chosen(export):
+    model = ServedModel(export, 1)
+    assert (model.name, model.version) == ("birds", 1)
     with pytest.raises(SystemExit, match=r"holds versions \[1, 2\]. Expected 3"):
-        served(export, 3)
+        ServedModel(export, 3)
 
 
-def test_a_server_that_does_not_start_says_why(service, tmp_path):
-    with pytest.raises(RuntimeError, match=r"holds versions \[\]. Expected one"), service.running(tmp_path):
+def test_a_server_that_does_not_start_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match=r"holds versions \[\]. Expected one"), prediction_service.running(tmp_path):
         pass

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from benchmarks.tensor_fields import FIELDS, fill_tensor
+from tests.doubles.tensor_fields import FIELDS, fill_tensor
 
 DEFAULT_SIGNATURE = "serving_default"
 
