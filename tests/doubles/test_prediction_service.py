@@ -16,14 +16,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
 
-<<<<<<< HEAD:tests/benchmarks/test_prediction_service.py
-from tests.saved_models import predict_request, read_warmup
-=======
-from barlowtf.export.warmup import predict_request
 from tests.doubles import prediction_service
 from tests.doubles.served_model import ServedModel
-from tests.saved_models import read_warmup
->>>>>>> bench:tests/doubles/test_prediction_service.py
+from tests.saved_models import predict_request, read_warmup
 
 pytestmark = pytest.mark.slow
 
