@@ -31,7 +31,7 @@ def test_bad_input_is_told_and_earlier_results_stay(evaluate, thin_run, photogra
         (DataError, {"source": str(flat)}, "has no test split, and protocol knn needs one"),
         (DataError, {"source": str(halves)}, "The train images of .* have no labels"),
         (DataError, {"source": str(photographs), "subset": lacking}, "no example of 1 of 2 classes, e.g. light"),
-        (DataError, {"source": str(photographs), "subset": strange}, "not there: 6 of 6, e.g. x0.png, x1.png, x2.png"),
+        (DataError, {"source": str(photographs), "subset": strange}, "6 of 6 lines name an image that is missing, e.g. x0.png, x1.png, x2.png"),
         (CheckpointError, {"encoders": (str(tmp_path / "absent"),)}, "No encoder at .*absent. Expected a run folder"),
         (CheckpointError, {"encoders": (str(strange),)}, "is no encoder"),
         (ConfigError, {"encoders": ("random",)}, "add --config RECIPE, or a second --encoder RUN"),
