@@ -1,21 +1,19 @@
 """From a recipe to a result: one function a command.
 
-pretraining/run.py, evaluating/evaluate.py and exporting/export.py read top to bottom. The rooms are floors, too:
-pretraining, encoders, evaluating, exporting; the files beside them use them all.
+pretraining/run.py, evaluate.py and exporting/export.py read top to bottom.
 """
 
 from barlowtf.experiment.converting import convert
 from barlowtf.experiment.describing import describe_data, plan
 from barlowtf.experiment.embedding import embed
-from barlowtf.experiment.evaluating.evaluate import evaluate
-from barlowtf.experiment.evaluating.recording import Request
+from barlowtf.experiment.evaluate import EvaluateRequest, evaluate, results_folder
 from barlowtf.experiment.exporting.export import ExportRequest, explain_left_out, export
 from barlowtf.experiment.pretraining.run import pretrain
 from barlowtf.experiment.reporting import write_report
 
 __all__ = [
+    "EvaluateRequest",
     "ExportRequest",
-    "Request",
     "convert",
     "describe_data",
     "embed",
@@ -24,5 +22,6 @@ __all__ = [
     "export",
     "plan",
     "pretrain",
+    "results_folder",
     "write_report",
 ]

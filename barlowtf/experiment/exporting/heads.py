@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 
-from barlowtf.config.protocols import PROTOCOLS
 from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import ExportError
-from barlowtf.experiment.evaluating.recording import read_result
 from barlowtf.models.fingerprint import weights_sha256
+from barlowtf.records import read_result
+from barlowtf.tables import PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Head:
         class_names: [K].
         encoder: The fine-tuned encoder that it was trained with; None: the frozen one.
         sha256: Of its weights.
-        facts: Protocol, recipe, seed, labels and scores of the result.
+        facts: Protocol, variant, seed, labels and scores of the result.
     """
 
     file: Path
@@ -48,26 +48,26 @@ def open_head(text: str, encoder: Encoder) -> Head:
     """
     file = _find(text, encoder)
     record = read_result(file)
-    name = record.get("head")
+    name = record.head
     if not name or not (file.parent / name).exists():
         raise ExportError(
-            f"{file} has no head. Received a result of {record.get('protocol')}. "
+            f"{file} has no head. Received a result of {record.protocol}. "
             "Expected one of a protocol that trains a head: linear, linear-fast, semi1, semi10 or a transfer."
         )
     model = load_keras(file.parent / name)
     tuned_file = (file.parent / name).with_name("encoder.keras")
     tuned = load_keras(tuned_file) if tuned_file.exists() else None
-    known = [record["encoder"]["sha256"], *([] if tuned is None else [weights_sha256(tuned)])]
+    known = [record.encoder.sha256, *([] if tuned is None else [weights_sha256(tuned)])]
     if encoder.sha256 not in known:
         raise ExportError(
             f"The head of {file} belongs to another encoder. Received one with weights {encoder.sha256[:12]}. Expected "
-            f"{' or '.join(sha256[:12] for sha256 in known)} ({record['encoder']['name']}). "
+            f"{' or '.join(sha256[:12] for sha256 in known)} ({record.encoder.name}). "
             "Give that encoder, or measure this one with barlowtf evaluate."
         )
     count = int(model.output_shape[-1])
     # Data sets without names of classes have them numbered.
-    names = tuple(record["data"].get("class_names") or map(str, range(count)))
-    facts = {key: record[key] for key in ("protocol", "recipe", "seed", "labels", "scores")}
+    names = tuple(record.data.class_names or map(str, range(count)))
+    facts = {key: getattr(record, key) for key in ("protocol", "variant", "seed", "labels", "scores")}
     return Head(file, model, names, tuned, weights_sha256(model), facts)
 
 
@@ -93,9 +93,9 @@ def _of_protocol(protocol: str, encoder: Encoder) -> Path:
     files = sorted((encoder.run / "results").glob(f"{protocol}-*.json"), key=lambda file: file.stat().st_mtime)
     records = [(file, read_result(file)) for file in files]
     fitting = [
-        (file, record["seed"])
+        (file, record.seed)
         for file, record in records
-        if record.get("protocol") == protocol and record["encoder"]["sha256"] == encoder.sha256
+        if record.protocol == protocol and record.encoder.sha256 == encoder.sha256
     ]
     if not fitting:
         raise ExportError(
