@@ -33,7 +33,7 @@ _CONTROLS = ("random", "pixels")
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """What `barlowtf evaluate` is asked for.
+    """What to measure, and where.
 
     Attributes:
         protocols: Names of `PROTOCOLS`, or a user's own, "file.py:name".

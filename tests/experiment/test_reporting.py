@@ -15,7 +15,7 @@ from barlowtf.config import dump_recipe, load_recipe
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.experiment.reporting import write_report
 from barlowtf.models import make_encoder
-from barlowtf.records import write_result
+from barlowtf.records import Machine, RunData, RunInfo, RunSteps, write_record, write_result
 from tests.result_records import make_data, make_result
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -29,8 +29,21 @@ def finished(tmp_path_factory):
     (run / "results").mkdir(parents=True)
     recipe = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p125", "train.epochs=20"])
     (run / "recipe.toml").write_text(dump_recipe(recipe))
-    info = {"status": "finished", "steps": {"total": 10, "per_epoch": 5}, "wall_seconds": 61.0, "command": "<script>"}
-    (run / "run.json").write_text(json.dumps(info))
+    info = RunInfo(
+        command="<script>",
+        versions={},
+        machine=Machine(processor="", cores=2, system=""),
+        devices=(),
+        replicas=1,
+        git_commit=None,
+        status="finished",
+        data=RunData(source="digits", images=1437, fingerprint="a"),
+        steps=RunSteps(total=10, per_epoch=5),
+        parameters=1000,
+        loss_terms=("invariance", "redundancy"),
+        wall_seconds=61.0,
+    )
+    write_record(run / "run.json", info)
     records = [{"step": 0, "knn_top1": 0.3, "effective_rank": 2.0}]
     records += [{"step": step, "epoch": step / 5, "loss_per_dimension": 1 / step} for step in range(1, 11)]
     records.append({"step": 10, "knn_top1": 0.6, "effective_rank": float("nan")})
@@ -171,7 +184,9 @@ def test_unfinished_run_has_a_page(unfinished, tmp_path):
 
 def test_data_out_of_reach_and_a_damaged_encoder_are_said(finished, unfinished, tmp_path):
     summary = write_report([finished], tmp_path / "report.html", data=str(tmp_path / "missing"))
-    assert "No map" in summary["runs"][0]["notes"][0] and "missing" in summary["runs"][0]["notes"][0]
+    (foreign, missing) = summary["runs"][0]["notes"]
+    assert "plan.json is not a valid Result" in foreign
+    assert "No map" in missing and "missing" in missing
 
     damaged = shutil.copytree(unfinished, tmp_path / "damaged")
     (damaged / "encoder.keras").write_bytes(b"PK no archive")
