@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from barlowtf.evaluation import results_table
-from barlowtf.experiment.evaluating.evaluate import read_results
+from barlowtf.records import read_results
 from benchmarks import machine
 
 # Of each result the rest is the same in all, or too long to keep 40 times.
@@ -28,17 +28,18 @@ _KEPT = (
 
 def collect(folder: Path) -> dict[str, Any]:
     """Returns the results in a folder, and per-class accuracy of the first of each protocol."""
-    records = read_results(folder)
-    if not records:
-        raise SystemExit(f"No results in {folder}.")
+    results, faults = read_results(folder)
+    if faults or not results:
+        raise SystemExit(faults[0] if faults else f"No results in {folder}.")
+    records = [result.model_dump(mode="json") for result in results]
     first = records[0]
     per_class = {}
     for record in records:
-        name = f"{record['protocol']} ({record['recipe']}), {record['encoder']['label']}, seed {record['seed']}"
+        name = f"{record['protocol']} ({record['variant']}), {record['encoder']['label']}, seed {record['seed']}"
         if record["seed"] == first["seed"]:
             per_class[name] = record["per_class"]
     return {
-        "table": results_table(records).splitlines(),
+        "table": results_table(results).splitlines(),
         "data": first["data"],
         "versions": first["versions"],
         "machine": first["machine"],

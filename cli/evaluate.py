@@ -5,30 +5,60 @@ from pathlib import Path
 
 import click
 
+from barlowtf.doors import is_own
+from barlowtf.tables import PROTOCOLS
+
 from .options import json_option
 from .tensorflow import start_tensorflow
 
-_PROTOCOLS = ("linear", "linear-fast", "semi1", "semi10", "knn", "voc07", "places205", "inat18", "transfer")
+_CHOICES = {**PROTOCOLS.summaries, "FILE.py:NAME": "your own, see docs/extending.md"}
+_LIST = "\n".join(f"{name:{max(map(len, _CHOICES))}}  {summary}" for name, summary in _CHOICES.items())
+_HELP = f"""Measure encoders by one or several protocols and write a result file for each measurement.
+
+\b
+Protocols:
+{_LIST}
+
+\b
+Examples:
+  barlowtf evaluate --protocol linear --encoder runs/cifar --data cifar10/
+  barlowtf evaluate --protocol semi1 --encoder runs/digits --encoder random --encoder pixels --seeds 0,1,2
+  barlowtf evaluate --protocol linear --encoder resnet50.pth --data tfds:imagenet2012 --strategy mirrored
+
+A measurement whose result file exists is not repeated; an interrupted one resumes.
+"""
+
+
+class _ProtocolName(click.ParamType):
+    """A protocol of the table, or a user's own."""
+
+    name = "protocol"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in PROTOCOLS and not is_own(value):
+            self.fail(f"{value!r} is not one of {', '.join(_CHOICES)}.", param, ctx)
+        return value
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
     try:
         seeds = tuple(int(seed) for seed in value.split(","))
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no list of numbers such as 0,1,2.") from error
+        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0,1,2.") from error
     if min(seeds) < 0 or max(seeds) >= 2**31 or len(set(seeds)) < len(seeds):
         raise click.BadParameter(f"{value!r}: expected different numbers from 0 to {2**31 - 1}.")
     return seeds
 
 
-@click.command(short_help="Measure an encoder by the paper's protocols.")
+@click.command(short_help="Measure an encoder by the paper's protocols.", help=_HELP)
 @click.option(
     "--protocol",
     "protocols",
     multiple=True,
     required=True,
-    type=click.Choice(_PROTOCOLS),
-    help="What to measure; may be given several times.",
+    type=_ProtocolName(),
+    metavar="NAME|FILE.py:NAME",
+    help="Protocol to measure by; repeat it for several.",
 )
 @click.option(
     "--encoder",
@@ -36,35 +66,60 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tu
     multiple=True,
     required=True,
     metavar="ENCODER",
-    help="A run, a .keras file, a SavedModel, a .pth file, or random (the untrained control); may be given several "
-    "times: one column of the table each.",
+    help="Encoder to measure: a run, a .keras file, a SavedModel, a .pth or .safetensors file; or a control: random "
+    "(the untrained encoder) or pixels (the images themselves). Repeat it for several; each has a column of the table.",
 )
-@click.option("--data", "source", metavar="SPEC", help="As in pretrain; default: the data of the first run.")
 @click.option(
-    "--recipe",
+    "--data", "source", metavar="SPEC", help="Labeled images, as in pretrain. Default: the data of the first run."
+)
+@click.option(
+    "--variant",
     metavar="NAME",
-    help="repository, paper (semi1, semi10) or small: for the protocols that have it. Default: the first.",
+    help="Variant of the protocols that have it, e.g. paper (semi1, semi10) or small. Default: the first of each.",
 )
 @click.option(
-    "--seeds", default="0", show_default=True, callback=_seeds, metavar="0,1,2", help="Mean and interval over them."
+    "--seeds",
+    default="0",
+    show_default=True,
+    callback=_seeds,
+    metavar="0,1,2",
+    help="Seeds of heads, orders, draws and untrained encoders. The table has an interval from three seeds on.",
 )
-@click.option("--subset", type=click.Path(path_type=Path), help="List of the labeled training images, one a line.")
-@click.option("--subset-sha256", metavar="HEX", help="Refuse a list with other bytes.")
-@click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it, and of random.")
+@click.option("--subset", type=click.Path(path_type=Path), help="Text file with one labeled training image per line.")
+@click.option("--subset-sha256", metavar="HEX", help="Expected SHA-256 of the file of --subset.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting: epochs=10, linear.epochs=10."
+    "--config", metavar="NAME|FILE", help="Recipe of the encoders that have none beside them, and of the controls."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the results. Default: results in the run.")
 @click.option(
-    "--strategy", type=click.Choice(["one", "mirrored"]), default="one", show_default=True, help="One device, all GPUs."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one setting, e.g. epochs=10, or linear.epochs=10 for one protocol.",
 )
-@click.option("--replicas", type=click.IntRange(min=1), help="With mirrored: so many logical CPU devices.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the results. Default: results in the folder of the first run.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["one", "mirrored"]),
+    default="one",
+    show_default=True,
+    help="Devices: one, or all GPUs of this machine.",
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(min=1),
+    help="With mirrored: number of GPUs, or of logical CPU devices where there is no GPU. Default: all GPUs.",
+)
 @json_option
 def evaluate(
     protocols: tuple[str, ...],
     encoders: tuple[str, ...],
     source: str | None,
-    recipe: str | None,
+    variant: str | None,
     seeds: tuple[int, ...],
     subset: Path | None,
     subset_sha256: str | None,
@@ -75,39 +130,38 @@ def evaluate(
     replicas: int | None,
     as_json: bool,
 ) -> None:
-    """Measure an encoder by the paper's protocols and write results that say how they came about.
-
-    \b
-    linear       a linear classifier on the frozen encoder; linear-fast: on features that are extracted once
-    semi1        the whole network, fine-tuned on 1 % of the labels; semi10: on 10 %
-    knn          vote of the nearest neighbors
-    voc07        linear support vector machines on VOC 2007, or on your own images of several labels
-    places205, inat18, transfer    the linear transfer recipes, on any --data
-
-    \b
-    Examples:
-      barlowtf evaluate --protocol linear --encoder runs/cifar --data cifar10/
-      barlowtf evaluate --protocol semi1 --protocol knn --encoder runs/digits --encoder random --seeds 0,1,2
-      barlowtf evaluate --protocol linear --encoder resnet50.pth --data tfds:imagenet2012 --strategy mirrored
-
-    What is measured already is not measured again; an interrupted measurement goes on.
-    """
-    from barlowtf.config.protocols import find_all_settings
+    """Measures encoders by protocols; `_HELP` is what the command line shows."""
     from barlowtf.errors import ConfigError
 
-    find_all_settings(protocols, recipe, overrides)  # Raises now, before TensorFlow starts.
     if source is None:
         source = _data_of(encoders, config)
         if source is None:
-            raise ConfigError("No --data, and no run among the encoders that says which. Add --data SPEC.")
+            raise ConfigError("Missing --data: no run among the encoders says which data it is for. Add --data SPEC.")
     start_tensorflow()
-    from barlowtf.experiment import Request
+    from barlowtf.evaluation import results_table
+    from barlowtf.experiment import EvaluateRequest, results_folder
     from barlowtf.experiment import evaluate as measure
 
-    request = Request(protocols, encoders, source, recipe, seeds, overrides, subset, subset_sha256, config, out)
-    records, table, folder = measure(request, strategy=strategy, replicas=replicas)
-    text = f"{table}\n\nresults     {folder}"
-    click.echo(json.dumps({"folder": str(folder), "results": records}, indent=2) if as_json else text)
+    request = EvaluateRequest(
+        protocols=protocols,
+        encoders=encoders,
+        source=source,
+        variant=variant,
+        seeds=seeds,
+        overrides=overrides,
+        subset=subset,
+        subset_sha256=subset_sha256,
+        config=config,
+        out=out,
+        strategy=strategy,
+        replicas=replicas,
+    )
+    results, folder = measure(request), results_folder(request)
+    if as_json:
+        listed = [result.model_dump(mode="json") for result in results]
+        click.echo(json.dumps({"folder": str(folder), "results": listed}, indent=2))
+    else:
+        click.echo(f"{results_table(results)}\n\nresults     {folder}")
 
 
 def _data_of(encoders: tuple[str, ...], config: str | None) -> str | None:

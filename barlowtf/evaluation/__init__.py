@@ -1,19 +1,44 @@
-"""Protocols that measure an encoder: what each computes from features, and how results are told."""
+"""Protocols that measure an encoder: the contract, one file per protocol, their mathematics, the table of results."""
 
+from barlowtf.config.schema import Section
+from barlowtf.evaluation.classification import TOP1, TOP5, classification_outcome
+from barlowtf.evaluation.contract import Fit, Outcome, Protocol, Splits, Task
+from barlowtf.evaluation.feature_store import FeatureStore
+from barlowtf.evaluation.labeled_splits import LabeledSplits, open_labeled
 from barlowtf.evaluation.logistic import fit_logistic
-from barlowtf.evaluation.results import Outcome, classification_outcome, dump_result, identity, not_comparable
+from barlowtf.evaluation.multi_label_splits import MultiLabelSplits, open_multi_label_splits
+from barlowtf.evaluation.published import Published
 from barlowtf.evaluation.tables import results_table
+from barlowtf.evaluation.variants import Chosen, choose_variant, choose_variants, open_protocol
 from barlowtf.evaluation.voc_svm import ClassResult, VocSvmResult, evaluate_voc_svm
+from barlowtf.records import Measure
+from barlowtf.tables import PROTOCOLS
 
 __all__ = [
+    "PROTOCOLS",
+    "TOP1",
+    "TOP5",
+    "Chosen",
     "ClassResult",
+    "FeatureStore",
+    "Fit",
+    "LabeledSplits",
+    "Measure",
+    "MultiLabelSplits",
     "Outcome",
+    "Protocol",
+    "Published",
+    "Section",
+    "Splits",
+    "Task",
     "VocSvmResult",
+    "choose_variant",
+    "choose_variants",
     "classification_outcome",
-    "dump_result",
     "evaluate_voc_svm",
     "fit_logistic",
-    "identity",
-    "not_comparable",
+    "open_labeled",
+    "open_multi_label_splits",
+    "open_protocol",
     "results_table",
 ]

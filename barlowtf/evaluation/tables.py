@@ -1,130 +1,92 @@
-"""Results as a Markdown table: one line a protocol, one column an encoder."""
+"""Results as a Markdown table: one row per measure, one column per encoder."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from barlowtf.config.protocols import PROTOCOLS
-from barlowtf.metrics import mean_and_interval
+from barlowtf.records import Measure, Result
+from barlowtf.records.grouping import (
+    FEWEST_FOR_INTERVAL,
+    MISSING,
+    encoder_key,
+    format_scores,
+    format_value,
+    group_results,
+    name_columns,
+    objection,
+    summarize,
+)
+from barlowtf.tables import PROTOCOLS
 
-# Measure -> how it is called in the table; in the order in which a line prefers its headline.
-_MEASURES = {
-    "top1": "top-1",
-    "mean_average_precision": "mAP",
-    "mean_average_precision_interpolated": "mAP, interpolated",
-    "top5": "top-5",
-    "top1_k200": "top-1, k = 200",
-}
-# Those whose cell says why a published number does not stand there.
-_HEADLINES = ("top1", "mean_average_precision_interpolated")
 
+def results_table(results: Iterable[Result]) -> str:
+    """Returns the Markdown table of some results: mean and 95 % interval over three seeds or more, else the values.
 
-def results_table(results: Iterable[dict[str, Any]]) -> str:
-    """Returns the table of some results, Markdown: mean and 95 % interval over the seeds, in percent.
-
-    Results that differ in data, recipe, settings, labels or replicas stand on lines of their own; encoders in columns
-    of their own, the untrained ones of one architecture in one. Of two results of one seed the last one counts.
+    Results that differ in data, variant, settings, labels or replicas have rows of their own; each encoder has a column
+    of its own, the untrained encoders of one architecture have one together. Of two results of one seed the last one
+    counts.
 
     Args:
-        results: Records, see docs/formats.md.
+        results: Any number of them.
     """
-    results = sorted(results, key=_rank)
-    columns = _columns(results)
-    lines: dict[tuple[Any, ...], dict[str, dict[int, dict[str, Any]]]] = {}
-    for result in results:
-        lines.setdefault(_line(result), {}).setdefault(_encoder(result), {})[result["seed"]] = result
+    groups = [members for (members,) in group_results([list(results)], PROTOCOLS)]
+    columns = name_columns(result for members in groups for result in members)
     header = ["protocol", "data", "labels", "measure", *columns.values(), "published"]
     rows = [header, ["---"] * len(header)]
     notes: dict[str, int] = {}
-    for line in lines.values():
-        members = [result for seeds in line.values() for result in seeds.values()]
+    for members in groups:
         first = members[0]
-        for measure in (name for name in _MEASURES if any(name in result["scores"] for result in members)):
-            cells = [_cell(list(line.get(encoder, {}).values()), measure) for encoder in columns]
+        for measure in _measures(members):
+            cells = [_cell([result for result in members if encoder_key(result) == key], measure) for key in columns]
             published = _published(members, measure, notes)
-            labels = f"{first['labels']:,}"
-            rows.append([_title(first), first["data"]["source"], labels, _MEASURES[measure], *cells, published])
+            rows.append([_title(first), first.data.source, f"{first.labels:,}", measure.title, *cells, published])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return "\n\n".join([table, _legend(results), *(f"[{number}] {text}" for text, number in notes.items())])
+    footnotes = [f"[{number}] {text}" for text, number in notes.items()]
+    return "\n\n".join([table, _legend(groups), *footnotes])
 
 
-def percent(values: list[float]) -> str:
-    """Returns "61.2 ± 1.5" for shares in [0, 1] of several runs, "61.2" for one or for equal ones, "–" for none."""
-    if not values:
-        return "–"
-    mean, half = mean_and_interval([100 * value for value in values])
-    # Equal to the last digit: nothing is random in it, and "± 0.0" would say that luck had been measured.
-    return f"{mean:.1f}" if half is None or len(set(values)) == 1 else f"{mean:.1f} ± {half:.1f}"
+def _measures(results: Sequence[Result]) -> list[Measure]:
+    """Returns the measures of a group that have a score."""
+    measures = {measure.name: measure for result in results for measure in result.shown_measures}
+    return [measure for measure in measures.values() if any(measure.name in result.scores for result in results)]
 
 
-def _cell(results: list[dict[str, Any]], measure: str) -> str:
-    return percent([result["scores"][measure] for result in results if measure in result["scores"]])
+def _cell(results: Sequence[Result], measure: Measure) -> str:
+    values = [result.scores[measure.name] for result in results if measure.name in result.scores]
+    return format_scores(summarize(values), percent=measure.percent)
 
 
-def _legend(results: list[dict[str, Any]]) -> str:
-    seeds = sorted({result["seed"] for result in results})
+def _legend(groups: Sequence[Sequence[Result]]) -> str:
+    seeds = sorted({result.seed for members in groups for result in members})
     text = "Percent of the test images (mAP: of the area under precision over recall)."
-    if len(seeds) > 1:
+    if len(seeds) >= FEWEST_FOR_INTERVAL:
         text += f" Mean ± 95 % interval over seeds {', '.join(map(str, seeds))} (Student's t)."
+    elif len(seeds) > 1:
+        text += f" One value for each of the seeds {', '.join(map(str, seeds))}."
     return text
 
 
-def _title(result: dict[str, Any]) -> str:
-    title = result["protocol"]
-    if len(PROTOCOLS[title].recipes) > 1:
-        title += f" ({result['recipe']})"
-    if (result["subset"] or {}).get("kind") == "list":
+def _title(result: Result) -> str:
+    title = result.protocol
+    if result.protocol not in PROTOCOLS or len(PROTOCOLS[result.protocol].variants) > 1:
+        title += f" ({result.variant})"
+    if result.subset is not None and result.subset.kind == "list":
         title += ", list"
-    if result["replicas"] > 1:
-        title += f", {result['replicas']} replicas"
-    return title + (" *" if result["changed_settings"] else "")
+    if result.replicas > 1:
+        title += f", {result.replicas} replicas"
+    return title + (" *" if result.changed_settings else "")
 
 
-def _published(results: list[dict[str, Any]], measure: str, notes: dict[str, int]) -> str:
-    """Returns the cell of the published number, which stands there where it is comparable to all trained encoders."""
+def _published(results: Sequence[Result], measure: Measure, notes: dict[str, int]) -> str:
+    """Returns the cell of the published number; a footnote of the headline explains why it is not comparable."""
     result = results[0]
-    trained = [each["not_comparable"] for each in results if each["encoder"]["label"] != "random"]
-    reasons = trained or [each["not_comparable"] for each in results]
-    reason, published = next(filter(None, reasons), None), (result["published"] or {}).get(measure)
-    if reason is None and published is not None:
-        return f"{100 * published:.1f}"
+    published, reason = (result.published or {}).get(measure.name), objection(results)
     if published is None:
-        return "–"
-    if measure not in _HEADLINES:
+        return MISSING
+    text = format_value(published, percent=measure.percent)
+    if reason is None:
+        return text
+    if not measure.headline:
         return "not comparable"
-    text = f"published: {100 * published:.1f}; {reason}"
-    if result["changed_settings"]:
-        text += f" (* {'; '.join(result['changed_settings'])})"
+    text = f"published: {text}; {reason}"
+    if result.changed_settings:
+        text += f" (* {'; '.join(result.changed_settings)})"
     return f"not comparable [{notes.setdefault(text, len(notes) + 1)}]"
-
-
-def _encoder(result: dict[str, Any]) -> str:
-    """Returns what results of one column share: the weights, of untrained encoders the architecture."""
-    encoder = result["encoder"]
-    return f"{encoder['label']} {encoder['architecture' if encoder['label'] == 'random' else 'sha256']}"
-
-
-def _columns(results: list[dict[str, Any]]) -> dict[str, str]:
-    """Returns the title of each encoder's column; of equal names the hash tells them apart."""
-    names = {_encoder(r): "random" if r["encoder"]["label"] == "random" else r["encoder"]["name"] for r in results}
-    several = {name for name in names.values() if list(names.values()).count(name) > 1}
-    return {key: f"{name} ({key.split()[1][:8]})" if name in several else name for key, name in names.items()}
-
-
-def _line(result: dict[str, Any]) -> tuple[Any, ...]:
-    """Returns what results of one line share."""
-    subset = result["subset"] or {}
-    return (
-        result["protocol"],
-        result["variant"],
-        result["data"]["source"],
-        result["labels"],
-        tuple(result["changed_settings"]),
-        tuple(sorted(result["data"]["fingerprints"].items())),
-        (subset.get("kind"), subset.get("list_sha256")),
-        result["replicas"],
-    )
-
-
-def _rank(result: dict[str, Any]) -> tuple[Any, ...]:
-    order = list(PROTOCOLS)
-    return (order.index(result["protocol"]), *map(str, _line(result)[1:]), result["encoder"]["label"], result["seed"])

@@ -3,8 +3,7 @@
 from barlowtf.experiment.convert import ConvertRequest, convert
 from barlowtf.experiment.data import DataDescription, PackedData, describe_data, pack_data
 from barlowtf.experiment.embed import EmbedRequest, embed
-from barlowtf.experiment.evaluating.evaluate import evaluate
-from barlowtf.experiment.evaluating.recording import Request
+from barlowtf.experiment.evaluate import EvaluateRequest, evaluate, results_folder
 from barlowtf.experiment.export import ExportRequest, explain_left_out, export
 from barlowtf.experiment.plan import Plan, plan
 from barlowtf.experiment.pretrain import PretrainRequest, pretrain
@@ -14,12 +13,12 @@ __all__ = [
     "ConvertRequest",
     "DataDescription",
     "EmbedRequest",
+    "EvaluateRequest",
     "ExportRequest",
     "PackedData",
     "Plan",
     "PretrainRequest",
     "ReportRequest",
-    "Request",
     "convert",
     "describe_data",
     "embed",
@@ -30,4 +29,5 @@ __all__ = [
     "plan",
     "pretrain",
     "report",
+    "results_folder",
 ]

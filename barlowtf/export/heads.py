@@ -9,7 +9,7 @@ from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import ExportError
 from barlowtf.models.fingerprint import weights_sha256
-from barlowtf.records import HeadFacts, Result, read_record
+from barlowtf.records import HeadFacts, read_result
 from barlowtf.tables import PROTOCOLS
 
 
@@ -45,7 +45,7 @@ def open_head(text: str, encoder: Encoder) -> Head:
         CheckpointError: The result is damaged.
     """
     file = _find(text, encoder)
-    result = read_record(file, Result)
+    result = read_result(file)
     if result.head is None or not (file.parent / result.head).exists():
         raise ExportError(
             f"{file} has no head: it is a result of {result.protocol}. Expected one of a protocol that trains a head, "
@@ -96,7 +96,7 @@ def _of_protocol(protocol: str, encoder: Encoder) -> Path:
     if encoder.run is None:
         raise ExportError(f"{encoder.name} is not a run, so it has no result of {protocol}. Give the result's file.")
     files = sorted((encoder.run / "results").glob(f"{protocol}-*.json"), key=lambda file: file.stat().st_mtime)
-    results = [(file, read_record(file, Result)) for file in files]
+    results = [(file, read_result(file)) for file in files]
     fitting = [
         (file, result.seed)
         for file, result in results

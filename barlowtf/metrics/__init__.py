@@ -15,13 +15,12 @@ from barlowtf.metrics.collapse import (
     mean_diagonal,
     mean_off_diagonal,
 )
-from barlowtf.metrics.intervals import mean_and_interval
 from barlowtf.metrics.knn import knn_accuracy, knn_predict, knn_votes, nearest_neighbors
 
 __all__ = [
     "ClassificationScores",
-    "classification_scores",
     "average_precision",
+    "classification_scores",
     "correlation_picture",
     "cross_correlation",
     "dead_dimensions",
@@ -31,9 +30,8 @@ __all__ = [
     "knn_accuracy",
     "knn_predict",
     "knn_votes",
-    "nearest_neighbors",
-    "mean_and_interval",
     "mean_diagonal",
     "mean_off_diagonal",
+    "nearest_neighbors",
     "voc07_average_precision",
 ]

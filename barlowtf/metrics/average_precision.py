@@ -1,5 +1,8 @@
 """Average precision of one class's scores, in the three definitions that papers use. NumPy only.
 
+scikit-learn has the first definition alone, and adds up steps of a rounded recall: a perfect order is then 1 - 1e-16,
+and of two costs that rank alike rounding would choose one. Here the steps are integers.
+
 Letters: images sorted by score, highest first; after the n-th distinct score, tp_n positives and fp_n others lie at or
 above it, P_n = tp_n / (tp_n + fp_n) is the precision and R_n = tp_n / tp_last the recall. Images of equal score count
 together, because no threshold separates them: their order in the data set does not change a result.

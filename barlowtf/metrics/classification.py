@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
 
 class ClassificationScores(NamedTuple):
@@ -29,19 +30,20 @@ def classification_scores(scores: np.ndarray, labels: np.ndarray) -> Classificat
         labels: True classes, integers [Q] in [0, K).
 
     Raises:
-        ValueError: Shapes or labels do not fit, or a score is NaN.
+        ValueError: Shapes or labels do not fit, or a score is not finite.
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or scores.shape[1] < 2 or labels.shape != scores.shape[:1] or not len(labels):
-        raise ValueError(f"Received scores {scores.shape} and labels {labels.shape}. Expected [Q, K >= 2] and [Q].")
+        raise ValueError(
+            f"Invalid scores: received {scores.shape} with labels {labels.shape}, expected [Q, K >= 2] and [Q]."
+        )
     count = scores.shape[1]
     if labels.min() < 0 or labels.max() >= count:
-        raise ValueError(f"Received labels {labels.min()} to {labels.max()}. Expected [0, {count}).")
-    if np.isnan(scores).any():
-        raise ValueError("Received scores that are NaN. Expected numbers.")
+        raise ValueError(f"Invalid labels: received {labels.min()} to {labels.max()}, expected [0, {count}).")
+    if not np.isfinite(scores).all():
+        raise ValueError("Invalid scores: received NaN or infinity, expected finite numbers.")
     predicted = scores.argmax(axis=1)
-    confusion = np.zeros((count, count), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
+    confusion = confusion_matrix(labels, predicted, labels=np.arange(count))
     sizes = confusion.sum(axis=1)
     per_class = np.full(count, np.nan)
     np.divide(confusion.diagonal(), sizes, out=per_class, where=sizes > 0)
@@ -49,10 +51,9 @@ def classification_scores(scores: np.ndarray, labels: np.ndarray) -> Classificat
 
 
 def _top5(scores: np.ndarray, labels: np.ndarray) -> float | None:
-    if scores.shape[1] <= 5:
+    count = scores.shape[1]
+    if count <= 5:
         return None
-    own = np.take_along_axis(scores, labels[:, None], axis=1)
-    # Before the own class come the higher scores, and the equal ones of smaller number.
-    earlier = (scores == own) & (np.arange(scores.shape[1]) < labels[:, None])
-    rank = np.sum((scores > own) | earlier, axis=1)
-    return float(np.mean(rank < 5))
+    # Of equal scores scikit-learn takes the largest class number: with the classes reversed, the smallest.
+    top5: float = top_k_accuracy_score(count - 1 - labels, scores[:, ::-1], k=5, labels=np.arange(count))
+    return top5

@@ -16,9 +16,9 @@ def make_head(feature_width: int, class_count: int, *, seed: int = 0) -> keras.M
     """Returns the classifier: features float [N, d] -> logits float32 [N, K].
 
     Args:
-        feature_width: d.
-        class_count: K, >= 2.
-        seed: Of the weights, N(0, 0.01); biases start at 0.
+        feature_width: Width d of the features.
+        class_count: Number of classes K, >= 2.
+        seed: Seed of the weights, N(0, 0.01); biases start at 0.
 
     Raises:
         ValueError: Fewer than two classes.
@@ -26,7 +26,7 @@ def make_head(feature_width: int, class_count: int, *, seed: int = 0) -> keras.M
     Source: facebookresearch/barlowtwins evaluate.py, model.fc.
     """
     if class_count < 2:
-        raise ValueError(f"Received class_count = {class_count}. Expected at least 2.")
+        raise ValueError(f"Invalid class_count: received {class_count}, expected at least 2.")
     features = keras.Input((feature_width,), dtype="float32", name="features")
     initializer = keras.initializers.RandomNormal(stddev=_HEAD_DEVIATION, seed=seed)
     logits = keras.layers.Dense(class_count, kernel_initializer=initializer, dtype="float32", name="fc")(features)
@@ -34,7 +34,7 @@ def make_head(feature_width: int, class_count: int, *, seed: int = 0) -> keras.M
 
 
 class Probe(keras.Model):
-    """Trains a head by cross-entropy on (images, labels); the encoder too where it is not frozen.
+    """Trains a head by cross-entropy on (images, labels), and the encoder with it unless it is frozen.
 
     Works with `compile`, `fit` and `evaluate`, and with `strategy.run(model.training_logs, args=(batch,))`.
     """
@@ -54,16 +54,16 @@ class Probe(keras.Model):
             encoder: Normalized images [n, H, W, C] -> features [n, d].
             head: Features [n, d] -> logits [n, K], float32.
             frozen: Whether the encoder stays as it is, in inference mode; otherwise it trains, on batch statistics.
-            prepare: Makes normalized images of what a batch holds; runs on the device.
-            **kwargs: Of `keras.Model`.
+            prepare: Turns what a batch holds into normalized images; runs on the device.
+            **kwargs: Passed to `keras.Model`.
 
         Raises:
-            ValueError: Encoder and head are of different width.
+            ValueError: Encoder and head have different widths.
         """
         if encoder.output_shape[-1] != head.input_shape[-1]:
             raise ValueError(
-                f"Received an encoder of width {encoder.output_shape[-1]} and a head of width {head.input_shape[-1]}. "
-                "Expected the same width."
+                f"Invalid head: received width {head.input_shape[-1]} for an encoder of width "
+                f"{encoder.output_shape[-1]}, expected the same width."
             )
         super().__init__(**kwargs)
         self.encoder, self.head, self.frozen, self.prepare = encoder, head, frozen, prepare

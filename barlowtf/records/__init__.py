@@ -6,7 +6,7 @@ from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFigures, HeadFacts
 from barlowtf.records.files import Record, append_line, read_lines, read_record, write_record
 from barlowtf.records.report_summary import ReportedRun, ReportSummary
-from barlowtf.records.result import DataFacts, Result, Subset
+from barlowtf.records.result import DataFacts, Measure, Result, Subset, read_result, read_results, write_result
 from barlowtf.records.run_info import RunData, RunInfo, RunResult, RunSteps
 from barlowtf.records.surroundings import Machine, Surroundings
 
@@ -22,6 +22,7 @@ __all__ = [
     "FileFigures",
     "HeadFacts",
     "Machine",
+    "Measure",
     "Record",
     "RecordedComparison",
     "ReportSummary",
@@ -36,5 +37,8 @@ __all__ = [
     "append_line",
     "read_lines",
     "read_record",
+    "read_result",
+    "read_results",
     "write_record",
+    "write_result",
 ]

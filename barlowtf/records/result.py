@@ -1,22 +1,33 @@
-"""A result of an evaluation: one JSON file a measurement."""
+"""A result of an evaluation: one JSON file per measurement."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from barlowtf.errors import CheckpointError
 from barlowtf.records.encoder_facts import EncoderFacts
-from barlowtf.records.files import Record
+from barlowtf.records.files import Record, read_record, write_record
 from barlowtf.records.surroundings import Surroundings
+
+
+class Measure(Record):
+    """One of the scores that a protocol reports, and how it prints."""
+
+    name: str = Field(description="its key in scores")
+    title: str = Field(description="what tables call it")
+    headline: bool = Field(False, description="whether its cell explains why a published number is not comparable")
+    percent: bool = Field(True, description="true: a share in [0, 1], printed in percent; false: printed as it is")
 
 
 class DataFacts(Record):
     """The images of a measurement."""
 
     source: str = Field(description="SPEC of the data")
-    train_images: int = Field(description="training images")
-    test_images: int = Field(description="test images")
+    train_images: int = Field(description="number of training images")
+    test_images: int = Field(description="number of test images")
     classes: int = Field(description="number of classes")
-    class_names: tuple[str, ...] | None = Field(description="name of each class; null: classes have numbers alone")
+    class_names: tuple[str, ...] | None = Field(description="name of each class; null: the classes are only numbered")
     fingerprints: dict[str, str] = Field(description="split -> sha256 of what identifies its data")
 
 
@@ -24,10 +35,10 @@ class Subset(Record):
     """How the labeled images were chosen."""
 
     kind: Literal["list", "class-balanced draw"] = Field(description="named by a file, or drawn")
-    images: int = Field(description="labels used")
+    images: int = Field(description="number of labels used")
     sha256: str = Field(description="of the image numbers")
     file: str | None = Field(None, description="path of the list")
-    list_sha256: str | None = Field(None, description="sha256 of the list's bytes")
+    list_sha256: str | None = Field(None, description="sha256 of the bytes of the list")
     fraction: float | None = Field(None, description="share of the labels that was drawn")
     seed: int | None = Field(None, description="seed of the draw")
 
@@ -44,13 +55,51 @@ class Result(Surroundings):
     labels: int = Field(description="number of labels used")
     subset: Subset | None = Field(description="how they were chosen; null: all of them")
     seed: int = Field(description="seed of heads, order, crops and draws")
-    scores: dict[str, float] = Field(description="measure -> value in [0, 1]")
+    scores: dict[str, float] = Field(description="name of a measure -> value")
+    measures: tuple[Measure, ...] = Field(
+        description="the scores that tables show, the first one first; none: all scores, by their names"
+    )
     details: dict[str, Any] = Field(description="what else the protocol reports: reported epoch, chosen penalty, ...")
-    published: dict[str, float] | None = Field(description="the paper's numbers; null: there are none")
-    not_comparable: str | None = Field(description="why they do not stand beside this result; null: they do")
+    published: dict[str, float] | None = Field(description="name of a measure -> published value; null: there is none")
+    not_comparable: str | None = Field(description="why those are not comparable to this result; null: they are")
     head: str | None = Field(description="path of head.keras, relative to this file; null: no head")
     seconds: float = Field(description="wall time of the measurement, s")
     per_class: tuple[float | None, ...] = Field(description="score of each class; null: no test image")
+    per_class_title: str = Field("Accuracy by class", description="what the scores of the classes are")
     confusion_matrix: tuple[tuple[int, ...], ...] | None = Field(
         description="test images by true class (row) and predicted class; null: classes do not exclude each other"
     )
+
+    @property
+    def shown_measures(self) -> tuple[Measure, ...]:
+        """The scores that tables show, in their order."""
+        return self.measures or tuple(Measure(name=name, title=name) for name in self.scores)
+
+
+def read_result(path: Path) -> Result:
+    """Returns the result in a file.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or something else.
+    """
+    return read_record(path, Result)
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Writes a result, one top-level key per line."""
+    write_record(path, result)
+
+
+def read_results(folder: Path) -> tuple[list[Result], list[str]]:
+    """Returns the results in a folder, and what is wrong with each other JSON file in it.
+
+    Returns:
+        The results in the order of their file names; one line per file that is not a result, with its path.
+    """
+    results, faults = [], []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            results.append(read_result(path))
+        except CheckpointError as error:
+            faults.append(str(error))
+    return results, faults

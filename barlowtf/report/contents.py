@@ -1,6 +1,5 @@
 """What a report knows of a run: the files of its folder, and some of its images with their features."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.errors import CheckpointError
-from barlowtf.records import RunInfo, read_lines
+from barlowtf.records import Result, RunInfo, read_lines, read_results
 from barlowtf.runs import RunFolder
 
 
@@ -56,7 +55,7 @@ class RunContents:
     info: RunInfo | None
     recipe: Recipe
     metrics: list[dict[str, Any]]
-    results: list[dict[str, Any]]
+    results: list[Result]
     notes: list[str] = field(default_factory=list)
     images: EmbeddedImages | None = None
 
@@ -78,8 +77,7 @@ def read_run(path: Path, *, name: str | None = None) -> RunContents:
         raise CheckpointError(
             f"{path} is no run folder. Received {received}. Expected the --run-dir of a `barlowtf pretrain`."
         )
-    notes: list[str] = []
-    results = _read_results(path / "results", notes)
+    results, faults = read_results(path / "results")
     return RunContents(
         name=name or path.resolve().name,
         folder=folder,
@@ -87,26 +85,8 @@ def read_run(path: Path, *, name: str | None = None) -> RunContents:
         recipe=load_recipe(folder.recipe),
         metrics=read_lines(folder.metrics),
         results=results,
-        notes=notes,
+        notes=[f"Left out of the results: {fault}" for fault in faults],
     )
-
-
-def _read_results(folder: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """Returns the results in a folder; adds a note for each file that should be one and is not."""
-    results = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            notes.append(f"results/{path.name} cannot be read and is left out: {error}.")
-            continue
-        if not isinstance(value, dict) or "protocol" not in value:
-            continue
-        if not isinstance(value.get("scores"), dict) or not isinstance(value.get("encoder"), dict):
-            notes.append(f"results/{path.name} has no scores or no encoder and is left out.")
-            continue
-        results.append(value)
-    return results
 
 
 def flat_settings(recipe: Recipe) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import jinja2
 import numpy as np
 from plotly.offline import get_plotlyjs
 
+from barlowtf.records.grouping import format_value
 from barlowtf.report.atlas import COLORS, SHAPES, SIDE, Atlas, make_atlas
 from barlowtf.report.contents import RunContents
 from barlowtf.report.curves import make_charts
 from barlowtf.report.facts import compare_settings, describe_runs
 from barlowtf.report.numbers import format_number
 from barlowtf.report.pictures import Picture, Sprite, event_pictures, png_picture
-from barlowtf.report.results import MOST_CELLS, Confusion, Estimate, group_results
+from barlowtf.report.results import MOST_CELLS, Confusion, describe_results
 
 # Runs take seven colors and four line styles in turn: 28 look different.
 _RUN_COLORS, _DASHES = 7, 4
@@ -60,7 +61,7 @@ def render_page(runs: list[RunContents], *, created: datetime, version: str) -> 
             settings=compare_settings(runs),
             charts=charts,
             plotly_script=get_plotlyjs() if charts else "",
-            groups=group_results(runs),
+            groups=describe_results(runs),
             pictures=[each for each in pictures if each.pictures],
             atlases=atlases,
             sprites=sprites.values(),
@@ -80,9 +81,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        format_number=format_number, percent=_percent, percent_range=_percent_range, run_class=_run_class
-    )
+    environment.filters.update(format_number=format_number, percent=format_value, run_class=_run_class)
     environment.globals.update(colors=COLORS, shapes=SHAPES, most_cells=MOST_CELLS, confusion_picture=_picture_of)
     return environment
 
@@ -108,15 +107,6 @@ def _pictures(run: RunContents) -> list[tuple[str, int, Picture]]:
 def _picture_of(confusion: Confusion) -> Picture:
     """Returns the shares of a confusion matrix as a picture of one pixel a cell, dark where they are large."""
     return png_picture(np.uint8(np.round(255 * (1 - np.sqrt(confusion.shares))))[..., None])
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _percent_range(value: Estimate) -> str:
-    """Returns "61.0 ± 2.1", without the interval for one seed."""
-    return _percent(value.mean) + ("" if value.half_width is None else f" ± {_percent(value.half_width)}")
 
 
 def _run_class(number: int) -> str:

@@ -1,54 +1,61 @@
 """Results of evaluation protocols: grouped by what may be compared, averaged over seeds."""
 
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from barlowtf.metrics import mean_and_interval
+from barlowtf.records import EncoderFacts, Measure, Result
+from barlowtf.records.grouping import (
+    Scores,
+    encoder_key,
+    format_scores,
+    format_value,
+    group_results,
+    is_control,
+    objection,
+    summarize,
+)
 from barlowtf.report.contents import RunContents
+from barlowtf.tables import PROTOCOLS
 
 # Of more classes a reader sees the best and the worst.
 _MOST_CLASSES = 40
 # A confusion matrix of more classes is a picture without numbers.
 MOST_CELLS = 20
-_SCORE_NAMES = {"top1": "top-1", "top5": "top-5", "mean_average_precision": "mAP"}
-_OF_CLASSES = {"voc07": "Average precision by class"}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds; `half_width` of its 95 % interval by Student's t, None for one seed or equal values."""
-
-    mean: float
-    half_width: float | None
-    count: int
 
 
 @dataclass(frozen=True)
 class Row:
-    """One encoder's scores: that of a run, its random control, or another one that was measured beside it.
+    """One encoder's scores: that of a run, a control, or another one that was measured beside it.
 
-    `label` is "trained" or "random", `name` what the page calls it.
+    Attributes:
+        run: Number of the run.
+        name: What the page calls the encoder.
+        label: "trained", or that of a control, "random" or "pixels".
+        seeds: Seeds of the results.
+        scores: Name of a measure -> its scores.
+        texts: Name of a measure -> its scores as the page prints them.
     """
 
     run: int
     name: str
     label: str
     seeds: list[int]
-    scores: dict[str, Estimate]
+    scores: dict[str, Scores]
+    texts: dict[str, str]
 
 
 @dataclass(frozen=True)
 class ClassBars:
-    """Accuracy by class of one run: (class name, trained or None, random or None), all in [0, 1]."""
+    """Scores by class of one run: a name and, for each label, a score in [0, 1] or None."""
 
     run: int
     run_name: str
-    bars: list[tuple[str, float | None, float | None]]
+    labels: list[str]
+    bars: list[tuple[str, list[float | None]]]
     left_out: int
 
 
@@ -65,155 +72,135 @@ class Confusion:
 
 @dataclass(frozen=True)
 class ResultGroup:
-    """Results of one protocol with the same recipe, settings, labels and data."""
+    """Results of one protocol with the same variant, settings, labels and data."""
 
     protocol: str
-    recipe: str
-    changed: list[str]
-    labels: int | None
+    variant: str
+    changed: tuple[str, ...]
+    labels: int
     data: str
+    measures: list[Measure]
     published: dict[str, float]
+    published_texts: dict[str, str]
     not_comparable: str | None
-    score_names: list[tuple[str, str]]
     rows: list[Row]
     class_bars: list[ClassBars]
     class_title: str
     confusions: list[Confusion]
 
 
-def group_results(runs: list[RunContents]) -> list[ResultGroup]:
-    """Returns the results of all runs, grouped, in the order of protocol names."""
-    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for number, run in enumerate(runs):
-        for result in run.results:
-            groups.setdefault(_key(result), []).append((number, result))
-    names = [run.name for run in runs]
-    return [_group(groups[key], names) for key in sorted(groups)]
+def describe_results(runs: Sequence[RunContents]) -> list[ResultGroup]:
+    """Returns the results of all runs, grouped, in the order of the table of protocols."""
+    groups = group_results([run.results for run in runs], PROTOCOLS)
+    return [_group(members, [run.name for run in runs]) for members in groups]
 
 
-def _key(result: dict[str, Any]) -> str:
-    """What results must share to stand in one table; the protocol comes first."""
-    data, subset = result.get("data") or {}, result.get("subset") or {}
-    same = [result.get("variant"), result.get("changed_settings"), result.get("labels"), result.get("replicas")]
-    same += [subset.get("kind"), subset.get("list_sha256")]
-    return json.dumps([result["protocol"], *same, data.get("fingerprints") or data.get("source")], sort_keys=True)
-
-
-def _group(members: list[tuple[int, dict[str, Any]]], names: list[str]) -> ResultGroup:
-    first = members[0][1]
+def _group(members: list[list[Result]], names: list[str]) -> ResultGroup:
+    results = [result for mine in members for result in mine]
+    measures = list({measure.name: measure for result in results for measure in result.shown_measures}.values())
+    measures = [measure for measure in measures if any(measure.name in result.scores for result in results)]
     rows, bars, confusions = [], [], []
-    for run in sorted({number for number, _ in members}):
-        mine = _by_encoder([result for number, result in members if number == run], names[run])
-        rows += [_row(run, name, results) for name, results in mine.items()]
+    for run, mine in enumerate(members):
+        encoders = _by_encoder(mine, names[run])
+        rows += [_row(run, name, each, measures) for name, each in encoders.items()]
         # Of several trained encoders in one folder the bars and the matrix are of the run's own, the first.
-        own = next((results for results in mine.values() if _label(results[0]) == "trained"), [])
-        random = next((results for results in mine.values() if _label(results[0]) == "random"), [])
-        bars += _class_bars(run, names[run], own + random)
-        confusions += _confusion(names[run], own)
-    reasons = [result.get("not_comparable") for _, result in members if _label(result) == "trained"]
-    reasons = reasons or [first.get("not_comparable")]
-    scores = dict.fromkeys(name for row in rows for name in row.scores)
+        shown: dict[str, list[Result]] = {}
+        for each in encoders.values():
+            shown.setdefault(each[0].encoder.label, each)
+        bars += _class_bars(run, names[run], shown)
+        confusions += _confusion(names[run], shown.get("trained", []))
+    first = results[0]
+    published = first.published or {}
     return ResultGroup(
-        protocol=str(first["protocol"]),
-        recipe=str(first.get("variant") or ""),
-        changed=[str(line) for line in first.get("changed_settings") or []],
-        labels=first.get("labels"),
-        data=str((first.get("data") or {}).get("source", "")),
-        published={name: value for name, value in (first.get("published") or {}).items() if _is_number(value)},
-        not_comparable=next(filter(None, reasons), None),
-        score_names=[(name, _SCORE_NAMES.get(name, name.replace("_", " "))) for name in scores],
+        protocol=first.protocol,
+        variant=first.variant,
+        changed=first.changed_settings,
+        labels=first.labels,
+        data=first.data.source,
+        measures=measures,
+        published=published,
+        published_texts={
+            measure.name: format_value(published.get(measure.name), percent=measure.percent) for measure in measures
+        },
+        not_comparable=objection(results),
         rows=rows,
         class_bars=bars,
-        class_title=_OF_CLASSES.get(str(first["protocol"]), "Accuracy by class"),
+        class_title=first.per_class_title,
         confusions=confusions,
     )
 
 
-def _label(result: dict[str, Any]) -> str:
-    return str(result["encoder"].get("label", "trained"))
-
-
-def _by_encoder(results: list[dict[str, Any]], run: str) -> dict[str, list[dict[str, Any]]]:
-    """Returns the results of each encoder under what the page calls it: the run's own, others, untrained ones."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+def _by_encoder(results: list[Result], run: str) -> dict[str, list[Result]]:
+    """Returns the results of each encoder under what the page calls it: the run's own, others, controls."""
+    groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        encoder = result["encoder"]
-        # Untrained encoders differ from seed to seed, and share their architecture.
-        key = encoder.get("architecture") if _label(result) == "random" else encoder.get("sha256")
-        groups.setdefault((_label(result), key), []).append(result)
-    named: dict[str, list[dict[str, Any]]] = {}
-    for (label, key), group in sorted(groups.items(), key=lambda item: _order(item[0][0], item[1], run)):
-        encoder = group[0]["encoder"]
-        own = label == "random" or _is_of(encoder, run)
-        name = f"{run}, {label}" if own else str(encoder.get("name", label))
-        named[name if name not in named else f"{name} ({str(key)[:8]})"] = group
+        groups.setdefault(encoder_key(result), []).append(result)
+
+    def rank(key: tuple[str, str]) -> tuple[bool, str, bool, str]:
+        encoder = groups[key][0].encoder
+        return is_control(groups[key][0]), key[0], not _is_of(encoder, run), encoder.name
+
+    named: dict[str, list[Result]] = {}
+    for label, digits in sorted(groups, key=rank):
+        group = groups[label, digits]
+        own = is_control(group[0]) or _is_of(group[0].encoder, run)
+        name = f"{run}, {label}" if own else group[0].encoder.name
+        named[name if name not in named else f"{name} ({digits[:8]})"] = group
     return named
 
 
-def _order(label: str, results: list[dict[str, Any]], run: str) -> tuple[Any, ...]:
-    encoder = results[0]["encoder"]
-    return label == "random", not _is_of(encoder, run), str(encoder.get("name", ""))
-
-
-def _is_of(encoder: dict[str, Any], run: str) -> bool:
+def _is_of(encoder: EncoderFacts, run: str) -> bool:
     """Returns whether an encoder is that of a run: the folder, or the file in it."""
-    name = str(encoder.get("name", run)).rstrip("/")
+    name = encoder.name.rstrip("/")
     return Path(run).name in Path(name).parts[-2:] or name == run
 
 
-def _row(run: int, name: str, mine: list[dict[str, Any]]) -> Row:
-    scores = {}
-    for score in dict.fromkeys(score for result in mine for score in result["scores"]):
-        values = [result["scores"].get(score) for result in mine]
-        values = [float(value) for value in values if _is_number(value)]
-        if values:
-            mean, half = mean_and_interval(values)
-            # Equal to the last digit: nothing is random in it, as in the tables of `barlowtf evaluate`.
-            scores[score] = Estimate(mean, half if len(set(values)) > 1 else None, len(values))
-    return Row(run, name, _label(mine[0]), sorted(int(result.get("seed") or 0) for result in mine), scores)
+def _row(run: int, name: str, mine: list[Result], measures: list[Measure]) -> Row:
+    scores, texts = {}, {}
+    for measure in measures:
+        found = summarize([result.scores[measure.name] for result in mine if measure.name in result.scores])
+        texts[measure.name] = format_scores(found, percent=measure.percent)
+        if found is not None:
+            scores[measure.name] = found
+    return Row(run, name, mine[0].encoder.label, sorted(result.seed for result in mine), scores, texts)
 
 
-def _class_bars(run: int, name: str, results: list[dict[str, Any]]) -> list[ClassBars]:
-    """Returns the accuracies by class, means over seeds; [] where no result has them."""
-    columns = {}
-    for label in ("trained", "random"):
-        columns[label] = _class_means([r["per_class"] for r in results if _label(r) == label and r.get("per_class")])
-    count = max(len(column) for column in columns.values())
-    if not count:
+def _class_bars(run: int, name: str, shown: dict[str, list[Result]]) -> list[ClassBars]:
+    """Returns the scores by class, means over seeds; [] where no result has them."""
+    columns = {label: _class_means(results) for label, results in shown.items()}
+    columns = {label: means for label, means in columns.items() if means}
+    if not columns:
         return []
-    trained, random = (column or [None] * count for column in columns.values())
-    names = _class_names(results[0], count)
-    bars = list(zip(names, trained, random, strict=True))
+    count = max(map(len, columns.values()))
+    names = _class_names(next(iter(shown.values()))[0], count)
+    filled = [means if len(means) == count else [None] * count for means in columns.values()]
+    bars = [(name, [means[index] for means in filled]) for index, name in enumerate(names)]
     if count > _MOST_CLASSES:
-        ranked = sorted(bars, key=lambda bar: -1.0 if bar[1] is None else bar[1], reverse=True)
+        ranked = sorted(bars, key=lambda bar: -1.0 if bar[1][0] is None else bar[1][0], reverse=True)
         bars = ranked[: _MOST_CLASSES // 2] + ranked[-_MOST_CLASSES // 2 :]
-    return [ClassBars(run, name, bars, count - len(bars))]
+    return [ClassBars(run, name, list(columns), bars, count - len(bars))]
 
 
-def _class_means(lists: list[list[float | None]]) -> list[float | None]:
+def _class_means(results: list[Result]) -> list[float | None]:
     means: list[float | None] = []
-    for values in zip(*lists, strict=False):
-        known = [value for value in values if _is_number(value)]
+    for values in zip(*(result.per_class for result in results if result.per_class), strict=False):
+        known = [value for value in values if value is not None]
         means.append(math.fsum(known) / len(known) if known else None)
     return means
 
 
-def _confusion(name: str, results: list[dict[str, Any]]) -> list[Confusion]:
+def _confusion(name: str, results: list[Result]) -> list[Confusion]:
     """Returns the confusion matrix of an encoder's first seed that has one."""
-    found = [result for result in results if result.get("confusion_matrix")]
+    found = [result for result in results if result.confusion_matrix]
     if not found:
         return []
-    result = min(found, key=lambda result: int(result.get("seed") or 0))
-    counts = np.asarray(result["confusion_matrix"], np.int64)
+    result = min(found, key=lambda result: result.seed)
+    counts = np.asarray(result.confusion_matrix, np.int64)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    return [Confusion(name, int(result.get("seed") or 0), _class_names(result, len(counts)), counts, shares)]
+    return [Confusion(name, result.seed, _class_names(result, len(counts)), counts, shares)]
 
 
-def _class_names(result: dict[str, Any], count: int) -> list[str]:
-    names = (result.get("data") or {}).get("class_names") or []
-    return [str(name) for name in names] if len(names) == count else [str(number) for number in range(count)]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _class_names(result: Result, count: int) -> list[str]:
+    names = result.data.class_names or ()
+    return list(names) if len(names) == count else [str(number) for number in range(count)]

@@ -50,7 +50,7 @@ def evaluate():
     def call(run, out, *protocols, source="digits", overrides=(), **options):
         chosen = options.pop("encoders", (str(run),))
         return experiment.evaluate(
-            experiment.Request(protocols, chosen, source, overrides=overrides, out=out, **options)
+            experiment.EvaluateRequest(protocols, chosen, source, overrides=overrides, out=out, **options)
         )
 
     return call

@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from barlowtf import data, experiment
 from barlowtf.config import dump_recipe, load_recipe
+from barlowtf.encoders.extracting import center_views
 from barlowtf.encoders.loading import load
 from barlowtf.errors import ConfigError
-from barlowtf.experiment.evaluating import measuring
+from barlowtf.evaluation import results_table
 from barlowtf.models import make_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -29,7 +30,7 @@ def test_files_of_any_size_and_several_kinds_of_encoder(evaluate, photographs, t
         input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32, name="images")],
     )
     archive.write_out(str(tmp_path / "saved"), verbose=False)
-    records, table, _ = evaluate(
+    records = evaluate(
         None,
         tmp_path / "out",
         "knn",
@@ -39,17 +40,17 @@ def test_files_of_any_size_and_several_kinds_of_encoder(evaluate, photographs, t
         encoders=(str(tmp_path / "encoder.keras"), str(tmp_path / "saved")),
         config=str(tmp_path / "color.toml"),
     )
-    assert [record["encoder"]["kind"] for record in records] == ["keras"] * 2 + ["saved-model"] * 2
+    assert [record.encoder.kind for record in records] == ["keras"] * 2 + ["saved-model"] * 2
     for protocol in ("knn", "linear"):
-        one, two = (record for record in records if record["protocol"] == protocol)
-        assert one["scores"] == two["scores"]
-    assert records[0]["scores"]["top1"] == 1.0
-    assert str(tmp_path / "saved") in table
+        one, two = (record for record in records if record.protocol == protocol)
+        assert one.scores == two.scores
+    assert records[0].scores["top1"] == 1.0
+    assert str(tmp_path / "saved") in results_table(records)
 
     broken = tmp_path / "broken"
     shutil.copytree(photographs, broken)
     (broken / "train" / "dark" / "3.png").write_bytes(b"no image")
-    (record,), _, _ = evaluate(
+    (record,) = evaluate(
         None,
         tmp_path / "out",
         "linear",
@@ -58,10 +59,10 @@ def test_files_of_any_size_and_several_kinds_of_encoder(evaluate, photographs, t
         encoders=(str(tmp_path / "encoder.keras"),),
         config=str(tmp_path / "color.toml"),
     )
-    assert record["data"]["train_images"] == 23
+    assert record.data.train_images == 23
     assert "1 of 24 images cannot be read and are left out" in caplog.text
     # Said before anything is measured.
-    with pytest.raises(ConfigError, match=r"semi1 trains the encoder, and a saved-model \(.*\) cannot be"):
+    with pytest.raises(ConfigError, match=r"semi1 trains the encoder, and .* \(kind saved-model\) cannot be"):
         evaluate(
             None,
             tmp_path / "new",
@@ -85,8 +86,8 @@ def test_another_preparation_or_architecture_is_another_measurement(evaluate, tm
     make_encoder("resnet10_w0p0625", image_shape=(None, None, 1), stem="small").save(tmp_path / "encoder.keras")
     out, encoder = tmp_path / "out", (str(tmp_path / "encoder.keras"),)
     for size in (8, 12):
-        ((record),), _, _ = evaluate(None, out, "knn", encoders=encoder, config=str(configs[size]))
-        assert record["encoder"]["image_shape"] == [size, size, 1]
+        (record,) = evaluate(None, out, "knn", encoders=encoder, config=str(configs[size]))
+        assert record.encoder.image_shape == (size, size, 1)
     for config in (configs[8], tmp_path / "half.toml"):
         evaluate(None, out, "knn", encoders=("random",), config=str(config))
     assert len(list(out.glob("knn-*.json"))) == 4
@@ -105,11 +106,10 @@ def test_views_and_tests_of_different_size(evaluate, tmp_path):
     info = experiment.pretrain(recipe, tmp_path / "run")
     assert info["result"]["knn_top1"] > 0.1
     assert experiment.plan(recipe)["memory_bytes_per_replica"]["activations"] > 0
-    (trained, random), _, _ = evaluate(tmp_path / "run", None, "knn", encoders=(str(tmp_path / "run"), "random"))
-    assert trained["encoder"]["image_shape"] == random["encoder"]["image_shape"] == [12, 12, 1]
-    assert trained["encoder"]["architecture"] == random["encoder"]["architecture"]
+    trained, random = evaluate(tmp_path / "run", None, "knn", encoders=(str(tmp_path / "run"), "random"))
+    assert trained.encoder.image_shape == random.encoder.image_shape == (12, 12, 1)
+    assert trained.encoder.architecture == random.encoder.architecture
     opened = load(str(tmp_path / "run"))
     test = data.labeled(data.open_source("digits", "test"))
-    views = measuring.Views(opened, tmp_path / "features")
-    (batch,) = [batch for batch in views.views(test).take(1)]
+    (batch,) = center_views(opened, test.source, test.ids).take(1)
     assert batch.shape[1:] == (12, 12, 1)

@@ -35,9 +35,13 @@ def run(tmp_path_factory):
         "checkpoint.every_steps": "11",
     }
     experiment.pretrain(load_recipe("digits", [f"{key}={value}" for key, value in settings.items()]), folder)
-    request = experiment.Request(("linear-fast",), (str(folder),), "digits", overrides=["linear-fast.penalties=[0.01]"])
+    request = experiment.EvaluateRequest(
+        ("linear-fast",), (str(folder),), "digits", overrides=["linear-fast.penalties=[0.01]"]
+    )
     experiment.evaluate(request)
-    experiment.evaluate(experiment.Request(("semi1",), (str(folder),), "digits", "small", overrides=["epochs=1"]))
+    experiment.evaluate(
+        experiment.EvaluateRequest(("semi1",), (str(folder),), "digits", "small", overrides=["epochs=1"])
+    )
     return folder
 
 

@@ -10,13 +10,13 @@ from barlowtf import data
 from barlowtf.encoders import extracting
 from barlowtf.encoders.loading import load
 from barlowtf.errors import Interrupted
-from barlowtf.experiment.evaluating import measuring
+from barlowtf.evaluation import FeatureStore
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 def test_extraction_goes_on_after_its_last_part(evaluate, thin_run, tmp_path, monkeypatch):
-    (expected,), _, _ = evaluate(thin_run, tmp_path / "whole", "knn")
+    (expected,) = evaluate(thin_run, tmp_path / "whole", "knn")
     monkeypatch.setattr(extracting, "PART_IMAGES", 500)
     made, read = [], extracting.center_views
 
@@ -30,10 +30,10 @@ def test_extraction_goes_on_after_its_last_part(evaluate, thin_run, tmp_path, mo
     with pytest.raises(Interrupted):
         evaluate(thin_run, tmp_path / "out", "knn")
     assert (made, len(list((tmp_path / "out" / ".features").glob("*/part-*.npy")))) == ([500, 500, 437], 2)
-    (record,), _, _ = evaluate(thin_run, tmp_path / "out", "knn")
+    (record,) = evaluate(thin_run, tmp_path / "out", "knn")
     # The rest of the training images, and the test images.
     assert made == [500, 500, 437, 437, 360]
-    assert record["scores"] == expected["scores"]
+    assert record.scores == expected.scores
     assert not (tmp_path / "out" / ".features").exists()
 
 
@@ -45,5 +45,5 @@ def test_splits_of_equal_names_and_sizes_are_not_taken_for_each_other(thin_run, 
             Image.fromarray(np.full((8, 8), value, np.uint8)).save(tmp_path / split / name / "0.bmp")
     train, test = (data.labeled(data.open_source(str(tmp_path), split)) for split in ("train", "test"))
     assert train.source.fingerprint == test.source.fingerprint
-    views = measuring.Views(load(str(thin_run)), tmp_path / "features")
-    assert not np.allclose(views.features(train), views.features(test))
+    features = FeatureStore(load(str(thin_run)), tmp_path / "features")
+    assert not np.allclose(features(train), features(test))

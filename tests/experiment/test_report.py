@@ -16,7 +16,8 @@ from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.experiment import ReportRequest
 from barlowtf.experiment import report as write
 from barlowtf.models import make_encoder
-from barlowtf.records import Machine, RunData, RunInfo, RunSteps, write_record
+from barlowtf.records import Machine, RunData, RunInfo, RunSteps, write_record, write_result
+from tests.result_records import make_data, make_result
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 VOID = {"meta", "link", "img", "br"}
@@ -53,21 +54,17 @@ def finished(tmp_path_factory):
     records.append({"step": 10, "knn_top1": 0.6, "effective_rank": float("nan")})
     (run / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     for label, seed, top1 in (("trained", 0, 0.5), ("trained", 1, 0.7), ("random", 0, 0.125)):
-        value = {
-            "protocol": "semi1",
-            "recipe": "repository",
-            "changed_settings": ["train.epochs = 5 (recipe: 20)"],
-            "encoder": {"label": label},
-            "data": {"source": "digits", "class_names": ["<b>zero</b>", "one"], "fingerprints": {}},
-            "labels": 14,
-            "seed": seed,
-            "scores": {"top1": top1},
-            "per_class": [top1, None],
-            "confusion_matrix": [[7, 1], [2, 6]],
-            "published": {"top1": 0.55},
-            "not_comparable": "other images",
-        }
-        (run / "results" / f"semi1-{label}-{seed}.json").write_text(json.dumps(value))
+        result = make_result(
+            label,
+            seed,
+            top1,
+            changed_settings=("train.epochs = 5 (variant: 20)",),
+            data=make_data(class_names=("<b>zero</b>", "one")),
+            per_class=(top1, None),
+            confusion_matrix=((7, 1), (2, 6)),
+            not_comparable="other images",
+        )
+        write_result(run / "results" / f"semi1-{label}-{seed}.json", result)
     (run / "results" / "plan.json").write_text("[]")  # JSON, and no result
     make_encoder("resnet10_w0p125", image_shape=(8, 8, 1)).save(run / "encoder.keras")
     with tf.summary.create_file_writer(str(run / "tensorboard")).as_default(step=10):
@@ -153,7 +150,7 @@ def test_page_shows_what_the_run_holds(page):
         "30.0 % (random encoder) → 60.0 %",
         "10 of 10",
         "1 min 1 s",
-        "train.epochs = 5 (recipe: 20)",
+        "train.epochs = 5 (variant: 20)",
         "14 labels",
         "Published number not comparable: other images",
         "After step 10",
@@ -161,8 +158,9 @@ def test_page_shows_what_the_run_holds(page):
         "Nearest neighbors",
     ):
         assert expected in text, expected
-    # t = 12.7062 for one degree of freedom: 0.1414 * 12.7062 / sqrt(2).
-    assert "60.0 ± 127.1" in text
+    # Below three seeds the values themselves.
+    assert "50.0, 70.0" in text
+    assert "plan.json is not a valid Result" in text
     assert re.search(r'class="differs"><th scope="row">train\.epochs.*<td>20</td><td>30</td>', html)
     assert html.count("<use ") == 40 + html.count('class="class"')  # points, and one of each class in the legend
 
@@ -194,7 +192,9 @@ def test_unfinished_run_has_a_page(unfinished, tmp_path):
 
 def test_data_out_of_reach_and_a_damaged_encoder_are_said(finished, unfinished, tmp_path):
     summary = write_report([finished], tmp_path / "report.html", data=str(tmp_path / "missing"))
-    assert "No map" in summary.runs[0].notes[0] and "missing" in summary.runs[0].notes[0]
+    (foreign, missing) = summary.runs[0].notes
+    assert "plan.json is not a valid Result" in foreign
+    assert "No map" in missing and "missing" in missing
 
     damaged = shutil.copytree(unfinished, tmp_path / "damaged")
     (damaged / "encoder.keras").write_bytes(b"PK no archive")
@@ -202,7 +202,8 @@ def test_data_out_of_reach_and_a_damaged_encoder_are_said(finished, unfinished, 
     (damaged / "results" / "knn-0.json").write_text("{")
     (damaged / "results" / "knn-1.json").write_text('{"protocol": "knn"}')
     notes = write_report([damaged], tmp_path / "report.html").runs[0].notes
-    assert [note.partition(" ")[0] for note in notes] == ["results/knn-0.json", "results/knn-1.json", "encoder.keras"]
+    assert [note.partition(" is not")[0].rpartition("/")[2] for note in notes[:2]] == ["knn-0.json", "knn-1.json"]
+    assert notes[2].startswith("encoder.keras")
 
 
 def test_runs_of_one_name_are_told_apart(unfinished, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
-from barlowtf.metrics import classification_scores, mean_and_interval
+from barlowtf.metrics import classification_scores
 
 
 def test_scores_by_hand():
@@ -28,6 +28,9 @@ def test_scores_equal_scikit_learn():
 def test_five_of_equal_scores_are_the_first_five():
     labels = np.arange(8)
     assert classification_scores(np.zeros((8, 8)), labels).top5 == 5 / 8
+    # Two of the classes alone among the labels, and ties within the scores.
+    scores = np.array([[0, 1, 1, 1, 1, 1, 1.0], [0, 1, 1, 1, 1, 1, 1.0]])
+    assert classification_scores(scores, np.array([5, 6])).top5 == 1 / 2
 
 
 @pytest.mark.parametrize(
@@ -35,20 +38,11 @@ def test_five_of_equal_scores_are_the_first_five():
     [
         (np.zeros((3, 1)), np.zeros(3, int), "K >= 2"),
         (np.zeros((3, 2)), np.zeros(2, int), r"labels \(2,\)"),
-        (np.zeros((3, 2)), np.array([0, 1, 2]), "labels 0 to 2"),
+        (np.zeros((3, 2)), np.array([0, 1, 2]), "received 0 to 2"),
         (np.array([[np.nan, 0.0]]), np.array([0]), "NaN"),
+        (np.array([[np.inf, 0.0]]), np.array([0]), "infinity"),
     ],
 )
 def test_bad_input(scores, labels, message):
     with pytest.raises(ValueError, match=message):
         classification_scores(scores, labels)
-
-
-def test_interval_by_hand():
-    # Three runs 1, 2, 3: deviation 1, error 1/sqrt(3), Student's t of two degrees of freedom 4.302653.
-    mean, half = mean_and_interval([1.0, 2.0, 3.0])
-    assert mean == 2.0
-    assert half == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
-    assert mean_and_interval([0.5]) == (0.5, None)
-    with pytest.raises(ValueError, match="at least one"):
-        mean_and_interval([])

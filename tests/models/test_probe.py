@@ -51,6 +51,13 @@ def test_frozen_encoder_stays_and_head_gradient_is_softmax_minus_label():
     assert float(logs["accuracy"]) == pytest.approx(np.mean(p.argmax(1) == LABELS))
 
 
+def test_fit_trains_the_head_without_further_arguments():
+    probe = _probe(frozen=True)
+    assert probe.jit_compile is False
+    history = probe.fit(tf.data.Dataset.from_tensors((IMAGES, LABELS)), epochs=3, shuffle=False, verbose=0).history
+    assert history["loss"][2] < history["loss"][0]
+
+
 def test_replicas_with_uneven_shares_make_the_same_update(two_replicas):
     alone = _probe(frozen=False)
     expected = alone.training_logs((tf.constant(IMAGES), tf.constant(LABELS)))
@@ -75,7 +82,7 @@ def test_replicas_with_uneven_shares_make_the_same_update(two_replicas):
 
 def test_widths_must_fit():
     encoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5)])
-    with pytest.raises(ValueError, match="width 5 and a head of width 6"):
+    with pytest.raises(ValueError, match="received width 6 for an encoder of width 5"):
         Probe(encoder, make_head(6, 2), frozen=True)
-    with pytest.raises(ValueError, match="class_count = 1"):
+    with pytest.raises(ValueError, match="class_count: received 1"):
         make_head(6, 1)

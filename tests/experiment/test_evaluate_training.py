@@ -1,5 +1,6 @@
 """Heads and fine-tuned encoders: training that resumes, on replicas, and beside another solver."""
 
+import importlib
 import logging
 import signal
 
@@ -8,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf import experiment
 from barlowtf.errors import Interrupted
 from barlowtf.models import Probe
 from barlowtf.train import callbacks
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
     [("linear", ("linear.epochs=4", "batch_size=700")), ("semi10", ("semi10.epochs=4", "batch_size=60"))],
 )
 def test_training_resumes_bit_for_bit(evaluate, thin_run, tmp_path, monkeypatch, caplog, protocol, overrides):
-    (whole,), _, _ = evaluate(thin_run, tmp_path / "whole", protocol, overrides=overrides)
+    (whole,) = evaluate(thin_run, tmp_path / "whole", protocol, overrides=overrides)
 
     class Stopped(callbacks.StopOnRequest):
         def on_train_batch_end(self, batch, logs=None):
@@ -36,13 +36,13 @@ def test_training_resumes_bit_for_bit(evaluate, thin_run, tmp_path, monkeypatch,
     assert not list((tmp_path / "parts").glob("*.json"))
     monkeypatch.undo()
     with caplog.at_level(logging.INFO, "barlowtf"):
-        (resumed,), _, _ = evaluate(thin_run, tmp_path / "parts", protocol, overrides=overrides)
+        (resumed,) = evaluate(thin_run, tmp_path / "parts", protocol, overrides=overrides)
     assert "Resuming after step 5 of 12." in caplog.text
-    assert resumed["scores"] == whole["scores"]
-    assert resumed["details"] == whole["details"]
+    assert resumed.scores == whole.scores
+    assert resumed.details == whole.details
     names = ["head.keras"] + (["encoder.keras"] if protocol == "semi10" else [])
     for name in names:
-        files = [(tmp_path / part / whole["head"]).with_name(name) for part in ("whole", "parts")]
+        files = [(tmp_path / part / whole.head).with_name(name) for part in ("whole", "parts")]
         for one, two in zip(*(keras.models.load_model(file).get_weights() for file in files), strict=True):
             np.testing.assert_array_equal(one, two)
 
@@ -50,15 +50,16 @@ def test_training_resumes_bit_for_bit(evaluate, thin_run, tmp_path, monkeypatch,
 @pytest.mark.slow
 def test_fine_tuning_on_replicas_equals_one(evaluate, thin_run, tmp_path, two_replicas, monkeypatch):
     overrides = ("semi10.epochs=2", "area=[1.0,1.0]")
-    (alone,), _, _ = evaluate(thin_run, tmp_path / "one", "semi10", overrides=overrides)
+    (alone,) = evaluate(thin_run, tmp_path / "one", "semi10", overrides=overrides)
     # One strategy a process: TensorFlow mixes up the collectives of two on the same devices.
-    monkeypatch.setattr("barlowtf.experiment.evaluating.evaluate.make_strategy", lambda *_: two_replicas)
-    request = experiment.Request(("semi10",), (str(thin_run),), "digits", overrides=overrides, out=tmp_path / "two")
-    (mirrored,), _, _ = experiment.evaluate(request, strategy="mirrored", replicas=2)
-    assert (alone["replicas"], mirrored["replicas"]) == (1, 2)
+    module = importlib.import_module("barlowtf.experiment.evaluate")
+    monkeypatch.setattr(module, "make_strategy", lambda *_: two_replicas)
+    options = {"strategy": "mirrored", "replicas": 2}
+    (mirrored,) = evaluate(thin_run, tmp_path / "two", "semi10", overrides=overrides, **options)
+    assert (alone.replicas, mirrored.replicas) == (1, 2)
     for name in ("head.keras", "encoder.keras"):
         one, two = (
-            keras.models.load_model((tmp_path / part / record["head"]).with_name(name)).weights
+            keras.models.load_model((tmp_path / part / record.head).with_name(name)).weights
             for part, record in (("one", alone), ("two", mirrored))
         )
         start = keras.models.load_model(thin_run / "encoder.keras").get_weights() if name == "encoder.keras" else None

@@ -13,6 +13,7 @@ from PIL import Image
 from barlowtf import data
 from barlowtf.encoders.loading import load
 from barlowtf.errors import ConfigError, DataError
+from barlowtf.evaluation import results_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -39,7 +40,7 @@ def test_command_measures_records_and_shows(thin_run, tmp_path):
     semi = next(record for record in records if record["protocol"] == "semi1")
     assert semi["labels"] == 14
     assert semi["subset"]["kind"] == "class-balanced draw"
-    assert semi["changed_settings"] == ["epochs = 2 (recipe: 20)"]
+    assert semi["changed_settings"] == ["epochs = 2 (variant: 20)"]
     assert semi["published"] == {"top1": 0.55, "top5": 0.792}
     assert semi["data"]["test_images"] == 360
     assert np.sum(semi["confusion_matrix"]) == 360
@@ -61,7 +62,7 @@ def test_command_measures_records_and_shows(thin_run, tmp_path):
     assert np.mean(predicted == test.labels) == pytest.approx(semi["scores"]["top1"], abs=2 / 360)
 
     table = (tmp_path / "table.md").read_text()
-    assert re.search(r"\| semi1 \(repository\) \* \| digits \| 14 \| top-1 \| [\d.]+ ± [\d.]+ \|", table)
+    assert re.search(r"\| semi1 \(repository\) \* \| digits \| 14 \| top-1 \| [\d.]+, [\d.]+ \|", table)
     assert not list(tmp_path.glob(".semi1*"))
 
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
@@ -83,28 +84,21 @@ def test_voc07_on_images_whose_answer_is_known(evaluate, thin_run, tmp_path):
             Image.fromarray(pixels).save(tmp_path / "set" / split / f"{number}.png")
             rows.append(f"{number}.png,{int(kind == 0)},{int(kind == 1)}")
         (tmp_path / "set" / f"{split}.csv").write_text("\n".join(rows) + "\n")
-    (record,), table, _ = evaluate(
+    (record,) = evaluate(
         thin_run, tmp_path / "out", "voc07", source=str(tmp_path / "set"), overrides=("costs=[1.0,10.0]",)
     )
-    assert record["scores"]["mean_average_precision"] == 1.0
-    assert record["scores"]["mean_average_precision_11_points"] == 1.0
-    assert record["per_class"] == [1.0, 1.0]
-    assert record["confusion_matrix"] is None
+    assert record.scores["mean_average_precision"] == 1.0
+    assert record.scores["mean_average_precision_11_points"] == 1.0
+    assert record.per_class == (1.0, 1.0)
+    assert record.per_class_title == "Average precision by class"
+    assert record.confusion_matrix is None
+    table = results_table([record])
     assert "| mAP | 100.0 | – |" in table
     assert "| mAP, interpolated | 100.0 | not comparable [1] |" in table
     assert "[1] published: 86.2" in table
 
-    with pytest.raises(ConfigError, match="voc07 takes all labels. Received --subset .*list. Leave it out"):
+    with pytest.raises(ConfigError, match="--subset .*list: protocol voc07 uses all labels. Leave it out"):
         evaluate(thin_run, tmp_path / "out", "voc07", source=str(tmp_path / "set"), subset=tmp_path / "list")
     (tmp_path / "set" / "test" / "3.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"1 of 12 images of set test cannot be read: .*3\.png"):
         evaluate(thin_run, tmp_path / "out", "voc07", source=str(tmp_path / "set"))
-
-
-def test_imagenet_takes_the_published_subsets():
-    from barlowtf.experiment.evaluating.labeled_data import training_spec
-
-    assert training_spec("tfds:imagenet2012", "semi1") == "tfds:imagenet2012_subset/1pct"
-    assert training_spec("tfds:imagenet2012", "semi10") == "tfds:imagenet2012_subset/10pct"
-    assert training_spec("tfds:imagenet2012", "linear") == "tfds:imagenet2012"
-    assert training_spec("digits", "semi1") == "digits"

@@ -1,0 +1,100 @@
+"""Training and test images of one class each, and the part of them whose labels a protocol may use."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from barlowtf import data
+from barlowtf.data import Labeled
+from barlowtf.errors import DataError
+from barlowtf.evaluation.contract import Splits
+from barlowtf.records import Subset
+
+
+@dataclass(frozen=True)
+class LabeledSplits(Splits):
+    """Training and test images with their classes.
+
+    Attributes:
+        train: Training images whose labels may be used.
+        test: All test images.
+        class_count: Number of classes K.
+        class_names: [K]; None: the classes are only numbered.
+        fingerprints: Split -> sha256 of what identifies its data.
+        is_subset: Whether the training data is a published part already, from which no share is drawn.
+    """
+
+    train: Labeled
+    test: Labeled
+    class_count: int
+    class_names: tuple[str, ...] | None
+    fingerprints: dict[str, str]
+    is_subset: bool = False
+
+    def choose(
+        self, *, fraction: float, seed: int, file: Path | None, sha256: str | None
+    ) -> tuple["LabeledSplits", Subset | None]:
+        """Returns the splits with the training images of a list, or of a class-balanced draw; see `Splits.choose`."""
+        train = self.train
+        if file is not None:
+            listed = data.listed_ids(train.source, file, sha256=sha256)
+            places = np.flatnonzero(np.isin(train.ids, listed))
+            list_sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+            facts: dict[str, Any] = {"kind": "list", "file": str(file), "list_sha256": list_sha256}
+        elif fraction == 1.0 or self.is_subset:
+            data.require_classes(train.labels, self.class_count, self.class_names, "The training split")
+            return self, None
+        else:
+            places = data.balanced_ids(train.labels, fraction, seed)
+            facts = {"kind": "class-balanced draw", "fraction": fraction, "seed": seed}
+        chosen = Labeled(train.source, train.ids[places], train.labels[places])
+        data.require_classes(chosen.labels, self.class_count, self.class_names, "The subset")
+        digest = hashlib.sha256(chosen.ids.astype("<i8").tobytes()).hexdigest()
+        return replace(self, train=chosen), Subset(**facts, images=chosen.size, sha256=digest)
+
+    def without_unreadable(self, channels: int) -> "LabeledSplits":
+        """Returns the splits without the images that cannot be read; the log names those."""
+        train, test = (data.readable_part(part, channels) for part in (self.train, self.test))
+        return replace(self, train=train, test=test)
+
+
+def open_labeled(train_spec: str, test_spec: str, channels: int) -> LabeledSplits:
+    """Returns both splits, in memory where they are small.
+
+    Args:
+        train_spec: SPEC of the training images.
+        test_spec: SPEC of the test images.
+        channels: Channels of the images.
+
+    Raises:
+        DataError: There is no test split, a split has no labels, or there are fewer than two classes.
+    """
+    sources = {"train": data.open_source(train_spec, "train"), "test": data.open_source(test_spec, "test")}
+    if sources["test"] is None:
+        raise DataError(
+            f"{test_spec} has no test split, which this protocol needs. Expected folders train/ and val/ or test/, or "
+            "a data set that has both."
+        )
+    for split, source in sources.items():
+        if not source.has_labels:
+            raise DataError(
+                f"The {split} images of {test_spec} have no labels, which this protocol needs. "
+                "Expected a folder for each class."
+            )
+    splits = {name: data.labeled(data.preload(source, channels)) for name, source in sources.items()}
+    names = sources["train"].class_names
+    least = min(int(split.labels.min()) for split in splits.values())
+    largest = max(int(split.labels.max()) for split in splits.values())
+    count = largest + 1 if names is None else len(names)
+    if least < 0 or largest >= count:
+        raise DataError(
+            f"Invalid labels of {test_spec}: received {least} to {largest}, expected 0 to {count - 1} in both splits: "
+            f"the training images name {count} classes."
+        )
+    if count < 2:
+        raise DataError(f"Invalid data {test_spec}: received {count} class, expected at least two.")
+    fingerprints = {name: source.fingerprint for name, source in sources.items()}
+    return LabeledSplits(splits["train"], splits["test"], count, names, fingerprints, is_subset=train_spec != test_spec)

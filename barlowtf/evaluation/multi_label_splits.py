@@ -1,0 +1,68 @@
+"""Training and test images that may show several classes at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from barlowtf import data
+from barlowtf.data import MultiLabelSet, open_multi_label
+from barlowtf.errors import DataError
+from barlowtf.evaluation.contract import Splits
+from barlowtf.records import Subset
+
+
+@dataclass(frozen=True)
+class MultiLabelSplits(Splits):
+    """Training and test images with the classes that each of them shows; see `Splits`."""
+
+    train: MultiLabelSet
+    test: MultiLabelSet
+    class_count: int
+    class_names: tuple[str, ...]
+    fingerprints: dict[str, str]
+
+    def choose(
+        self, *, fraction: float, seed: int, file: Path | None, sha256: str | None
+    ) -> tuple["MultiLabelSplits", Subset | None]:
+        """Returns all images: there is no protocol that takes a part of them."""
+        return self, None
+
+    def without_unreadable(self, channels: int) -> "MultiLabelSplits":
+        """Reads all images once.
+
+        Raises:
+            DataError: Some cannot be read. They are not left out, as that would change the test.
+        """
+        for split in (self.train, self.test):
+            ids = np.arange(split.size, dtype=np.int64)
+            lost = np.setdiff1d(ids, data.readable_ids(split.source, ids, channels=channels))
+            if len(lost):
+                names = ", ".join(split.source.identify(int(number)) for number in lost[:5])
+                raise DataError(
+                    f"{len(lost)} of {split.size} images of {split.source.name} cannot be read: {names}. "
+                    "Copy them again, or remove them from the lists."
+                )
+        return self
+
+
+def open_multi_label_splits(train_spec: str, test_spec: str, channels: int) -> MultiLabelSplits:
+    """Returns both splits of a data set.
+
+    Args:
+        train_spec: SPEC of the training images.
+        test_spec: SPEC of the test images.
+        channels: Channels of the images; they do not matter here.
+
+    Raises:
+        DataError: It cannot be read, or its splits have different classes.
+    """
+    train, test = open_multi_label(train_spec, "train"), open_multi_label(test_spec, "test")
+    if train.class_names != test.class_names:
+        differing = sorted(set(train.class_names) ^ set(test.class_names))
+        raise DataError(
+            f"The training and the test images of {test_spec} have different classes: received "
+            f"{', '.join(differing[:5]) or 'another order'}, expected the same classes in the same order."
+        )
+    fingerprints = {"train": train.fingerprint, "test": test.fingerprint}
+    return MultiLabelSplits(train, test, len(train.class_names), train.class_names, fingerprints)

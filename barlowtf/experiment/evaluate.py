@@ -1,0 +1,280 @@
+"""`barlowtf evaluate`, top to bottom: request -> protocols -> encoders -> measurements -> results and their table."""
+
+import functools
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from rich.console import Console
+
+from barlowtf import runs
+from barlowtf.atomic import write_file
+from barlowtf.distribute import describe_surroundings, make_strategy
+from barlowtf.encoders import Encoder, load
+from barlowtf.encoders.loading import require_random
+from barlowtf.errors import CheckpointError, ConfigError, Interrupted
+from barlowtf.evaluation import Chosen, FeatureStore, Outcome, Protocol, Splits, Task, choose_variants, results_table
+from barlowtf.evaluation.recording import make_result, name_result
+from barlowtf.records import Result, read_result, read_results, write_result
+from barlowtf.train.fitting import fit
+from barlowtf.train.interruption import Interruption
+
+_LOG = logging.getLogger("barlowtf")
+# Encoders that are made of another one, or of a recipe, to be compared with.
+_CONTROLS = ("random", "pixels")
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What to measure, and where.
+
+    Attributes:
+        protocols: Names of `PROTOCOLS`, or a user's own, "file.py:name".
+        encoders: See `barlowtf.encoders.load`.
+        source: SPEC of the data.
+        variant: Name of a variant of the protocols; None: the first of each.
+        seeds: Seeds of heads, orders, draws and untrained encoders, >= 0.
+        overrides: Settings, `KEY=VALUE` or `PROTOCOL.KEY=VALUE`.
+        subset: List of training images; None: all, or the share of the protocol.
+        subset_sha256: Expected sha256 of the list.
+        config: Recipe of the encoders that have none beside them, and of the controls.
+        out: Folder of the results; None: see `results_folder`.
+        strategy: "one" or "mirrored".
+        replicas: With "mirrored": number of replicas; None: all GPUs.
+    """
+
+    protocols: Sequence[str]
+    encoders: Sequence[str]
+    source: str
+    variant: str | None = None
+    seeds: Sequence[int] = (0,)
+    overrides: Sequence[str] = ()
+    subset: Path | None = None
+    subset_sha256: str | None = None
+    config: str | None = None
+    out: Path | None = None
+    strategy: str = "one"
+    replicas: int | None = None
+
+
+def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> list[Result]:
+    """Measures encoders by protocols and writes results and their table into a folder.
+
+    A measurement that the folder already holds is not repeated; an interrupted one resumes.
+
+    Args:
+        request: What to measure.
+        console: Where the progress bar is drawn; None: standard error.
+
+    Returns:
+        The results of the request, by encoder, protocol and seed.
+
+    Raises:
+        BarlowTFError: The request, the data, an encoder or a file in the folder does not allow it.
+        Interrupted: A signal came. What was finished is saved, and the same call resumes.
+    """
+    strategy = make_strategy(request.strategy, request.replicas)
+    chosen = choose_variants(request.protocols, request.variant, request.overrides)
+    _require_lists_to_fit(request, chosen)
+    with Interruption().listening() as interruption:
+        loaded = _load_encoders(request, strategy)
+        _require_trainable(loaded.values(), chosen)
+        folder = results_folder(request)
+        _make_folder(folder)
+        with runs.locked(folder):
+            _require_results_alone(folder)
+            measuring = _Measuring(request, folder, strategy, interruption, console or Console(stderr=True))
+            results = []
+            try:
+                for encoder, seeds in _with_seeds(request, loaded, strategy):
+                    results += measuring.measure_all(encoder, chosen, seeds)
+                shutil.rmtree(folder / ".features", ignore_errors=True)
+            finally:
+                found, _ = read_results(folder)
+                if found:
+                    write_file(folder / "table.md", results_table(found) + "\n")
+    return results
+
+
+def results_folder(request: EvaluateRequest) -> Path:
+    """Returns where the results of a request lie: its `out`, or `results` in the first run among the encoders."""
+    if request.out is not None:
+        return request.out
+    for path in map(Path, request.encoders):
+        run = path.parent if path.suffix == ".keras" else path
+        if (run / "recipe.toml").exists():
+            return run / "results"
+    return Path("results")
+
+
+def _require_lists_to_fit(request: EvaluateRequest, chosen: Sequence[Chosen]) -> None:
+    """Raises ConfigError for a list that would be ignored."""
+    if request.subset_sha256 is not None and request.subset is None:
+        raise ConfigError("Invalid --subset-sha256: there is no list that it could belong to. Add --subset FILE.")
+    without = [choice.protocol.name for choice in chosen if not choice.protocol.takes_list]
+    if request.subset is not None and without:
+        raise ConfigError(f"Invalid --subset {request.subset}: protocol {without[0]} uses all labels. Leave it out.")
+
+
+def _load_encoders(request: EvaluateRequest, strategy: tf.distribute.Strategy) -> dict[str, Encoder]:
+    """Returns the encoders by their SPEC, but the untrained ones, which differ from seed to seed."""
+    with strategy.scope():
+        loaded = {spec: load(spec, config=request.config) for spec in request.encoders if spec not in _CONTROLS}
+        like = next(iter(loaded.values()), None)
+        if "pixels" in request.encoders:
+            loaded["pixels"] = load("pixels", config=request.config, like=like)
+    if "random" in request.encoders:
+        require_random(request.config, like)
+    return loaded
+
+
+def _with_seeds(
+    request: EvaluateRequest, loaded: dict[str, Encoder], strategy: tf.distribute.Strategy
+) -> Iterator[tuple[Encoder, Sequence[int]]]:
+    """Yields each encoder and the seeds for it; "random" is another encoder for each seed."""
+    like = next((encoder for spec, encoder in loaded.items() if spec not in _CONTROLS), None)
+    for spec in request.encoders:
+        if spec != "random":
+            yield loaded[spec], request.seeds
+            continue
+        for seed in request.seeds:
+            with strategy.scope():
+                encoder = load("random", config=request.config, like=like, seed=seed)
+            yield encoder, [seed]
+
+
+def _require_trainable(encoders: Any, chosen: Sequence[Chosen]) -> None:
+    """Raises ConfigError where a protocol trains an encoder that cannot be trained, before anything is measured."""
+    for encoder in encoders:
+        for protocol, _, settings, _ in chosen:
+            if protocol.trains_encoder(settings) and not encoder.model.weights:
+                raise ConfigError(
+                    f"Protocol {protocol.name} trains the encoder, and {encoder.name} (kind {encoder.kind}) cannot be "
+                    "trained. Give a run folder or a .keras file."
+                )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot make the folder of the results {folder}: {error.strerror}. Choose another --out."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"Cannot write in the folder of the results {folder}. Choose another --out.")
+
+
+def _require_results_alone(folder: Path) -> None:
+    """Raises CheckpointError where a file in the folder is not a result: a table without it would hide that."""
+    _, faults = read_results(folder)
+    if faults:
+        more = f" {len(faults) - 1} more files are not results either." if len(faults) > 1 else ""
+        raise CheckpointError(f"{faults[0]} Or move it: {folder} is for results alone.{more}")
+
+
+class _Measuring:
+    """Makes the measurements of one request: opens images once, names results by what they are results of."""
+
+    def __init__(
+        self,
+        request: EvaluateRequest,
+        folder: Path,
+        strategy: tf.distribute.Strategy,
+        interruption: Interruption,
+        console: Console,
+    ) -> None:
+        self._request, self._folder, self._strategy, self._interruption = request, folder, strategy, interruption
+        self._fit = functools.partial(fit, strategy=strategy, interruption=interruption, console=console)
+        self._images: dict[Any, Splits] = {}
+        self._surroundings = describe_surroundings(strategy)
+
+    def measure_all(self, encoder: Encoder, chosen: Sequence[Chosen], seeds: Sequence[int]) -> list[Result]:
+        """Returns the results of one encoder by all protocols; its features are computed once."""
+        features = FeatureStore(encoder, self._folder / ".features")
+        results = []
+        for choice in chosen:
+            for seed in seeds if choice.protocol.depends_on_seed else seeds[:1]:
+                results.append(self._measure_readable(choice, encoder, features, seed))
+        return results
+
+    def _measure_readable(self, choice: Chosen, encoder: Encoder, features: FeatureStore, seed: int) -> Result:
+        """Measures; where an image cannot be read, once more without such images."""
+        protocol, channels = choice.protocol, encoder.image_shape[2]
+        specs = (protocol.training_spec(self._request.source), self._request.source)
+        key = (protocol.open_data, *specs, channels)
+        if key not in self._images:
+            self._images[key] = protocol.open_data(*specs, channels)
+        splits = self._images[key]
+        try:
+            return self._measure(choice, encoder, features, splits, seed)
+        except tf.errors.OpError as error:
+            readable = splits.without_unreadable(channels)
+            if (readable.train.size, readable.test.size) == (splits.train.size, splits.test.size):
+                raise
+            _LOG.info("Measuring again without them: %s.", error.message.partition("\n")[0][:100])
+            self._images[key] = readable
+        return self._measure(choice, encoder, features, readable, seed)
+
+    def _measure(self, choice: Chosen, encoder: Encoder, features: FeatureStore, splits: Splits, seed: int) -> Result:
+        """Returns the result of one measurement, from the folder where it is there already."""
+        protocol, variant, settings, _ = choice
+        usable, subset = splits.choose(
+            fraction=protocol.fraction,
+            seed=seed,
+            file=self._request.subset,
+            sha256=self._request.subset_sha256,
+        )
+        replicas = self._strategy.num_replicas_in_sync
+        name = name_result(choice, encoder, splits, subset, seed=seed, replicas=replicas)
+        file = self._folder / f"{name}.json"
+        if file.exists():
+            _LOG.info("%s exists already.", file)
+            return read_result(file)
+        labels = f"{usable.train.size:,}"
+        _LOG.info("%s (%s), %s, seed %d: %s labels.", protocol.name, variant, encoder.name, seed, labels)
+        task = Task(
+            encoder=encoder,
+            features=features,
+            splits=usable,
+            settings=settings,
+            seed=seed,
+            folder=self._folder / name,
+            unfinished=self._folder / f".{name}",
+            fit=self._fit,
+            strategy=self._strategy,
+        )
+        started = time.monotonic()
+        outcome = self._outcome(protocol, task)
+        result = make_result(
+            choice,
+            task,
+            outcome,
+            source=self._request.source,
+            splits=splits,
+            subset=subset,
+            seconds=time.monotonic() - started,
+            surroundings=self._surroundings,
+        )
+        write_result(file, result)
+        shutil.rmtree(task.unfinished, ignore_errors=True)
+        return result
+
+    def _outcome(self, protocol: Protocol, task: Task[Any]) -> Outcome:
+        weights = task.encoder.model.get_weights()
+        try:
+            outcome = protocol.measure(task)
+        finally:
+            # Fine-tuning changes the encoder.
+            task.encoder.model.set_weights(weights)
+        if outcome is None:
+            number = self._interruption.received or signal.SIGTERM
+            raise Interrupted(f"Stopped by {number.name} in {protocol.name}, saved. The same command resumes.", number)
+        return outcome

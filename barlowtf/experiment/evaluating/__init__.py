@@ -1,1 +1,0 @@
-"""Evaluation: evaluate.py goes over what was asked for, recording.py makes and keeps one measurement."""
