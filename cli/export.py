@@ -34,7 +34,7 @@ _HELP = f"""Write an encoder in a form that other programs load, and compare it 
     "--format",
     "file_format",
     type=EntryChoice(FORMATS),
-    default="saved-model",
+    default=next(iter(FORMATS)),
     show_default=True,
     help="Format of the files.",
 )

@@ -14,7 +14,7 @@ from barlowtf.convert.resnet_names import TorchWeight, from_torch_layout, named_
 from barlowtf.convert.torch_files import read_tensors
 from barlowtf.errors import ConversionError
 from barlowtf.models import make_encoder, make_projector
-from barlowtf.models.resnet import RESNETS, bottleneck_block
+from barlowtf.models.resnet import resnet_name, RESNETS, bottleneck_block
 
 _LOG = logging.getLogger("barlowtf")
 # The authors' whole model: encoder, projector, and the normalization of the embeddings, of which nothing is kept here.
@@ -182,8 +182,7 @@ def _make_encoder(name: str, tensors: Mapping[str, _Tensor], stem: str | None) -
         stem = _STEM_OF_KERNEL[kernel]
         if stem == "small":
             _LOG.info('%s: conv1 is 3x3, taken for the stem "small" (stride 1); "half" has stride 2.', name)
-    width = "" if filters == 64 else f"_w{filters / 64!r}".removesuffix(".0").replace(".", "p")
-    return make_encoder(f"resnet{depth}{width}", image_shape=(None, None, channels), stem=stem, dtype="float32")
+    return make_encoder(resnet_name(depth, filters), image_shape=(None, None, channels), stem=stem, dtype="float32")
 
 
 def _first_shape(tensors: Mapping[str, _Tensor]) -> tuple[int, ...]:

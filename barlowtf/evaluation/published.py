@@ -56,7 +56,7 @@ class Published:
         listed = None if subset is None else subset.list_sha256
         # Every name of the published list was found: the data is the published one, wherever it lies.
         same_list = bool(listed) and listed == self.label_list and test_images == self.test_images
-        if self.data and not same_list and source.split(":")[:2] != ["tfds", self.data]:
+        if self.data and not same_list and ":".join(source.split(":")[:2]) != f"tfds:{self.data}":
             reasons.append(f"other data than tfds:{self.data}")
         if subset is not None and not same_list:
             reasons.append("other labeled images than the published ones")

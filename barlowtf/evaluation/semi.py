@@ -26,7 +26,7 @@ _VARIANTS = {
 def _semi(name: str, fraction: float, subset: str, published: Published) -> Protocol:
     def training_spec(spec: str) -> str:
         """For ImageNet the lists of SimCLR, which the published results use, as TensorFlow Datasets has them."""
-        return subset if spec.split(":")[:2] == ["tfds", _IMAGENET] else spec
+        return subset if ":".join(spec.split(":")[:2]) == f"tfds:{_IMAGENET}" else spec
 
     return Protocol(
         name=name,

@@ -18,7 +18,7 @@ from barlowtf import runs
 from barlowtf.atomic import write_file
 from barlowtf.distribute import describe_surroundings, make_strategy
 from barlowtf.encoders import Encoder, load
-from barlowtf.encoders.loading import require_random
+from barlowtf.encoders.loading import CONTROLS, require_control
 from barlowtf.errors import CheckpointError, ConfigError, Interrupted
 from barlowtf.evaluation import Chosen, FeatureStore, Outcome, Protocol, Splits, Task, choose_variants, results_table
 from barlowtf.evaluation.recording import make_result, name_result
@@ -27,8 +27,6 @@ from barlowtf.train.fitting import fit
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
-# Encoders that are made of another one, or of a recipe, to be compared with.
-_CONTROLS = ("random", "pixels")
 
 
 @dataclass(frozen=True)
@@ -126,12 +124,12 @@ def _require_lists_to_fit(request: EvaluateRequest, chosen: Sequence[Chosen]) ->
 def _load_encoders(request: EvaluateRequest, strategy: tf.distribute.Strategy) -> dict[str, Encoder]:
     """Returns the encoders by their SPEC, but the untrained ones, which differ from seed to seed."""
     with strategy.scope():
-        loaded = {spec: load(spec, config=request.config) for spec in request.encoders if spec not in _CONTROLS}
+        loaded = {spec: load(spec, config=request.config) for spec in request.encoders if spec not in CONTROLS}
         like = next(iter(loaded.values()), None)
         if "pixels" in request.encoders:
             loaded["pixels"] = load("pixels", config=request.config, like=like)
     if "random" in request.encoders:
-        require_random(request.config, like)
+        require_control("random", request.config, like)
     return loaded
 
 
@@ -139,7 +137,7 @@ def _with_seeds(
     request: EvaluateRequest, loaded: dict[str, Encoder], strategy: tf.distribute.Strategy
 ) -> Iterator[tuple[Encoder, Sequence[int]]]:
     """Yields each encoder and the seeds for it; "random" is another encoder for each seed."""
-    like = next((encoder for spec, encoder in loaded.items() if spec not in _CONTROLS), None)
+    like = next((encoder for spec, encoder in loaded.items() if spec not in CONTROLS), None)
     for spec in request.encoders:
         if spec != "random":
             yield loaded[spec], request.seeds

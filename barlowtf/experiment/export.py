@@ -50,7 +50,7 @@ class ExportRequest:
     """
 
     encoder: str
-    file_format: str = "saved-model"
+    file_format: str = next(iter(FORMATS))
     out: Path | None = None
     head: str | None = None
     checkpoint: str | None = None

@@ -90,6 +90,17 @@ RESNETS: dict[int, tuple[Block, tuple[int, int, int, int]]] = {
 }
 
 
+def resnet_name(depth: int, base: int) -> str:
+    """Returns the name of a ResNet: "resnet18", or with another width "resnet18_w0p5".
+
+    Args:
+        depth: Key of `RESNETS`.
+        base: Channels of the first stage; 64 at width 1.
+    """
+    width = "" if base == 64 else f"_w{base / 64!r}".removesuffix(".0").replace(".", "p")
+    return f"resnet{depth}{width}"
+
+
 def residual_stages(layers: Layers, x: keras.KerasTensor, depth: int, base: int) -> keras.KerasTensor:
     """The four stages of a ResNet; each but the first halves height and width and doubles the channels.
 
