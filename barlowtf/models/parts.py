@@ -46,13 +46,13 @@ def make_parts(
         return ModelParts(predictor, None, None)
     if micro_batch is not None:
         raise ValueError(
-            f"Invalid micro_batch: received {micro_batch} with the loss {loss.spec}, which needs a moving-average copy of "
-            "the encoder, expected None."
+            f"Invalid micro_batch: received {micro_batch} with the loss {loss.spec}, which needs a moving-average copy "
+            "of the encoder, expected None."
         )
     first, last = parts.momentum
     if first != last and total_steps is None:
         raise ValueError(
-            f"Invalid total_steps: received None with the loss {loss.spec}, whose momentum goes from {first} to {last}, "
-            "expected the steps of the training."
+            f"Invalid total_steps: received None with the loss {loss.spec}, expected the steps of the training: "
+            f"its momentum goes from {first} to {last}."
         )
     return ModelParts(predictor, copy_model(encoder), copy_model(projector))

@@ -28,8 +28,6 @@ class Quantity:
 
 QUANTITIES = (
     Quantity("loss_per_dimension", "Loss", "per dimension", may_be_log=True),
-    Quantity("invariance_per_dimension", "Invariance term", "per dimension", may_be_log=True),
-    Quantity("redundancy_per_dimension", "Redundancy term", "per dimension", may_be_log=True),
     Quantity("effective_rank", "Effective rank", "dimensions", from_zero=True),
     Quantity("knn_top1", "kNN top-1", "%", factor=100.0),
     Quantity("mean_off_diagonal", "Mean |C_ij|, i ≠ j", "in [0, 1]", may_be_log=True),
@@ -85,11 +83,23 @@ class Chart:
 def make_charts(runs: list[RunContents]) -> list[Chart]:
     """Returns a chart for each quantity that at least one run has measured."""
     charts = []
-    for quantity in QUANTITIES:
+    loss, *others = QUANTITIES
+    for quantity in (loss, *_loss_terms(runs), *others):
         series = [_points(run, quantity) for run in runs]
         if any(series):
             charts.append(_chart(quantity, series, [run.name for run in runs]))
     return charts
+
+
+def _loss_terms(runs: list[RunContents]) -> list[Quantity]:
+    """Returns a quantity for each term of the runs' losses."""
+    names = dict.fromkeys(name for run in runs for name in run.info.get("loss_terms", ()))
+    return [
+        Quantity(
+            f"{name}_per_dimension", f"{name.replace('_', ' ').capitalize()} term", "per dimension", may_be_log=True
+        )
+        for name in names
+    ]
 
 
 def steps_per_epoch(run: RunContents) -> float:
