@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from barlowtf.config.load import explain, override, split_override
-from barlowtf.config.schema import Count, NonNegative, Positive, Probability, Section
+from barlowtf.config.explaining import explain
+from barlowtf.config.load import override, split_override
+from barlowtf.config.section import Count, NonNegative, Positive, Probability, Section
 from barlowtf.errors import ConfigError
 
 

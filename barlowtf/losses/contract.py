@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from barlowtf.config.schema import Section
+from barlowtf.config.section import Section
 
 TOTAL = "total"
 # Names that the logs of a step have already.
