@@ -93,7 +93,7 @@ def _strings(path):
 
 # Table -> the package whose entries it holds; the entries beside one another may name each other.
 DOORS = {"LOSSES": "losses", "ENCODERS": "models", "PROTOCOLS": "evaluation", "FORMATS": "export", "SOURCES": "data"}
-# Names of entries that are names of other things, too: a library, an activation, a recipe, a word, a kind of encoder; and the default loss.
+# Names of entries that name other things, too: a library, a recipe, a kind of encoder, a word; and the default loss.
 AMBIGUOUS = {"barlow_twins", "saved-model", "linear", "transfer", "keras", "torch", "folder", "digits", "onnx", "knn"}
 
 

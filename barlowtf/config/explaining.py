@@ -24,6 +24,8 @@ def explain(error: Mapping[str, Any], known: Iterable[str], *, owner: str = "") 
             return f"Invalid {where}{'.' if where else ''}{message}"
         return f"Invalid {where}: {message}" if where else message
     expected = message.removeprefix("Input should be ")
+    if expected.startswith("a valid dictionary"):
+        expected = "a table of settings"
     if expected.startswith(("greater", "less")):
         expected = f"a number {expected}"
     return f"Invalid {where}: received {error.get('input')!r}, expected {expected}"

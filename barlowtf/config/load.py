@@ -163,14 +163,14 @@ def _explain(error: dict[str, Any], tables: Mapping[str, Any]) -> str:
     # Within a union the place holds the optimizer's name, which is no part of the key.
     name, *place = rest
     fields = OPTIMIZERS[name].model_fields
-    text = explain(
-        {**error, "loc": (section, *place)}, [f"optimizer.{key}" for key in fields], owner=f"optimizer {name}"
-    )
     owners = [other for other, kind in OPTIMIZERS.items() if place and place[0] in kind.model_fields]
-    if error["type"] == "extra_forbidden":
-        text += f" ({', '.join(owners)} has it)" if owners else ""
-        text += f", expected one of {', '.join(fields)}" if "Did you mean" not in text else ""
-    return text
+    if error["type"] == "extra_forbidden" and owners:
+        return (
+            f"Unknown setting 'optimizer.{place[0]}' of optimizer {name}, a setting of {', '.join(owners)}: "
+            f"expected one of {', '.join(fields)}"
+        )
+    known = [f"optimizer.{key}" for key in fields]
+    return explain({**error, "loc": (section, *place)}, known, owner=f"optimizer {name}")
 
 
 def _fit(value: Any, model: type[BaseModel]) -> Any:

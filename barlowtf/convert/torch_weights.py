@@ -14,7 +14,7 @@ from barlowtf.convert.resnet_names import TorchWeight, from_torch_layout, named_
 from barlowtf.convert.torch_files import read_tensors
 from barlowtf.errors import ConversionError
 from barlowtf.models import make_encoder, make_projector
-from barlowtf.models.resnet import resnet_name, RESNETS, bottleneck_block
+from barlowtf.models.resnet import RESNETS, bottleneck_block, resnet_name
 
 _LOG = logging.getLogger("barlowtf")
 # The authors' whole model: encoder, projector, and the normalization of the embeddings, of which nothing is kept here.

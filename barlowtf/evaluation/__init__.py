@@ -1,6 +1,6 @@
 """Protocols that measure an encoder: the contract, one file per protocol, their mathematics, the table of results."""
 
-from barlowtf.config.schema import Section
+from barlowtf.config.section import Section
 from barlowtf.evaluation.classification import TOP1, TOP5, classification_outcome
 from barlowtf.evaluation.contract import Fit, Outcome, Protocol, Splits, Task
 from barlowtf.evaluation.feature_store import FeatureStore

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from barlowtf.config.schema import Section
+from barlowtf.config.section import Section
 from barlowtf.data import Labeled
 from barlowtf.encoders import Encoder
 from barlowtf.evaluation.published import Published

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from barlowtf.config.schema import Count, Positive, Section
+from barlowtf.config.section import Count, Positive, Section
 from barlowtf.evaluation.classification import TOP1, TOP5, classification_outcome
 from barlowtf.evaluation.contract import Outcome, Protocol, Task
 from barlowtf.evaluation.labeled_splits import open_labeled

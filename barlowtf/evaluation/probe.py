@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from barlowtf import augment, data
 from barlowtf.atomic import write_file
-from barlowtf.config.schema import Count, NonNegative, Positive, Probability, Section
+from barlowtf.config.section import Count, NonNegative, Positive, Probability, Section
 from barlowtf.encoders.extracting import center_views
 from barlowtf.evaluation.classification import classification_outcome
 from barlowtf.evaluation.contract import Outcome, Task

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from barlowtf.config.load import explain, override, split_override
-from barlowtf.config.schema import Section
+from barlowtf.config.explaining import explain
+from barlowtf.config.load import override, split_override
+from barlowtf.config.section import Section
 from barlowtf.errors import ConfigError
 from barlowtf.evaluation.contract import Protocol
 from barlowtf.tables import PROTOCOLS

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from barlowtf.config.schema import Positive, Section
+from barlowtf.config.section import Positive, Section
 from barlowtf.data import Labeled, Source
 from barlowtf.evaluation.contract import Outcome, Protocol, Task
 from barlowtf.evaluation.multi_label_splits import open_multi_label_splits

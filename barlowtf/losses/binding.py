@@ -9,7 +9,8 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from barlowtf.config.explaining import explain
-from barlowtf.config.schema import LossSection, Section
+from barlowtf.config.schema import LossSection
+from barlowtf.config.section import Section
 from barlowtf.errors import ConfigError
 from barlowtf.losses.contract import TOTAL, Loss, Parts, ViewEmbeddings
 from barlowtf.tables import LOSSES

@@ -18,9 +18,11 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from barlowtf.config.schema import Section
+from barlowtf.config.section import Section
 
 TOTAL = "total"
+# Names that the logs of a step have already.
+_RESERVED = (TOTAL, "loss", "gradient_norm", "first_nonfinite")
 
 
 class ViewEmbeddings(NamedTuple):
@@ -84,6 +86,15 @@ class Loss:
     compute: Callable[[Sequence[ViewEmbeddings], Any], Terms]
     parts: Callable[[Any], Parts] = no_parts
     memory: Callable[[int, int, Any], int] = two_embeddings_and_gradients
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a term has a name that the logs need."""
+        for name in self.terms:
+            if name in _RESERVED or self.terms.count(name) > 1:
+                raise ValueError(
+                    f"Invalid terms of the loss {self.name}: received {', '.join(self.terms)}, "
+                    f"expected names without repetition, other than {', '.join(_RESERVED)}."
+                )
 
 
 def mean_over_pairs(

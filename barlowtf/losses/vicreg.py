@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from pydantic import Field
 
-from barlowtf.config.schema import NonNegative, Section
+from barlowtf.config.section import NonNegative, Section
 from barlowtf.distribute.collectives import all_gather, all_reduce_sum, replica_count
 from barlowtf.losses.contract import Loss, ViewEmbeddings, check_embeddings, mean_over_pairs
 from barlowtf.losses.standardize import global_batch_size

@@ -179,12 +179,13 @@ class BarlowTwins(keras.Model):
         parts = ((self.target_encoder, self.encoder), (self.target_projector, self.projector))
         pairs = [
             (copy, trained)
-            for target, online in parts
-            for copy, trained in zip(target.variables, online.variables, strict=True)
+            for target, model in parts
+            for copy, trained in zip(target.variables, model.variables, strict=True)
             if trained.trainable
         ]
         momentum = momentum_at(step, self.total_steps or 1, self.bound_loss.parts.momentum)
-        move_towards(*zip(*pairs, strict=True), momentum)
+        copies, trained = zip(*pairs, strict=True)
+        move_towards(copies, trained, momentum)
 
     def _embed(self, view: tf.Tensor, *, training: bool) -> list[ViewEmbeddings]:
         """Returns the embeddings of one side, for each of its P views those of n images."""

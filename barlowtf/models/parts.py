@@ -52,7 +52,7 @@ def make_parts(
     first, last = parts.momentum
     if first != last and total_steps is None:
         raise ValueError(
-            f"Invalid total_steps: received None with the loss {loss.spec}, whose momentum goes from {first} to "
-            f"{last}, expected the steps of the training."
+            f"Invalid total_steps: received None with the loss {loss.spec}, expected the steps of the training: "
+            f"its momentum goes from {first} to {last}."
         )
     return ModelParts(predictor, copy_model(encoder), copy_model(projector))

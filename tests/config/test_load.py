@@ -81,7 +81,7 @@ def test_overrides_are_typed_like_toml(file):
         ("optimizer.momentum=1.0", ["Invalid optimizer.momentum: received 1.0, expected a number less than 1"]),
         ("optimizer.warmup_epochs=20", ["optimizer.warmup_epochs: received 20", "less than train.epochs = 20"]),
         ("loss.name=3", ["Invalid loss.name: received 3, expected a valid string"]),
-        ("optimizer=3", ["optimizer"]),
+        ("optimizer=3", ["Invalid optimizer: received 3, expected a table of settings"]),
         ("train=3", ["train"]),
         ("train.epochs.more=3", ["epochs"]),
         ("train.epochs", ["section.key=value"]),
@@ -129,8 +129,7 @@ def test_a_key_of_another_optimizer_is_refused(name, key, owner):
     with pytest.raises(ConfigError) as caught:
         load_recipe("digits", [f"optimizer.name={name}", f"optimizer.{key}=0.01"])
     assert f"Unknown setting 'optimizer.{key}' of optimizer {name}" in str(caught.value)
-    assert f"({owner} has it)" in str(caught.value)
-    assert "learning_rate" in str(caught.value)
+    assert f"a setting of {owner}: expected one of name, learning_rate, weight_decay" in str(caught.value)
 
 
 def test_settings_that_only_one_recipe_has_are_differences():

@@ -90,6 +90,12 @@ def test_a_loss_that_returns_other_terms_than_it_declares_is_refused():
         broken.compute([ViewEmbeddings(tf.ones([2, 2]))] * 2)
 
 
+@pytest.mark.parametrize("terms", [("loss",), ("a", "a"), ("total", "b")])
+def test_names_that_the_logs_need_are_refused_as_terms(terms):
+    with pytest.raises(ValueError, match="Invalid terms of the loss own: received .*, expected names"):
+        Loss("own", Distance, terms, distances)
+
+
 def test_the_mean_over_pairs():
     views = [ViewEmbeddings(tf.constant([[value]])) for value in (0.0, 1.0, 3.0)]
     # Squares of 1, 3 and 2.
