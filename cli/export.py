@@ -15,7 +15,7 @@ from .tensorflow import start_tensorflow
 if TYPE_CHECKING:
     from barlowtf.records import ExportRecord
 
-_HELP = f"""Write an encoder in a form that other programs load; a fresh process loads it and compares it with its source.
+_HELP = f"""Write an encoder in a form that other programs load, compared with its source by a fresh process.
 
     \b
     Formats:

@@ -71,7 +71,7 @@ def _legend(results: list[dict[str, Any]]) -> str:
 def _title(result: dict[str, Any]) -> str:
     title = result["protocol"]
     if len(PROTOCOLS[title].recipes) > 1:
-        title += f" ({result['recipe']})"
+        title += f" ({result['variant']})"
     if (result["subset"] or {}).get("kind") == "list":
         title += ", list"
     if result["replicas"] > 1:
