@@ -7,7 +7,7 @@ import click
 from barlowtf.doors import Table, is_own
 
 
-class EntryChoice(click.ParamType):
+class EntryChoice(click.ParamType):  # type: ignore[type-arg]
     """The name of an entry, "package.module:name" or "file.py:name"; nothing is imported."""
 
     def __init__(self, table: Table[Any]) -> None:

@@ -38,10 +38,13 @@ def state_dict_of(
     for name, part in (("projector", projector), ("head", head)):
         if part is not None and part.input_shape[-1] != width:
             raise ValueError(
-                f"Received an encoder of width {width} and a {name} of width {part.input_shape[-1]}. Expected the same."
+                f"Invalid {name}: received width {part.input_shape[-1]} for an encoder of width {width}, expected the "
+                "same."
             )
     if projector is not None and head is not None:
-        raise ValueError("Received a projector and a head. Expected one: the authors' whole model has no classifier.")
+        raise ValueError(
+            "Invalid parts: received a projector and a head, expected one: the authors' model has no classifier."
+        )
     state = _values(encoder, names)
     if head is not None:
         return state | _classifier(head)
@@ -70,8 +73,8 @@ def _classifier(head: keras.Model) -> dict[str, np.ndarray]:
     weights = {weight.name: _numpy(weight) for weight in head.weights}
     if len(head.weights) != 2 or set(weights) != {"kernel", "bias"} or weights["kernel"].ndim != 2:
         raise ValueError(
-            f"Received a head with the weights {[weight.path for weight in head.weights]}. "
-            "Expected those of one linear layer: kernel and bias."
+            f"Invalid head: received the weights {[weight.path for weight in head.weights]}, expected those of one "
+            "linear layer: kernel and bias."
         )
     return {"fc.weight": to_torch_layout(weights["kernel"]), "fc.bias": weights["bias"]}
 

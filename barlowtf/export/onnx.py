@@ -1,9 +1,11 @@
 """An ONNX file."""
 
+import functools
 import io
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,7 @@ _ONNX_OPSET = 17
 
 def write_onnx(parts: Parts, path: Path) -> None:
     """Writes an ONNX file: images float32 [N, S, S, C] in [0, 1] -> features, with a head logits and probabilities."""
+    _teach_erfc()
     network = inference_network(parts)
     if parts.head is None:
         # A name for the only output.
@@ -27,6 +30,23 @@ def write_onnx(parts: Parts, path: Path) -> None:
         # Keras' exporter looks for a name that NumPy is about to define.
         warnings.simplefilter("ignore", FutureWarning)
         network.export(str(path), format="onnx", verbose=False, opset_version=_ONNX_OPSET)
+
+
+@functools.cache
+def _teach_erfc() -> None:
+    """Teaches the converter TensorFlow's Erfc, of which the activation GELU is made: 1 - Erf."""
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, graph: Any, node: Any, **_: Any) -> None:
+            form = {"shapes": node.output_shapes, "dtypes": node.output_dtypes}
+            inputs, outputs, name = node.input, node.output, node.name
+            graph.remove_node(name)
+            erf = graph.make_node("Erf", inputs, **form)
+            one = graph.make_const(f"{name}/one", np.ones((), np.float32))
+            graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=outputs, name=name, **form)
 
 
 def _write(material: Material, folder: Path) -> dict[str, str]:

@@ -69,7 +69,9 @@ def _spread(source: data.Source, encoder: Encoder, count: int) -> np.ndarray:
     ids = np.unique(np.linspace(0, source.size - 1, min(count, source.size)).round().astype(np.int64))
     readable = data.readable_ids(source, ids, channels=encoder.image_shape[2])
     if not len(readable):
-        raise DataError(f"No image of {source.name} can be read. Received {len(ids)} unreadable ones.")
+        raise DataError(
+            f"No image of {source.name} can be read: tried {len(ids)}. Expected JPEG, PNG, BMP or GIF files."
+        )
     return readable
 
 

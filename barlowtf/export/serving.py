@@ -111,7 +111,9 @@ def serving_readme(
     require_servable_name(name)
     missing = [needed for needed in ("serving_default", "from_jpeg") if needed not in signatures]
     if missing:
-        raise ValueError(f"Received signatures {', '.join(signatures) or 'none'}. Expected also {', '.join(missing)}.")
+        raise ValueError(
+            f"Invalid signatures: received {', '.join(signatures) or 'none'}, expected also {', '.join(missing)}."
+        )
     return _render(
         "README.txt.j2",
         name=name,

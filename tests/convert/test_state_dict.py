@@ -68,17 +68,17 @@ def test_an_encoder_in_layers_of_keras():
 
 def test_what_does_not_belong_together():
     encoder = thin(10)
-    with pytest.raises(ValueError, match="encoder of width 32 and a projector of width 31"):
+    with pytest.raises(ValueError, match="projector: received width 31 for an encoder of width 32"):
         state_dict_of(encoder, make_projector(31, (4,)))
-    with pytest.raises(ValueError, match="encoder of width 32 and a head of width 31"):
+    with pytest.raises(ValueError, match="head: received width 31 for an encoder of width 32"):
         state_dict_of(encoder, head=make_head(31, 4))
     with pytest.raises(ValueError, match="a projector and a head"):
         state_dict_of(encoder, make_projector(32, (4,)), make_head(32, 4))
-    with pytest.raises(ValueError, match="those of one linear layer"):
+    with pytest.raises(ValueError, match="expected those of one linear layer"):
         state_dict_of(encoder, head=make_projector(32, (4,)))
     features = keras.Input((32,))
     two = keras.Model(features, keras.layers.Dense(2)(keras.layers.Dense(2, use_bias=False)(features)))
-    with pytest.raises(ValueError, match="those of one linear layer"):
+    with pytest.raises(ValueError, match="expected those of one linear layer"):
         state_dict_of(encoder, head=two)
 
 

@@ -51,7 +51,7 @@ REFUSED = [
     ("head.keras --out made.safetensors", "cannot be written for PyTorch. Invalid model: received the weight"),
     (
         "encoder.keras --projector encoder.keras --out made.safetensors",
-        "encoder.keras with the projector encoder.keras cannot be written for PyTorch. Received an encoder of width 32",
+        "encoder.keras with the projector encoder.keras cannot be written for PyTorch. Invalid projector",
     ),
     ("cut.keras --out made.safetensors", "Cannot read cut.keras"),
     ("cut.safetensors --out made.keras", "Cannot read cut.safetensors"),

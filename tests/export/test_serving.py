@@ -196,7 +196,7 @@ def test_names_that_need_quoting_are_refused(tmp_path, name):
 
 def test_nothing_is_written_for_a_model_without_from_jpeg(tmp_path):
     (tmp_path / "1").mkdir()
-    with pytest.raises(ValueError, match="Expected also from_jpeg"):
+    with pytest.raises(ValueError, match="expected also from_jpeg"):
         write_serving_files(
             tmp_path,
             1,
