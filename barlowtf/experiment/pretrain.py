@@ -20,14 +20,14 @@ from barlowtf.errors import Interrupted
 from barlowtf.experiment.training_data import first_views, make_batches, normalized_views, open_training_data
 from barlowtf.models import BarlowTwins, checkpoint
 from barlowtf.models.saving import save_model
-from barlowtf.records import RunData, RunInfo, RunSteps, read_lines, write_record
+from barlowtf.records import RunData, RunInfo, RunSteps, write_record
 from barlowtf.train import callbacks, loop
 from barlowtf.train.failures import explained_failures
 from barlowtf.train.interruption import Interruption
 from barlowtf.train.monitors import make_knn_monitor
 from barlowtf.train.requeue import requeueing
 from barlowtf.train.stepping import count_steps_per_call, count_steps_per_epoch, group_batches, make_step
-from barlowtf.train.summary import summarize_metrics
+from barlowtf.train.summary import lacks_measurements, summarize_metrics
 from barlowtf.train.workers import barrier, require_agreement, shared_failures
 
 _LOG = logging.getLogger("barlowtf")
@@ -132,7 +132,7 @@ def _train(job: _Job) -> RunInfo:
     if chief:
         # A run that starts at step 0 measures the random encoder anew.
         runs.forget_after(run.metrics, start_step if start_step else -1)
-        repeat_epoch_end = _lacks_measurements(job, start_step)
+        repeat_epoch_end = lacks_measurements(run.metrics, start_step, job.steps_per_epoch)
         write_record(run.info, info)
         _log_start(job, start_step)
     finished_step = _take_steps(job, start_step, repeat_epoch_end)
@@ -278,14 +278,6 @@ def _describe(job: _Job) -> RunInfo:
         parameters=job.model.count_params(),
         loss_terms=job.model.loss_terms,
     )
-
-
-def _lacks_measurements(job: _Job, step: int) -> bool:
-    """Returns whether a run that resumes after `step` has yet to measure the epoch that ended there."""
-    if step == 0 or step % job.steps_per_epoch:
-        return False
-    here = [record for record in read_lines(job.run.metrics) if record["step"] == step]
-    return all("loss" in record for record in here)
 
 
 def _log_start(job: _Job, start_step: int) -> None:

@@ -1,4 +1,4 @@
-"""The figures of a finished run."""
+"""What the metrics of a run tell: its figures, and whether its last epoch was measured."""
 
 from pathlib import Path
 
@@ -29,3 +29,20 @@ def summarize_metrics(path: Path) -> RunResult:
         loss=losses[-1] if losses else None,
         images_per_second_median=round(float(np.median(speeds)), 2) if speeds else None,
     )
+
+
+def lacks_measurements(path: Path, step: int, steps_per_epoch: int) -> bool:
+    """Returns whether a run that resumes after `step` has yet to measure the epoch that ended there.
+
+    Args:
+        path: The metrics.jsonl of the run.
+        step: Number of finished steps.
+        steps_per_epoch: Steps of one epoch.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    if step == 0 or step % steps_per_epoch:
+        return False
+    here = [record for record in read_lines(path) if record["step"] == step]
+    return all("loss" in record for record in here)
