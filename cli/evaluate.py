@@ -29,15 +29,11 @@ A measurement whose result file exists is not repeated; an interrupted one resum
 """
 
 
-class _ProtocolName(click.ParamType):
-    """A protocol of the table, or a user's own."""
-
-    name = "protocol"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in PROTOCOLS and not is_own(value):
-            self.fail(f"{value!r} is not one of {', '.join(_CHOICES)}.", param, ctx)
-        return value
+def _protocols(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if name not in PROTOCOLS and not is_own(name):
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(_CHOICES)}.")
+    return value
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -56,7 +52,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tu
     "protocols",
     multiple=True,
     required=True,
-    type=_ProtocolName(),
+    callback=_protocols,
     metavar="NAME|FILE.py:NAME",
     help="Protocol to measure by; repeat it for several.",
 )
