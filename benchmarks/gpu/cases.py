@@ -10,7 +10,7 @@ LAMBD = 0.0051
 
 @dataclass(frozen=True)
 class StepCase:
-    """Whole training step: with the augmentations ("augmented") and on views in memory ("plain").
+    """Whole training step.
 
     Attributes:
         encoder: Name of the encoder.
@@ -18,6 +18,7 @@ class StepCase:
         batch_size: Images per step, N; the encoder sees two views of each.
         projector: Widths of the projector; the last is D.
         bfloat16: Whether the encoder and the projector compute in bfloat16.
+        variants: "plain" takes views in memory, as the PyTorch peer does; "augmented" takes crops and makes the views.
     """
 
     encoder: str
@@ -25,6 +26,7 @@ class StepCase:
     batch_size: int
     projector: tuple[int, ...]
     bfloat16: bool
+    variants: tuple[str, ...] = ("plain", "augmented")
 
 
 @dataclass(frozen=True)

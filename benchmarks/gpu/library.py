@@ -123,7 +123,8 @@ def recipe_model(recipe: Recipe) -> tuple[keras.Model, dict[str, Any]]:
     schedules = {
         name: config[name]["config"] for name in ("learning_rate", "bias_learning_rate") if config.get(name) is not None
     }
-    constant = {name: settings["base_rate"] for name, settings in schedules.items()}
+    # Rates of an early warm-up step, until a run sets its own.
+    constant = {name: 0.01 * settings["base_rate"] for name, settings in schedules.items()}
     return _compiled(model, type(scheduled).from_config({**config, **constant})), schedules
 
 
