@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON311 ?= python3.11
 OLD := .compat
 
-.PHONY: quickstart test test-torch lint bench soak compat clean
+.PHONY: quickstart test test-torch lint bench bench-gpu soak compat clean
 
 quickstart: $(STAMP)  ## pre-train on the embedded digits, measure against the untrained encoder, write a report
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
@@ -30,6 +30,9 @@ lint: $(STAMP)
 bench: $(STAMP)  ## every benchmark; writes benchmarks/results/*.json
 	$(BIN)/python -m pip install -q -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+bench-gpu: $(STAMP)  ## the training step with TensorFlow on a GPU; writes benchmarks/results/gpu_tensorflow.json
+	$(BIN)/python -m benchmarks.gpu tensorflow
 
 soak: $(STAMP)  ## kill -9 at 24 random moments; writes benchmarks/results/soak.json
 	$(BIN)/python -m benchmarks.soak --kills 24
