@@ -7,14 +7,14 @@ STAMP := $(VENV)/.installed
 PYTHON311 ?= python3.11
 OLD := .compat
 
-.PHONY: help quickstart test test-all test-torch lint wheel bench soak compat clean
+.PHONY: help quickstart test test-all test-torch lint docs wheel bench bench-gpu soak compat clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 quickstart: $(STAMP)  ## pre-train on the embedded digits, evaluate, write a report
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
-	$(BIN)/barlowtf evaluate --protocol linear --protocol semi1 --protocol semi10 --protocol knn --recipe small \
+	$(BIN)/barlowtf evaluate --protocol linear --protocol semi1 --protocol semi10 --protocol knn --variant small \
 		--encoder runs/quickstart --encoder random --seeds 0,1,2
 	$(BIN)/barlowtf report runs/quickstart --out runs/quickstart/report.html
 
@@ -33,12 +33,18 @@ lint: $(STAMP)  ## check style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(STAMP)  ## write the reference pages again from the schema, the records and the commands
+	$(BIN)/python docs/generate.py
+
 wheel: $(STAMP)  ## build the wheel, install it in an environment of its own and pre-train from another folder
 	.ci/try_wheel
 
 bench: $(STAMP)  ## run every benchmark and write benchmarks/results/*.json
 	$(BIN)/python -m pip install -q -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+bench-gpu: $(STAMP)  ## time the training step with TensorFlow on a GPU and write benchmarks/results/gpu_tensorflow.json
+	$(BIN)/python -m benchmarks.gpu tensorflow
 
 soak: $(STAMP)  ## kill runs at 24 random moments and write benchmarks/results/soak.json
 	$(BIN)/python -m benchmarks.soak --kills 24

@@ -1,0 +1,208 @@
+"""Writes the reference pages from the recipe's schema, the records, the tables and the commands.
+
+python docs/generate.py [--check]
+
+With --check nothing is written; the exit status is 1 where a page differs from what it should be.
+"""
+
+import sys
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+from barlowtf_cli.main import main as command_line
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from barlowtf import records, tables
+from barlowtf.config import Recipe
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by docs/generate.py: edit the source, then run `make docs`. -->"
+FILES = (
+    ("run.json", "In the run folder.", records.RunInfo),
+    ("Results", "`RUN/results/PROTOCOL-VARIANT-ENCODER-seedS-ID.json`, one measurement each.", records.Result),
+    (
+        "Records of exports",
+        "`RUN/exports/FORMAT-VERSION.json`, or beside the versions of `--out`.",
+        records.ExportRecord,
+    ),
+    ("Manifests of features", "`_embed.json`.", records.EmbedManifest),
+)
+
+
+def recipe_page() -> str:
+    """Returns every setting of a recipe."""
+    parts = [
+        "# Every setting of a recipe",
+        '`--set section.key=value` sets one. `"none"` stands for no value. [Recipes](../recipes.md) explains some.',
+    ]
+    for name, field in Recipe.model_fields.items():
+        for title, model in _sections(name, field):
+            parts.append(f"## {title}\n\n{_first_line(model)}\n\n{_settings_table(model, f'{name}.')}")
+    parts += [f"## {title}\n\n{_settings_table(model, 'loss.')}" for title, model in _losses()]
+    return _page(parts)
+
+
+def records_page() -> str:
+    """Returns every key of the JSON files."""
+    parts = [
+        "# Keys of the JSON files",
+        "A file that does not hold what is listed here is refused, and the message names file and key.",
+    ]
+    for title, where, model in FILES:
+        parts.append(f"## {title}\n\n{where}\n\n{_keys_table(model)}")
+    return _page(parts)
+
+
+def tables_page() -> str:
+    """Returns the entries of the five tables."""
+    parts = ["# What can be named", "Each table is open to entries of your own: [Extending](../extending.md)."]
+    for table in (tables.LOSSES, tables.ENCODERS, tables.PROTOCOLS, tables.FORMATS, tables.SOURCES):
+        rows = "\n".join(f"| `{name}` | {summary} |" for name, summary in table.summaries.items())
+        parts.append(f"## {table.kind.capitalize()}s\n\n| name | what it is |\n|---|---|\n{rows}")
+    return _page(parts)
+
+
+def commands_page() -> str:
+    """Returns the help of every command."""
+    parts = ["# Commands", "The text of `barlowtf COMMAND --help`."]
+    context = click.Context(command_line, info_name="barlowtf", max_content_width=120, terminal_width=120)
+    for name, command in _commands(command_line, context):
+        inner = click.Context(command, info_name=name, max_content_width=120, terminal_width=120)
+        parts.append(f"## {name}\n\n```text\n{command.get_help(inner).strip()}\n```")
+    return _page(parts)
+
+
+PAGES = {"recipe.md": recipe_page, "records.md": records_page, "tables.md": tables_page, "commands.md": commands_page}
+
+
+def _page(parts: list[str]) -> str:
+    title, *rest = parts
+    return "\n\n".join([title, NOTE, *rest]) + "\n"
+
+
+def _sections(name: str, field: FieldInfo) -> list[tuple[str, type[BaseModel]]]:
+    """Returns the models that a section of the recipe may be, each with its heading."""
+    models = [model for model in _members(field.annotation) if issubclass(model, BaseModel)]
+    if len(models) == 1:
+        return [(name, models[0])]
+    return [(f"{name}, name = {_literal(model, 'name')}", model) for model in models]
+
+
+def _losses() -> list[tuple[str, type[BaseModel]]]:
+    """Returns the settings of each loss; the recipe's own section of it is open."""
+    return [(f"loss, name = {name}", tables.LOSSES[name].settings) for name in tables.LOSSES]
+
+
+def _settings_table(model: type[BaseModel], prefix: str) -> str:
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *_settings_rows(model, prefix)])
+
+
+def _settings_rows(model: type[BaseModel], prefix: str) -> list[str]:
+    rows = []
+    for name, field in model.model_fields.items():
+        inner = [member for member in _members(field.annotation) if issubclass(member, BaseModel)]
+        if inner:
+            rows += [row for member in inner for row in _settings_rows(member, f"{prefix}{name}.")]
+        else:
+            default = "required" if field.is_required() else f"`{_value(field.get_default(call_default_factory=True))}`"
+            rows.append(f"| `{prefix}{name}` | {default} | {_cell(field)} |")
+    return rows
+
+
+def _keys_table(model: type[BaseModel]) -> str:
+    return "\n".join(["| key | type | meaning |", "|---|---|---|", *_keys_rows(model, "", (model,))])
+
+
+def _keys_rows(model: type[BaseModel], prefix: str, above: tuple[type, ...]) -> list[str]:
+    rows = []
+    for name, field in model.model_fields.items():
+        rows.append(f"| `{prefix}{name}` | {_type(field.annotation)} | {_cell(field)} |")
+        for member in _members(field.annotation):
+            if isinstance(member, type) and issubclass(member, BaseModel) and member not in above:
+                joint = ".*." if get_origin(field.annotation) is dict else "."
+                rows += _keys_rows(member, f"{prefix}{name}{joint}", (*above, member))
+    return rows
+
+
+def _members(annotation: Any) -> list[type]:
+    """Returns the classes inside an annotation: of a union, an optional, a dict, or itself."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return [annotation]
+    if get_origin(annotation) is Literal:
+        return []
+    return [member for argument in get_args(annotation) for member in _members(argument)]
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is type(None):
+        return "null"
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_type, arguments))
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"object of {_type(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "object"
+    return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(annotation, "any")
+
+
+def _literal(model: type[BaseModel], name: str) -> str:
+    return str(get_args(model.model_fields[name].annotation)[0])
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return str(value)
+
+
+def _cell(field: FieldInfo) -> str:
+    return (field.description or "").replace("|", "or")
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]
+
+
+def _commands(group: click.Group, context: click.Context, prefix: str = "barlowtf") -> list[tuple[str, click.Command]]:
+    found = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            found += _commands(command, context, f"{prefix} {name}")
+        elif command is not None:
+            found.append((f"{prefix} {name}", command))
+    return found
+
+
+def write(*, check: bool) -> list[str]:
+    """Writes the pages, or only compares them; returns the names of those that differed."""
+    FOLDER.mkdir(exist_ok=True)
+    differing = []
+    for name, make in PAGES.items():
+        path, text = FOLDER / name, make()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            differing.append(name)
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    return differing
+
+
+if __name__ == "__main__":
+    check = "--check" in sys.argv[1:]
+    names = write(check=check)
+    print(f"{'differ' if check else 'written'}: {', '.join(names) or 'none'}")
+    sys.exit(bool(names) and check)
