@@ -39,3 +39,8 @@ def name_nearest(name: str, known: Iterable[str]) -> str:
         by_last = {key.rpartition(".")[2]: key for key in known}
         matches = [by_last[m] for m in difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1, cutoff=0.6)]
     return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def as_sentence(text: str) -> str:
+    """Returns a text that ends in one mark: a question keeps its own."""
+    return text if text.endswith("?") else f"{text}."

@@ -10,7 +10,7 @@ from typing import Any, cast
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from barlowtf.config.explaining import explain, name_nearest
+from barlowtf.config.explaining import as_sentence, explain, name_nearest
 from barlowtf.config.optimizers import OPTIMIZERS
 from barlowtf.config.schema import Recipe
 from barlowtf.errors import ConfigError
@@ -148,7 +148,7 @@ def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
         return Recipe.model_validate(_fit(tables, Recipe))
     except ValidationError as error:
         lines = "; ".join(_explain(dict(item), tables) for item in error.errors())
-        raise ConfigError(f"{origin}: {lines}.") from error
+        raise ConfigError(as_sentence(f"{origin}: {lines}")) from error
 
 
 def _explain(error: dict[str, Any], tables: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from pydantic import ValidationError
 
-from barlowtf.config.explaining import explain
+from barlowtf.config.explaining import as_sentence, explain
 from barlowtf.config.schema import LossSection
 from barlowtf.config.section import Section
 from barlowtf.errors import ConfigError
@@ -93,7 +93,7 @@ def bind(loss: str | Loss, settings: Mapping[str, Any] | None = None) -> BoundLo
             explain({**dict(item), "loc": ("loss", *item["loc"])}, known, owner=f"loss {spec}")
             for item in error.errors()
         )
-        raise ConfigError(f"{lines}.") from error
+        raise ConfigError(as_sentence(f"{lines}")) from error
 
 
 def bind_section(section: LossSection) -> BoundLoss:

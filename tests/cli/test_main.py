@@ -88,7 +88,7 @@ def run(*words, cwd=None):
         (["pretrain", "--strategy", "mirored"], 2, "'one', 'mirrored'"),
         (["pretrain", "--nothing"], 2, "--nothing"),
         # The others end before TensorFlow, whose messages must not be seen either, has started.
-        (["pretrain", "--set", "train.batch_size=4096"], 1, "4096 and 1437"),
+        (["pretrain", "--set", "train.batch_size=4096"], 1, "received 4096, expected at most 1437"),
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path, words, status, message):

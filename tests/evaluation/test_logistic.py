@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from barlowtf.evaluation import fit_logistic, logistic
+from barlowtf.data import permutation
+from barlowtf.evaluation import fit_logistic
 
 
 def _clusters(count, classes, seed, spread=2.0):
@@ -37,7 +38,7 @@ def test_penalty_is_the_best_on_the_held_out_images():
     standardized = (x - x.mean(axis=0)) / x.std(axis=0)
     chosen = []
     for seed in range(4):
-        order = logistic._order(400, seed)
+        order = permutation(400, seed=seed)
         assert sorted(order) == list(range(400))
         held, kept = order[:120], order[120:]
         models = [LogisticRegression(C=penalty, max_iter=200) for penalty in (0.001, 100.0)]

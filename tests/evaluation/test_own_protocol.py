@@ -86,5 +86,5 @@ def test_variant_and_settings_of_an_own_protocol(folder):
 
     (result,) = experiment.evaluate(request(variant="cosine"))
     assert (result.variant, result.settings) == ("cosine", {"cosine": True})
-    with pytest.raises(ConfigError, match="unknown key 'cosinus'. Did you mean 'cosine'"):
+    with pytest.raises(ConfigError, match="Unknown setting 'cosinus'. Did you mean 'cosine'"):
         experiment.evaluate(request(overrides=("centroid.cosinus=true",)))

@@ -60,11 +60,11 @@ def test_overrides_go_where_they_belong_and_are_recorded():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["epochs=0"], "epochs: input should be greater than or equal to 1, received 0"),
-        (["epoch=3"], "unknown key 'epoch'. Did you mean 'epochs'"),
+        (["epochs=0"], "Invalid epochs: received 0, expected a number greater than or equal to 1"),
+        (["epoch=3"], "Unknown setting 'epoch'. Did you mean 'epochs'"),
         (["area=[0.5,0.2]"], "area is a range"),
         (["encoder_learning_rate=0.1"], 'report = "best" is for a frozen encoder'),
-        (["epochs"], "Expected section.key=value"),
+        (["epochs"], "expected section.key=value"),
     ],
 )
 def test_bad_settings(overrides, message):

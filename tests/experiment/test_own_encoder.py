@@ -73,7 +73,7 @@ def test_it_is_measured_and_fine_tuned(run):
     assert trained.architecture == random.architecture and trained.sha256 != random.sha256
     tuned = call("evaluate", "--protocol", "semi10", "--variant", "small", "--encoder", "run", "--set", "epochs=1")
     if tuned.exit_code == 2:
-        tuned = call("evaluate", "--protocol", "semi10", "--recipe", "small", "--encoder", "run", "--set", "epochs=1")
+        tuned = call("evaluate", "--protocol", "semi10", "--variant", "small", "--encoder", "run", "--set", "epochs=1")
     assert tuned.exit_code == 0, tuned.output
 
 

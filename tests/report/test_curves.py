@@ -49,9 +49,3 @@ def test_thinning_keeps_ends_and_spikes(count):
     assert kept[0] == points[0] and kept[-1] == points[-1]
     assert {points[count // 2], points[count // 3]} <= set(kept)
     assert kept == sorted(kept)
-
-
-def test_the_terms_of_a_loss_have_charts_behind_that_of_the_loss(make_run):
-    record = {"step": 1, "loss_per_dimension": 1.0, "covariance_per_dimension": 0.5, "knn_top1": 0.5}
-    charts = make_charts([make_run(metrics=[record], loss_terms=["covariance"])])
-    assert [chart.title for chart in charts] == ["Loss", "Covariance term", "kNN top-1"]
