@@ -1,8 +1,5 @@
 """A user's own data source, from a folder outside the package, through everything that reads data."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,15 +17,15 @@ from barlowtf.data import (
 from barlowtf.errors import DataError
 from barlowtf.experiment import describe_data
 from barlowtf.tables import SOURCES, source_syntax
+from tests.examples import example
 
-EXAMPLE = Path(__file__).with_name("npy_source.py")
-SPEC = "npy_source.py:photos"
+SPEC = "my_source.py:photos"
 
 
 @pytest.fixture
 def outside(tmp_path, monkeypatch):
     """The current folder: the example's file beside nine images to train on."""
-    shutil.copy(EXAMPLE, tmp_path)
+    (tmp_path / "my_source.py").write_text(example("my_source.py"))
     (tmp_path / "photos" / "train").mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (9, 8, 10, 3), np.uint8)
     for number, image in enumerate(images):
@@ -52,7 +49,7 @@ def test_the_example_serves_training_evaluation_and_the_command_that_shows_data(
     (views,) = center_views(source, np.arange(9), size=8, channels=1, batch_size=9)
     assert views.shape == (9, 8, 8, 1)
     facts = describe_data(SPEC)
-    assert (facts["images"], facts["images_per_class"]) == (9, [5, 4])
+    assert (facts.images, facts.images_per_class) == (9, (5, 4))
     with pytest.raises(DataError, match="one class each, expected images with several classes"):
         open_multi_label(SPEC, "train")
 

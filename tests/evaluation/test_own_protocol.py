@@ -10,43 +10,11 @@ from barlowtf.errors import ConfigError
 from barlowtf.evaluation import results_table
 from barlowtf.models import make_encoder
 from barlowtf.records import read_results
+from tests.examples import example
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-EXAMPLE = '''\
-"""Protocol centroid: each test image gets the class whose mean feature is nearest."""
-
-import numpy as np
-from pydantic import Field
-
-from barlowtf.evaluation import TOP1, Measure, Outcome, Protocol, Section, Task, open_labeled
-
-
-class Settings(Section):
-    cosine: bool = Field(False, description="whether features are divided by their length")
-
-
-def measure(task: Task[Settings]) -> Outcome:
-    train, test = task.splits.train, task.splits.test
-    bank, queries = task.features(train), task.features(test)  # float32 [M, d], [Q, d]
-    if task.settings.cosine:
-        bank, queries = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (bank, queries))
-    means = np.stack([bank[train.labels == label].mean(axis=0) for label in range(task.splits.class_count)])
-    distances = np.linalg.norm(queries[:, None] - means, axis=2)  # [Q, K]
-    spread = np.linalg.norm(means - means.mean(axis=0), axis=1).mean()
-    hits = distances.argmin(axis=1) == test.labels
-    return Outcome({"top1": float(hits.mean()), "spread": float(spread)})
-
-
-CENTROID = Protocol(
-    name="centroid",
-    variants={"plain": Settings(), "cosine": Settings(cosine=True)},
-    open_data=open_labeled,
-    measure=measure,
-    measures=(TOP1, Measure(name="spread", title="spread of the class means", percent=False)),
-    depends_on_seed=False,
-)
-'''
+EXAMPLE = example("my_protocol.py")
 
 
 @pytest.fixture

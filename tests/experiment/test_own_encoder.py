@@ -11,25 +11,11 @@ from barlowtf import encoders
 from barlowtf.errors import ConfigError
 from barlowtf.models import EncoderKind, make_encoder
 from barlowtf.records import Result, read_record
+from tests.examples import example
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-MY_ENCODER = '''"""Patches, a depthwise convolution, one block of attention: images [N, H, W, C] -> features [N, 32]."""
-
-import keras
-from keras import layers
-
-
-def make(*, image_shape, dtype, seed):
-    keras.utils.set_random_seed(seed)
-    images = keras.Input(image_shape, dtype="float32")
-    x = layers.Conv2D(32, 4, strides=4, dtype=dtype)(images)
-    x = layers.LayerNormalization(dtype=dtype)(layers.DepthwiseConv2D(3, padding="same", dtype=dtype)(x))
-    x = layers.Reshape((-1, 32), dtype=dtype)(x)
-    x = layers.Add(dtype=dtype)([x, layers.MultiHeadAttention(2, 16, dtype=dtype)(x, x)])
-    x = layers.Dense(32, activation="gelu", dtype=dtype)(layers.LayerNormalization(dtype=dtype)(x))
-    return keras.Model(images, layers.GlobalAveragePooling1D(dtype="float32")(x))
-'''
+MY_ENCODER = example("my_encoder.py")
 
 
 def call(*words):

@@ -8,37 +8,11 @@ from barlowtf_cli.main import main
 from click.testing import CliRunner
 
 from barlowtf.models import make_encoder
+from tests.examples import example
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-MY_FORMAT = '''"""Weights and biases of the folded network as one .npz file, and TensorFlow's operations to run it."""
-
-import numpy as np
-
-from barlowtf.export import Format, inference_network
-
-
-def write(material, folder):
-    network = inference_network(material.parts)
-    (folder / "network.json").write_text(network.to_json())
-    np.savez(folder / "weights.npz", *network.get_weights())
-    return {"weights.npz": "float32"}
-
-
-def read(path, inputs):
-    """Runs in a fresh process without barlowtf: what it needs is imported inside."""
-    from pathlib import Path
-
-    import keras
-
-    network = keras.models.model_from_json(Path(path).with_name("network.json").read_text())
-    with np.load(path) as weights:
-        network.set_weights([weights[f"arr_{number}"] for number in range(len(weights))])
-    return {"features": network.predict_on_batch(inputs["views"].astype("float32") / 255)}
-
-
-FORMAT = Format(files=("weights.npz",), write=write, read=read)
-'''
+MY_FORMAT = example("my_format.py")
 
 
 @pytest.fixture

@@ -10,53 +10,12 @@ from barlowtf.config import load_recipe
 from barlowtf.encoders.building import build_model
 from barlowtf.models import BarlowTwins
 from barlowtf.records import read_lines
+from tests.examples import example
 
 # Keras writes .keras files with an array method that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-OWN = '''
-import tensorflow as tf
-from pydantic import Field
-
-from barlowtf.config import Section
-from barlowtf.distribute import all_reduce_sum, replica_count
-from barlowtf.losses import Loss, Parts
-
-
-class Settings(Section):
-    """Settings of this loss."""
-
-    hidden: int = Field(8, ge=1, description="width of the predictor's hidden layer")
-    spread: float = Field(1.0, ge=0.0, description="weight of the spread")
-
-
-def compute(views, settings):
-    """Negative cosine of each prediction to the other view's target, and how far embeddings are from length 1."""
-    a, b = views
-    closeness = (cosine(a.prediction, b.target) + cosine(b.prediction, a.target)) / 2.0
-    spread = sum(mean(tf.square(tf.norm(tf.cast(view.z, tf.float32), axis=1) - 1.0)) for view in views)
-    return {"total": settings.spread * spread - closeness, "closeness": closeness, "spread": spread}
-
-
-def cosine(p, target):
-    """Mean cosine over the global batch."""
-    p, target = (tf.math.l2_normalize(tf.cast(z, tf.float32), axis=1) for z in (p, target))
-    return mean(tf.reduce_sum(p * target, axis=1))
-
-
-def mean(values):
-    """Mean over the global batch of one value for each image."""
-    return all_reduce_sum(tf.reduce_mean(values)) / replica_count()
-
-
-LOSS = Loss(
-    "own",
-    Settings,
-    terms=("closeness", "spread"),
-    compute=compute,
-    parts=lambda settings: Parts(predictor=(settings.hidden, 16), target="moving_average", momentum=(0.9, 1.0)),
-)
-'''
+OWN = example("my_loss.py")
 SMALL = [
     "augment.size=8",
     "model.encoder=resnet10_w0p0625",
