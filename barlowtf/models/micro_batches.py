@@ -48,7 +48,7 @@ def cut(tensors: tuple[tf.Tensor, ...], size: int) -> Stacks:
     """
     for count in {tensor.shape[0] for tensor in tensors} - {None}:
         if count % size:
-            raise ValueError(f"Received a batch of {count} and micro_batch = {size}. Expected a multiple of it.")
+            raise ValueError(f"Invalid micro_batch: received {size}, expected a divisor of the batch of {count}.")
     return tuple(tf.reshape(tensor, tf.concat([[-1, size], tf.shape(tensor)[1:]], axis=0)) for tensor in tensors)
 
 

@@ -35,7 +35,7 @@ def make_projector(
     """
     if input_dim < 1 or not widths or min(widths) < 1:
         raise ValueError(
-            f"Received input_dim {input_dim} and widths {tuple(widths)}. Expected at least one width, each >= 1."
+            f"Invalid widths: received {tuple(widths)} with input_dim {input_dim}, expected at least one, each >= 1."
         )
     layers = Layers(dtype, seed)
     features = keras.Input((input_dim,), dtype="float32", name="features")

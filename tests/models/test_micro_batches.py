@@ -215,18 +215,18 @@ def test_finite_steps_name_nothing():
 
 
 def test_sizes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"Received micro_batch = 0\. Expected None or at least 1"):
+    with pytest.raises(ValueError, match="Invalid micro_batch: received 0, expected None or at least 1"):
         make_model(0)
-    with pytest.raises(ValueError, match="Received a batch of 24 and micro_batch = 7"):
+    with pytest.raises(ValueError, match="Invalid micro_batch: received 7, expected a divisor of the batch of 24"):
         make_model(7).training_logs(constants(views()))
-    with pytest.raises(ValueError, match="Received a batch of 24 and micro_batch = 48"):
+    with pytest.raises(ValueError, match="Invalid micro_batch: received 48, expected a divisor of the batch of 24"):
         make_model(48).training_logs(constants(views()))
 
 
 def test_several_replicas_are_refused(two_replicas):
     with two_replicas.scope():
         model = make_model(MICRO)
-    with pytest.raises(ValueError, match="2 replicas. micro_batch is for one replica"):
+    with pytest.raises(ValueError, match="on 2 replicas, expected None. It is for one replica"):
         two_replicas.run(model.training_logs, args=(constants(views()),))
 
 

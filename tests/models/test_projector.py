@@ -61,5 +61,5 @@ def test_saved_projector_comes_back(tmp_path):
 
 @pytest.mark.parametrize(("input_dim", "widths"), [(0, (4,)), (4, ()), (4, (4, 0, 4))])
 def test_wrong_arguments(input_dim, widths):
-    with pytest.raises(ValueError, match="Received input_dim .* Expected"):
+    with pytest.raises(ValueError, match="Invalid widths: received .* expected"):
         make_projector(input_dim, widths)

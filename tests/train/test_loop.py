@@ -39,6 +39,7 @@ class Stub(keras.Model):
     """A model of one weight whose loss is the batch."""
 
     checked_names = ["images of view a", "loss"]
+    loss_terms = ("invariance", "redundancy")
 
     def __init__(self):
         super().__init__()
