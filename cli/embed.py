@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -32,7 +33,13 @@ from .tensorflow import start_tensorflow
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
 @json_option
 def embed(
-    encoder: str, source: str, out: Path, split: str, file_format: str, config: str | None, as_json: bool
+    encoder: str,
+    source: str,
+    out: Path,
+    split: str,
+    file_format: Literal["parquet", "npy"],
+    config: str | None,
+    as_json: bool,
 ) -> None:
     """Write the features of images, in the order of the data set.
 

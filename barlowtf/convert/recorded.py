@@ -5,7 +5,7 @@ recorded.npz holds, under the sha256 of an encoder's weights, `shape` and `seed`
 """
 
 from importlib import resources
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import keras
 import numpy as np
@@ -40,4 +40,4 @@ def compare_with_recorded(encoder: keras.Model) -> RecordedDifference | None:
     images = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
     features = encoder(images, training=False).numpy()
     largest = float(np.abs(features - expected).max())
-    return RecordedDifference(largest, largest / float(np.abs(expected).max()), shape)
+    return RecordedDifference(largest, largest / float(np.abs(expected).max()), cast(tuple[int, int, int, int], shape))

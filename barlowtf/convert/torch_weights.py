@@ -23,7 +23,9 @@ _CLASSIFIER = "fc."
 # PyTorch counts batches, and with a fixed momentum nobody reads the count.
 _COUNTER = "num_batches_tracked"
 # Whether the blocks are bottlenecks, and how many of them each stage has -> depth.
-_DEPTHS = {(block is bottleneck_block, counts): depth for depth, (block, counts) in RESNETS.items()}
+_DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
+    (block is bottleneck_block, counts): depth for depth, (block, counts) in RESNETS.items()
+}
 _STEM_OF_KERNEL = {7: "imagenet", 3: "small"}
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -68,7 +69,7 @@ class ArraySource(Source):
         return f"{self.name} image {index}"
 
     def _read_labels(self, ids: np.ndarray) -> np.ndarray:
-        return self._labels[ids]
+        return cast(np.ndarray, self._labels)[ids]
 
 
 class _PreloadedSource(Source):

@@ -1,7 +1,7 @@
 """From a SPEC to a data set: an entry of `SOURCES` or a user's own."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.multi_label import MultiLabelSet
@@ -9,6 +9,14 @@ from barlowtf.data.source import Source
 from barlowtf.doors import is_own, load_own
 from barlowtf.errors import BarlowTFError, ConfigError, DataError
 from barlowtf.tables import SOURCES, source_syntax
+
+
+@overload
+def open_source(spec: str, split: Literal["train"]) -> Source: ...
+
+
+@overload
+def open_source(spec: str, split: str) -> Source | None: ...
 
 
 def open_source(spec: str, split: str) -> Source | None:

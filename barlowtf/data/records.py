@@ -9,7 +9,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 import tensorflow as tf
@@ -104,7 +104,7 @@ class RecordSource(Source):
         return np.concatenate(parts)
 
     def _read_labels(self, ids: np.ndarray) -> np.ndarray:
-        return self.parse(ids, self._label_of) if len(ids) else np.zeros(0, np.int64)
+        return self.parse(ids, cast(Callable, self._label_of)) if len(ids) else np.zeros(0, np.int64)
 
 
 def index_records(files: Iterable[str]) -> RecordIndex:
@@ -185,7 +185,9 @@ def _crc_table() -> np.ndarray:
 def _walk(file: str) -> Iterator[tuple[int, int]]:
     """Yields offset and length of each record in a file."""
     size = tf.io.gfile.stat(file).length
-    headers, places, offset = [], [], 0
+    headers: list[bytes] = []
+    places: list[tuple[int, int]] = []
+    offset = 0
     with _open(file) as stream:
         while offset < size:
             stream.seek(offset)

@@ -7,6 +7,7 @@ image/class/text (bytes, the label's name).
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -132,7 +133,7 @@ def _parse(serialized: tf.Tensor, name: str, dtype: tf.DType) -> tf.Tensor:
 def _class_names(source: RecordSource) -> tuple[str, ...]:
     """Returns the text of each label up to the largest; "" for a label without an example."""
     texts = source.parse(np.arange(source.size), lambda serialized: _parse(serialized, TEXT, tf.string))
-    labels, first = np.unique(source.labels, return_index=True)
+    labels, first = np.unique(cast(np.ndarray, source.labels), return_index=True)
     named = {int(label): texts[index].decode("utf-8", "replace") for label, index in zip(labels, first, strict=True)}
     return tuple(named.get(label, "") for label in range(max(named) + 1))
 

@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import keras
 
@@ -107,7 +108,9 @@ def _recipe_beside(path: Path) -> Recipe | None:
 
 
 def _random(config: str | None, like: Encoder | None, seed: int) -> Encoder:
-    recipe = load_recipe(config) if config is not None else _recipe_beside(Path(like.name))
+    # `require_control` saw that there is one of the two.
+    recipe = load_recipe(config) if config is not None else _recipe_beside(Path(cast(Encoder, like).name))
+    recipe = cast(Recipe, recipe)
     size = recipe.augment.evaluated_size if config is not None or like is None else like.image_shape[0]
     # In the precision of the encoder that it stands beside.
     model = build_encoder(recipe, size, dtype=recipe.train.precision, seed=seed)
@@ -116,7 +119,7 @@ def _random(config: str | None, like: Encoder | None, seed: int) -> Encoder:
 
 def _pixels(config: str | None, like: Encoder | None) -> Encoder:
     if config is None:
-        return pixel_encoder(like.image_shape)
+        return pixel_encoder(cast(Encoder, like).image_shape)
     recipe = load_recipe(config)
     size = recipe.augment.evaluated_size
     return pixel_encoder((size, size, recipe.data.channels))

@@ -25,7 +25,7 @@ def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> Encoder:
     own = "float_images" in loaded.signatures
     signature = loaded.signatures.get("float_images") or loaded.signatures.get("serving_default")
     inputs = {} if signature is None else signature.structured_input_signature[1]
-    argument, images = next(iter(inputs.items()), (None, None))
+    argument, images = next(iter(inputs.items()), ("", tf.TensorSpec(None, tf.string)))
     if len(inputs) != 1 or images.dtype != tf.float32 or images.shape.rank != 4:
         raise CheckpointError(
             f"Invalid SavedModel {path}: received the signatures {sorted(loaded.signatures)}, expected "

@@ -3,7 +3,7 @@
 Source: Wu et al., arXiv:1805.01978, section 3.4.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field
 
@@ -46,7 +46,7 @@ def measure_neighbors(task: Task[NeighborSettings]) -> Outcome:
         headline.scores.update(
             {f"{name}_k{k}": outcome.scores[name] for name in ("top1", "top5") if name in outcome.scores}
         )
-    return headline
+    return cast(Outcome, headline)
 
 
 KNN = Protocol(

@@ -72,12 +72,13 @@ def open_labeled(train_spec: str, test_spec: str, channels: int) -> LabeledSplit
     Raises:
         DataError: There is no test split, a split has no labels, or there are fewer than two classes.
     """
-    sources = {"train": data.open_source(train_spec, "train"), "test": data.open_source(test_spec, "test")}
-    if sources["test"] is None:
+    test = data.open_source(test_spec, "test")
+    if test is None:
         raise DataError(
             f"{test_spec} has no test split, which this protocol needs. Expected folders train/ and val/ or test/, or "
             "a data set that has both."
         )
+    sources = {"train": data.open_source(train_spec, "train"), "test": test}
     for split, source in sources.items():
         if not source.has_labels:
             raise DataError(

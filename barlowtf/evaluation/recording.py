@@ -64,7 +64,7 @@ def make_result(
     """
     protocol, variant, settings, changes = choice
     encoder, published, confusion = encoder_facts(task.encoder), protocol.published, outcome.confusion
-    objection = "no published number"
+    objection: str | None = "no published number"
     if published is not None:
         objection = published.objection(
             source=source,

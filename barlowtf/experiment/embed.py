@@ -17,7 +17,7 @@ import zipfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -58,7 +58,7 @@ class EmbedRequest:
     source: str
     out: Path
     split: str = "train"
-    file_format: str = "parquet"
+    file_format: Literal["parquet", "npy"] = "parquet"
     config: str | None = None
     part_rows: int = PART_IMAGES
 
@@ -170,7 +170,7 @@ def _write_parts(
                 ) from error
             log_progress(int(ids[-1]) + 1, first, images.size, started)
             count = _count(file)
-        rows += count
+        rows += cast(int, count)
     return rows
 
 
@@ -179,7 +179,8 @@ def _write_part(file: Path, encoder: Encoder, images: data.Source, ids: np.ndarr
     labels = images.labels_of(ids) if images.has_labels else None
     with whole_file(file) as aside:
         if file.suffix == ".npz":
-            np.savez(aside, features=features, ids=ids, **({} if labels is None else {"labels": labels}))
+            arrays: dict[str, Any] = {"features": features, "ids": ids}
+            np.savez(aside, **(arrays if labels is None else {**arrays, "labels": labels}))
             return
         width = features.shape[1]
         columns = {

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -93,7 +94,7 @@ def export(request: ExportRequest) -> ExportRecord:
         name=out.resolve().name if request.out else Path(request.encoder).resolve().name,
         encoded=sample.encoded[:_WARM_UP_IMAGES],
         variants=variants,
-        calibration_views=lambda: calibration_views(spec, origin.encoder, request.representative),
+        calibration_views=lambda: calibration_views(cast(str, spec), origin.encoder, request.representative),
     )
     form.check(material)
     with new_version(out, version) as aside:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -52,7 +52,7 @@ def convert_litert(parts: Parts, variants: Iterable[str], images: np.ndarray | N
         with _written(inference_network(parts)) as folder:
             contents = {variant: _convert(folder, variant) for variant in floats}
     if "int8" in variants:
-        with _written(equalized_network(parts, images)) as folder:
+        with _written(equalized_network(parts, cast(np.ndarray, images))) as folder:
             contents["int8"] = _convert(folder, "int8", images)
     return {variant: contents[variant] for variant in variants}
 
@@ -85,7 +85,7 @@ def _convert(folder: str, variant: str, images: np.ndarray | None = None) -> byt
     if variant == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if variant == "int8":
-        converter.representative_dataset = lambda: _representative(images)
+        converter.representative_dataset = lambda: _representative(cast(np.ndarray, images))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
     try:

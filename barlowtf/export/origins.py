@@ -82,7 +82,7 @@ def open_origin(
             "Leave it out."
         )
     projector, step = None, None
-    if checkpoint_of is not None:
+    if checkpoint_of is not None and run is not None:
         restored = restore_parts(run, checkpoint_of)
         opened = model_encoder(encoder, "run", restored.encoder, load_recipe(run.recipe), run=path)
         projector, step = restored.projector, restored.step

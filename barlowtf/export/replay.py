@@ -59,7 +59,7 @@ def milliseconds(run: Callable[[], Any]) -> dict[str, Any]:
 def main(reader: str, path: str, source: str, target: str) -> None:
     """Runs one file."""
     warnings.simplefilter("ignore")
-    names = {"np": np, "in_batches": in_batches, "milliseconds": milliseconds}
+    names: dict[str, Any] = {"np": np, "in_batches": in_batches, "milliseconds": milliseconds}
     known = set(names)
     # Annotations stay text: the names in them are not there.
     flags = __future__.annotations.compiler_flag

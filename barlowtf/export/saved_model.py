@@ -1,8 +1,9 @@
 """A SavedModel that TensorFlow Serving mounts as it is: named signatures, preprocessing inside."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -63,7 +64,7 @@ def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
 
     def embed(images: tf.Tensor) -> _Outputs:
         features = outputs_of(_center_views(images, parts.size))["features"]
-        return {"embeddings": projector(features, training=False)}
+        return {"embeddings": cast(keras.Model, projector)(features, training=False)}
 
     functions = {
         "serving_default": (serving_default, images),

@@ -32,7 +32,7 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 # In URLs, shell commands and text protos without quoting.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-_MEANINGS = {
+_MEANINGS: dict[str, str | dict[str, str]] = {
     "images": {
         "uint8": "pixels of N images of one size, any height and width",
         "float32": "pixels in [0, 1], already of this size",

@@ -7,7 +7,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def replay_file(
     with tempfile.TemporaryDirectory() as folder:
         reader, source, target = (Path(folder) / name for name in ("reader.py", "inputs.npz", "outputs.npz"))
         reader.write_text(_source(read), encoding="utf-8")
-        np.savez(source, **inputs)
+        np.savez(source, **cast(dict[str, Any], inputs))
         # Neither the working folder nor that of replay.py can be imported from.
         words = [sys.executable, "-P", str(Path(replay.__file__)), *map(str, (reader, path, source, target))]
         result = subprocess.run(words, capture_output=True, text=True, check=False)

@@ -17,7 +17,7 @@ reuses the buffers of one view for the other (measured at N = 256, D = 8192: 35 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 from pydantic import Field
@@ -107,7 +107,7 @@ def _terms(squares_of: Callable[..., _Squares], z_a: tf.Tensor, z_b: tf.Tensor) 
     """Invariance and redundancy of embeddings, float32 [n, D]; `squares_of` is the form."""
 
     @tf.custom_gradient
-    def terms(z_a: tf.Tensor, z_b: tf.Tensor):
+    def terms(z_a: tf.Tensor, z_b: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable[..., Any]]:
         forward_a, forward_b = standardize_forward(z_a), standardize_forward(z_b)
         a, b, examples = forward_a.y, forward_b.y, forward_a.examples
         squares, squares_by_a, squares_by_b = squares_of(a, b, examples)

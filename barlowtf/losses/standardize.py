@@ -1,5 +1,6 @@
 """Standardization of embeddings over the global batch: each dimension to mean 0 and variance 1."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -30,7 +31,7 @@ def standardize(z: tf.Tensor, epsilon: float = 1e-5) -> tf.Tensor:
         raise ValueError(f"Invalid epsilon: received {epsilon}, expected a number > 0.")
 
     @tf.custom_gradient
-    def _standardized(z32: tf.Tensor):
+    def _standardized(z32: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         forward = standardize_forward(z32, epsilon)
         return forward.y, lambda dy: standardize_backward(dy, forward)
 

@@ -5,7 +5,7 @@ functions take float NumPy arrays or eager tensors of any precision and compute 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -119,7 +119,7 @@ def correlation_picture(z_a: Any, z_b: Any, cells: int = 256, epsilon: float = 1
             sums = np.zeros((cell[-1] + 1, cell[-1] + 1))
         _add_to_cells(sums, rows, cell[start : start + len(rows)], cell)
         start += len(rows)
-    return _picture(sums, cell)
+    return _picture(cast(np.ndarray, sums), cell)
 
 
 def downsample_correlation(c: Any, cells: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Encoder, projector and loss as one trainable Keras model."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 import tensorflow as tf
@@ -180,7 +180,7 @@ class BarlowTwins(keras.Model):
         pairs = [
             (copy, trained)
             for target, model in parts
-            for copy, trained in zip(target.variables, model.variables, strict=True)
+            for copy, trained in zip(cast(keras.Model, target).variables, model.variables, strict=True)
             if trained.trainable
         ]
         momentum = momentum_at(step, self.total_steps or 1, self.bound_loss.parts.momentum)
@@ -197,7 +197,8 @@ class BarlowTwins(keras.Model):
         if kind == "none":
             return None
         if kind == "moving_average":
-            z = self.target_projector(self.target_encoder(view, training=training), training=training)
+            encoder, projector = cast(tuple[keras.Model, keras.Model], (self.target_encoder, self.target_projector))
+            z = projector(encoder(view, training=training), training=training)
         return tf.stop_gradient(z)
 
     def _complete(self, z: tf.Tensor, target: tf.Tensor | None, *, training: bool) -> list[ViewEmbeddings]:
@@ -225,7 +226,8 @@ class BarlowTwins(keras.Model):
                 f"Invalid micro_batch: received {self.micro_batch} on {replica_count()} replicas, expected None. "
                 "It is for one replica."
             )
-        parts = micro_batches.cut(data, self.micro_batch)
+        size = cast(int, self.micro_batch)
+        parts = micro_batches.cut(data, size)
         y_a, y_b, finite_a, finite_b = micro_batches.represent(self.encoder, self._make_views, parts)
         with tf.GradientTape() as tape:
             tape.watch([y_a, y_b])
@@ -239,7 +241,7 @@ class BarlowTwins(keras.Model):
             for variable in part.trainable_variables
         ]
         of_rest, d_y = tape.gradient(share, (behind, (y_a, y_b)))
-        d_y = micro_batches.cut(d_y, self.micro_batch)
+        d_y = micro_batches.cut(d_y, size)
         of_encoder = micro_batches.encoder_gradients(self.encoder, self._make_views, parts, d_y)
         finite = [finite_a, finite_b, all_finite(z_a), all_finite(z_b)]
         # Encoder, projector, predictor, as in `trainable_variables`.

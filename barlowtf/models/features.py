@@ -3,7 +3,7 @@
 import functools
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -50,7 +50,7 @@ def _filled(
 
 
 # One trace an encoder and size: a monitor calls every few epochs, and a trace of a deep encoder takes seconds.
-_FUNCTIONS: weakref.WeakKeyDictionary[keras.Model, Callable] = weakref.WeakKeyDictionary()
+_FUNCTIONS: weakref.WeakKeyDictionary[keras.Model, Any] = weakref.WeakKeyDictionary()
 
 
 def _features(encoder: keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tensor:
@@ -61,7 +61,8 @@ def _features(encoder: keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tensor
 
         @tf.function
         def features(images: tf.Tensor) -> tf.Tensor:
-            return tf.cast(reference()(images, training=False), tf.float32)
+            present = cast(keras.Model, reference())
+            return tf.cast(present(images, training=False), tf.float32)
 
         _FUNCTIONS[encoder] = features
     images = tf.cast(images, tf.float32)

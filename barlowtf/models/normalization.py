@@ -1,5 +1,6 @@
 """Batch normalization over the global batch: the fused kernel on one replica, synchronized moments on several."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -34,7 +35,7 @@ def fused_normalization(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tupl
 @tf.custom_gradient
 def synchronized_normalization(
     x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., Any]]:
     """Normalizes a batch by the moments of the global batch, with its gradient.
 
     Letters: c_r, m_r, v_r count, mean and biased variance of replica r's share, N = Σ c_r. Then the global mean is

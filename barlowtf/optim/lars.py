@@ -1,7 +1,7 @@
 """LARS with the rate outside the momentum buffer and biases left out: the authors' rule, and solo-learn's."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -9,7 +9,7 @@ import tensorflow as tf
 # Added to the denominator of solo-learn's trust ratio.
 _EPSILON = 1e-8
 
-Rate = float | keras.optimizers.schedules.LearningRateSchedule | Callable[[], Any]
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule | Callable[[], Any]
 
 
 def trust_ratio(parameter: tf.Tensor, update: tf.Tensor, eta: float) -> tf.Tensor:

@@ -28,7 +28,7 @@ def mean_and_interval(values: Sequence[float], confidence: float = 0.95) -> tupl
     if len(values) == 1:
         return mean, None
     # Imported here: it takes half a second, and a command's help needs the records but no interval.
-    from scipy import stats  # type: ignore[import-untyped]
+    from scipy import stats
 
     error = statistics.stdev(values) / len(values) ** 0.5
     return mean, float(stats.t.ppf(0.5 + confidence / 2, len(values) - 1)) * error

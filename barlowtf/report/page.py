@@ -46,7 +46,7 @@ def render_page(runs: list[RunContents], *, created: datetime, version: str) -> 
     # Two runs on the same images have the same sprite: the page holds it once.
     sprites: dict[str, Sprite] = {}
     for atlas in filter(None, atlases):
-        for sprite in (atlas.sprite, atlas.neighbor_sprite):
+        for sprite in filter(None, (atlas.sprite, atlas.neighbor_sprite)):
             sprites[sprite.name] = sprite
     script_data = {
         "charts": {chart.key: chart.figure for chart in charts},
@@ -106,7 +106,7 @@ def _pictures(run: RunContents) -> list[tuple[str, int, Picture]]:
 
 def _picture_of(confusion: Confusion) -> Picture:
     """Returns the shares of a confusion matrix as a picture of one pixel a cell, dark where they are large."""
-    return png_picture(np.uint8(np.round(255 * (1 - np.sqrt(confusion.shares))))[..., None])
+    return png_picture(np.round(255 * (1 - np.sqrt(confusion.shares)))[..., None].astype(np.uint8))
 
 
 def _run_class(number: int) -> str:
