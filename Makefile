@@ -14,9 +14,11 @@ help:  ## list the targets
 
 quickstart: $(STAMP)  ## pre-train on the embedded digits, evaluate, write a report
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
-	$(BIN)/barlowtf evaluate --protocol linear --protocol semi1 --protocol semi10 --protocol knn --variant small \
-		--encoder runs/quickstart --encoder random --seeds 0,1,2
+	$(BIN)/barlowtf evaluate --protocol linear-fast --protocol semi1 --protocol knn --variant small \
+		--encoder runs/quickstart --encoder random --encoder pixels --seeds 0,1,2
 	$(BIN)/barlowtf report runs/quickstart --out runs/quickstart/report.html
+	@echo "Open runs/quickstart/report.html in a browser. Next, on your own photos:"
+	@echo "  $(BIN)/barlowtf pretrain --config cifar10-cpu --data FOLDER --run-dir runs/mine"
 
 test: $(STAMP)  ## run the fast tests, in two processes
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
