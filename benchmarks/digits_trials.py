@@ -43,8 +43,8 @@ def main() -> None:
         seconds = time.monotonic() - started
         protocols = [part for name in ("knn", "linear", "linear-fast", "semi1") for part in ("--protocol", name)]
         results = _command(
-            "evaluate", *protocols, "--variant", "small", "--encoder", run, "--data", folder, "--seeds", arguments.seeds,
-            "--out", Path(temporary) / "results", "--json", *_sets(arguments.protocol_set),
+            "evaluate", *protocols, "--variant", "small", "--encoder", run, "--data", folder,
+            "--seeds", arguments.seeds, "--out", Path(temporary) / "results", "--json", *_sets(arguments.protocol_set),
         )  # fmt: skip
     trial = {
         "recipe": arguments.overrides,
