@@ -68,9 +68,10 @@ def tables_page() -> str:
 def commands_page() -> str:
     """Returns the help of every command."""
     parts = ["# Commands", "The text of `barlowtf COMMAND --help`."]
-    context = click.Context(command_line, info_name="barlowtf", max_content_width=120, terminal_width=120)
+    settings: dict[str, Any] = {**command_line.context_settings, "terminal_width": 120}
+    context = click.Context(command_line, info_name="barlowtf", **settings)
     for name, command in _commands(command_line, context):
-        inner = click.Context(command, info_name=name, max_content_width=120, terminal_width=120)
+        inner = click.Context(command, info_name=name, **settings)
         parts.append(f"## {name}\n\n```text\n{command.get_help(inner).strip()}\n```")
     return _page(parts)
 

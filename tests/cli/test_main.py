@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import click
 import numpy as np
@@ -68,9 +67,11 @@ def test_help_answers_at_once_and_without_tensorflow():
     seconds = []
     # The best of up to twenty: other work on the machine is not what is tested.
     while len(seconds) < 20 and min(seconds, default=1.0) >= 0.5:
-        start = time.perf_counter()
+        before = os.times()
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-        seconds.append(time.perf_counter() - start)
+        after = os.times()
+        # Processor time: the time on the wall is that of whatever else runs.
+        seconds.append(after.children_user - before.children_user + after.children_system - before.children_system)
     assert min(seconds) < 0.5
 
 
