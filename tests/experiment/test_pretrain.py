@@ -175,7 +175,7 @@ def test_a_finished_run_says_so_and_changes_nothing(unbroken, recipe, caplog):
 def test_another_recipe_is_refused(unbroken):
     other = load_recipe("digits", [*SMALL, "train.seed=5"])
     with pytest.raises(CheckpointError, match="train.seed: 0 -> 5"):
-        experiment.pretrain(other, unbroken[0].path)
+        pretrain(other, unbroken[0].path)
 
 
 def test_a_run_that_diverges_stops_with_the_last_good_checkpoint(tmp_path):
@@ -189,7 +189,7 @@ def test_a_run_that_diverges_stops_with_the_last_good_checkpoint(tmp_path):
 def test_plan_counts_without_training(recipe, tmp_path):
     plan = experiment.plan(experiment.PretrainRequest(recipe, tmp_path / "run"))
     assert (plan.images, plan.steps_per_epoch, plan.total_steps, plan.unseen_per_epoch) == (1437, 3, 9, 237)
-    assert plan.peak_learning_rate == pytest.approx(0.002 * 400 / 256)
+    assert plan.peak_learning_rate == pytest.approx(0.008 * 400 / 256)
     assert all(value > 0 for value in plan.memory_bytes_per_replica.values())
     # AdamW keeps two values for each parameter.
     assert plan.memory_bytes_per_replica["optimizer"] == 2 * plan.memory_bytes_per_replica["weights"]
@@ -199,7 +199,7 @@ def test_plan_counts_without_training(recipe, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
-        (["train.batch_size=1438"], DataError, "1438 and 1437"),
+        (["train.batch_size=1438"], DataError, "received 1438, expected at most 1437"),
         (["data.source=missing-folder"], DataError, "missing-folder"),
         (["data.source=nothing:here"], DataError, "tfds:NAME"),
     ],

@@ -89,7 +89,7 @@ def test_the_state_of_another_model_is_refused(tmp_path, trained):
 
 
 def test_what_a_killed_save_left_is_cleared(tmp_path, trained):
-    leftover = tmp_path / ".saving-step-00000004"
+    leftover = tmp_path / ".step-00000004.writing-killed"
     leftover.mkdir()
     (leftover / "state.data-00000-of-00001").write_bytes(b"half")
     assert restore_state(tmp_path, training_state(model())) == 3
