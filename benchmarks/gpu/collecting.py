@@ -21,7 +21,7 @@ def collect(folder: Path) -> dict[str, Any]:
     """
     traced = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
     measured = json.loads((folder / "results" / "results.json").read_text(encoding="utf-8"))
-    rates = measured["machine"]["rates"]
+    rates = measured["machine"].get("rates", {})
     cases = {}
     for name, result in measured["cases"].items():
         facts = traced["cases"][name]
@@ -31,7 +31,6 @@ def collect(folder: Path) -> dict[str, Any]:
             cases[name] = summarize(facts, result, rates, tf32=traced["tf32"])
     return {
         "gpu_machine": measured["machine"],
-        "options": measured["options"],
         "traced": traced["traced"],
         "tf32": traced["tf32"],
         "cases": cases,
@@ -81,6 +80,7 @@ def summarize(facts: dict[str, Any], result: dict[str, Any], rates: dict[str, fl
         "memory_ratio": memory,
         "order": result["order"],
         "failures": result["failures"],
+        "options": result["options"],
     }
 
 

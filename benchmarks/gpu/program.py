@@ -63,7 +63,7 @@ def write_program(
         **facts,
     }
     if reference_steps:
-        meta["reference"] = _take_steps(compiled, meta, captured, reference_steps)
+        meta["reference"] = _take_steps(tf.function(function), meta, captured, reference_steps)
     (folder / f"{name}.mlir.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
     (folder / f"{name}.json").write_text(json.dumps(meta), encoding="utf-8")
     return meta
@@ -92,15 +92,15 @@ def _describe(variable: Any) -> dict[str, Any]:
     return {"path": variable.path, "shape": values.shape, "dtype": values.dtype.name, "rule": rule_of(values)}
 
 
-def _take_steps(compiled: Any, meta: dict[str, Any], captured: list[Any], steps: int) -> list[dict[str, float]]:
-    """Returns the scalar outputs of the first steps, from the drawn values."""
+def _take_steps(function: Any, meta: dict[str, Any], captured: list[Any], steps: int) -> list[dict[str, float]]:
+    """Returns the scalar outputs of the first steps, from the drawn values, by TensorFlow's own kernels."""
     count = len(meta["inputs"])
     arguments = [tf.constant(draw(entry, index)) for index, entry in enumerate(meta["inputs"])]
     for index, (variable, entry) in enumerate(zip(captured, meta["variables"], strict=True)):
         variable.assign(draw(entry, count + index))
     taken = []
     for _ in range(steps):
-        outputs = compiled(*arguments)
+        outputs = function(*arguments)
         taken.append({name: float(value) for name, value in outputs.items() if value.shape.rank == 0})
     return taken
 

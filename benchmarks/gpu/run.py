@@ -53,14 +53,16 @@ def run(options: argparse.Namespace) -> None:
     named = options.cases or [name for name, case in cases.items() if case["kind"] != "training"]
     file = options.out / "results.json"
     content = results.read(file)
-    device = measure_rates(_FOLDER, deadline, allow_cpu=options.allow_cpu)
-    content |= {"machine": {**results.describe_machine(), **device}, "options": _plain(options)}
+    # The training run needs its minutes for itself.
+    training_alone = all(cases[name]["kind"] == "training" for name in named) and bool(named)
+    device = {} if training_alone else measure_rates(_FOLDER, deadline, allow_cpu=options.allow_cpu)
+    content["machine"] = {**content.get("machine", {}), **results.describe_machine(), **device}
     content.setdefault("cases", {})
     results.write(file, content)
     for number, name in enumerate(named):
 
         def save(result: dict, name: str = name) -> None:
-            content["cases"][name] = result
+            content["cases"][name] = {"options": _plain(options), **result}
             results.write(file, content)
 
         if cases[name]["kind"] == "training":
@@ -77,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
             peers_first=number % 2 == 1,
             skip=tuple(options.skip),
             allow_cpu=options.allow_cpu,
-            memory_bytes=device["memory_bytes"],
+            memory_bytes=device.get("memory_bytes"),
             save=save,
         ).run()
     sys.stderr.write(f"{file}\n")

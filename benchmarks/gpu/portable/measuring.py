@@ -10,7 +10,7 @@ from typing import Any
 from .deadline import Deadline
 from .workers import Worker, WorkerError
 
-# Two workers hold their memory at a time where the first one's peak leaves so much of the card to each other one.
+# Workers of a group hold their memory at the same time where as many of the first one's peak fill no more of the card.
 _SHARE_FOR_ALL = 0.9
 # A case that begins with less than this has no chance to end.
 _SHORTEST_CASE = 20.0
@@ -87,7 +87,7 @@ class CaseMeasurement:
                 sides = self._start(worker)
                 open_sides += [(worker, side) for side in sides]
                 if waiting and sides and not self._fits_beside(sides, len(names)):
-                    self._turns(sides and [(worker, side) for side in sides], self._calls)
+                    self._turns([(worker, side) for side in sides], self._calls)
                     open_sides = []
                     stack.close()
             # There and back, so that a drift of the clocks meets all sides alike.

@@ -35,9 +35,7 @@ def read_parts(folder: Path, held: dict[str, Any]) -> list[np.ndarray]:
     for part in held["parts"]:
         content = (folder / part["file"]).read_bytes()
         if hashlib.sha256(content).hexdigest() != part["sha256"]:
-            raise ValueError(
-                f"Invalid {folder / part['file']}: its sha256 is not the one in results.json. Copy it anew."
-            )
+            raise ValueError(f"Invalid {folder / part['file']}: its sha256 differs from results.json. Copy it anew.")
         contents.append(content)
     flat = np.frombuffer(b"".join(contents), "<f4")
     ends = np.cumsum([int(np.prod(shape)) for shape in held["shapes"]])

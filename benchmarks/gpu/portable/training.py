@@ -176,7 +176,8 @@ def train(
     decoded = deadline.elapsed
     run = TrainingRun(folder, case, device, train_split, options.state)
     features = TracedStep(folder, case["programs"]["features"], device, cache=str(folder / "cache"))
-    result: dict[str, Any] = {"status": "unfinished", "seconds": {"decode": decoded, "compile": run.compile_seconds}}
+    result: dict[str, Any] = {"status": "unfinished", "device": xla.describe(device)}
+    result |= {"seconds": {"decode": decoded, "compile": run.compile_seconds}}
     if not run.resume():
         seconds = run.step_seconds()
         result["step_seconds"] = seconds

@@ -23,6 +23,8 @@ def open_device(*, allow_cpu: bool) -> Any:
     """
     # Memory is taken as it is needed, so that PyTorch has room on the same card.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    # The default leaves a quarter of the card unused, which the largest steps need.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95")
     try:
         import jax
     except ImportError as error:

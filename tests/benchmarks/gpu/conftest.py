@@ -32,7 +32,7 @@ def run_python(tmp_path):
             env={**os.environ, **flags, **environment},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,  # Seconds; a busy machine takes many times the usual half minute.
             check=False,
         )
 

@@ -15,7 +15,12 @@ def test_figures_of_a_case(gpu):
         "pytorch-eager": side([0.4], 2**32),
         "augmented": side([], None),
     }
-    result = {"sides": sides, "failures": {"augmented": "out of memory"}, "order": [["plain", 3]]}
+    result = {
+        "sides": sides,
+        "failures": {"augmented": "out of memory"},
+        "order": [["plain", 3]],
+        "options": {"calls": 3},
+    }
     rates = {"bfloat16": 1e14, "float32": 5e13, "float32_full": 1e13}
     summary = gpu("collecting").summarize(facts, result, rates, tf32=True)
     plain = summary["sides"]["plain"]

@@ -37,7 +37,7 @@ def traced(gpu, tmp_path_factory):
     chosen = {
         "step": cases.StepCase("resnet10_w0p0625", 16, 8, (16, 16), bfloat16=False, variants=("plain",)),
         "loss": cases.LossCase(16, 64),
-        "inference": cases.InferenceCase("resnet10_w0p0625", 16, 4, bfloat16=True),
+        "inference": cases.InferenceCase("resnet10_w0p0625", 16, 4, bfloat16=False),
         "train": cases.TrainingCase("cifar10", thin, neighbors=3, feature_batch=10),
     }
     tracing.trace(chosen, folder, reference_steps=5)
@@ -76,7 +76,7 @@ def test_jax_takes_tensorflows_steps(traced, run_python):
     for name, checked in programs.items():
         if name != "train.features":
             assert checked["compared_steps"] == (5 if "step" in name else 1), name
-            # Both compile the same program, with different optimization: float32 sums in another order.
+            # TensorFlow's kernels and XLA's sum float32 in different orders.
             assert checked["largest_relative_difference"] < 1e-5, name
 
 
@@ -92,6 +92,18 @@ def test_sides_take_turns(traced, run_python):
     assert labels == ["N×N", "D×D", "pytorch-eager", "pytorch-eager", "D×D", "N×N"]
     assert result["failures"] == {}
     assert all(side["median_seconds"] > 0 for side in result["sides"].values())
+
+
+@needs_jax
+def test_side_that_fails_is_recorded_and_the_others_go_on(traced, run_python, tmp_path):
+    (tmp_path / "without" / "torch").mkdir(parents=True)
+    (tmp_path / "without" / "torch" / "__init__.py").write_text("raise ImportError('no torch here')")
+    arguments = ("loss", "--allow-cpu", "--calls", 2, "--out", tmp_path / "out")
+    done = run_python(traced / "run.py", *arguments, PYTHONPATH=str(tmp_path / "without"))
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "out" / "results.json").read_text())["cases"]["loss"]
+    assert result["failures"] == {"pytorch": "PyTorch is missing (no torch here)."}
+    assert [label for label, _ in result["order"]] == ["N×N", "D×D", "D×D", "N×N"]
 
 
 # An unbroken run; then another one that is saved after four of six steps, as one that was killed leaves it.
