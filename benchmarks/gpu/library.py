@@ -75,8 +75,8 @@ def feature_function(encoder: keras.Model, settings: Augment) -> Callable[[tf.Te
     return features
 
 
-def read_recipe(name: str, overrides: tuple[str, ...]) -> Recipe:
-    """Returns a recipe by its name, with changes."""
+def read_recipe(name: str | Path, overrides: tuple[str, ...]) -> Recipe:
+    """Returns a recipe by its name or file, with changes."""
     return load_recipe(name, overrides)
 
 

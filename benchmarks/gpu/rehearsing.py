@@ -11,7 +11,7 @@ from benchmarks import machine
 from benchmarks.gpu.cases import CASES, scaled_down
 from benchmarks.gpu.collecting import collect, write_encoder
 from benchmarks.gpu.packing import pack
-from benchmarks.gpu.tracing import trace
+from benchmarks.gpu.tracing import copy_runner, trace
 
 _IMAGES = 2000
 _EPOCHS = 2
@@ -22,7 +22,7 @@ def rehearse(folder: Path, images: str, *, skip: list[str], minutes: float) -> d
     """Returns what the scaled-down cases gave: their turns, and a training run that is stopped once and resumed.
 
     Args:
-        folder: Where the programs go; it is made where it is missing.
+        folder: Where the programs go; it is made where it is missing. Programs that an earlier rehearsal left are used.
         images: Data of the training run.
         skip: Sides to leave out.
         minutes: Time of each of the three runs.
@@ -30,8 +30,10 @@ def rehearse(folder: Path, images: str, *, skip: list[str], minutes: float) -> d
     Raises:
         RuntimeError: A run fails.
     """
-    pack(images, folder, limit=_IMAGES)
-    trace({name: scaled_down(case) for name, case in CASES.items()}, folder)
+    if not _has_all_cases(folder):
+        pack(images, folder, limit=_IMAGES)
+        trace({name: scaled_down(case) for name, case in CASES.items()}, folder)
+    copy_runner(folder)
     _run(folder, "--calls", "2", "--minutes", str(minutes), *(["--skip", *skip] if skip else []))
     of_training = ("train", "--epochs", str(_EPOCHS), "--minutes", str(minutes))
     _run(folder, *of_training, "--stop-after", str(_STOP_AFTER))
@@ -63,6 +65,11 @@ def folder_bytes(folder: Path) -> dict[str, int]:
     names = ("*.mlir.gz", "*.json", "run.py", "portable/*.py")
     programs = sum(file.stat().st_size for name in names for file in folder.glob(name))
     return {"programs": programs, "images": data.stat().st_size if data.exists() else 0}
+
+
+def _has_all_cases(folder: Path) -> bool:
+    file = folder / "cases.json"
+    return file.exists() and set(json.loads(file.read_text(encoding="utf-8"))["cases"]) == set(CASES)
 
 
 def _run(folder: Path, *arguments: str) -> None:

@@ -155,6 +155,19 @@ def test_resumed_run_equals_the_unbroken_one_and_ends_with_an_encoder(traced, ru
             # Bit for bit: on a CPU the same program gives the same bits.
             np.testing.assert_array_equal(weights, unbroken[name])
 
+    # The library's kNN on the library's features of the same pixels.
+    from barlowtf.augment import normalize
+    from barlowtf.metrics import knn_accuracy
+
+    settings = gpu("library").read_recipe(path.parent / "recipe.toml", ()).augment
+    splits = [gpu("portable.images").read_split(traced, name, workers=1) for name in ("train", "test")]
+    bank, queries = (
+        encoder(normalize(np.float32(split.images) / 255, settings.mean, settings.std)) for split in splits
+    )
+    labels = [split.labels for split in splits]
+    accuracy = knn_accuracy(bank, labels[0], queries, labels[1], neighbors=3, temperature=0.1, class_count=2)
+    assert result["knn"] == {"neighbors": 3, "temperature": 0.1, "accuracy": accuracy}
+
     part = traced / "results" / result["encoder"]["parts"][0]["file"]
     part.write_bytes(b"x" + part.read_bytes()[1:])
     with pytest.raises(ValueError, match="sha256 differs"):
