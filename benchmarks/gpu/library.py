@@ -136,7 +136,7 @@ def training_step(model: keras.Model, recipe: Recipe) -> Callable[..., dict[str,
     settings, seed = recipe.augment, recipe.train.seed
 
     def step(images: tf.Tensor, ids: tf.Tensor, epoch: tf.Tensor) -> dict[str, tf.Tensor]:
-        return model.train_step(two_crops(settings, seed, tf.gather(images, ids), ids, epoch))
+        return model.training_logs(two_crops(settings, seed, tf.gather(images, ids), ids, epoch))
 
     return step
 

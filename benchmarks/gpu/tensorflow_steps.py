@@ -86,8 +86,8 @@ def measure(name: str, way: str, *, small: bool) -> dict[str, Any]:
 def _compiled_step(model: Any, strategy: tf.distribute.Strategy, *, xla: bool) -> Callable[[Any], Any]:
     # Without a strategy's run: a compiled step cannot hold one.
     if strategy.num_replicas_in_sync == 1:
-        return tf.function(lambda batch: model.train_step(batch)["loss"], jit_compile=xla)
-    return tf.function(lambda batch: strategy.run(lambda share: model.train_step(share)["loss"], args=(batch,)))
+        return tf.function(lambda batch: model.training_logs(batch)["loss"], jit_compile=xla)
+    return tf.function(lambda batch: strategy.run(lambda share: model.training_logs(share)["loss"], args=(batch,)))
 
 
 def _batch(case: StepCase, strategy: tf.distribute.Strategy) -> Any:

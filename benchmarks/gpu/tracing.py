@@ -115,7 +115,7 @@ def _trace_step(name: str, case: StepCase, folder: Path, reference_steps: int) -
 
 
 def _step_of(model: keras.Model) -> Callable[..., dict[str, tf.Tensor]]:
-    return lambda *batch: model.train_step(batch)
+    return lambda *batch: model.training_logs(batch)
 
 
 def _trace_loss(name: str, case: LossCase, folder: Path, reference_steps: int) -> dict[str, Any]:

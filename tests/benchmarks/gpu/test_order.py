@@ -32,16 +32,16 @@ def test_rates_are_the_librarys(gpu):
 
 def test_crops_and_draws_are_those_of_the_input_pipeline(gpu):
     import tensorflow as tf
-    from barlowtf.experiment.pretraining import parts
 
     from barlowtf import data
     from barlowtf.config import load_recipe
+    from barlowtf.experiment import training_data
 
     library, order = gpu("library"), gpu("portable.order")
     recipe = load_recipe("cifar10", ["train.batch_size=8", "train.seed=3"])
     pixels = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
     source = data.ArraySource("noise", pixels)
-    batches = parts.make_batches(recipe, source, tf.distribute.get_strategy(), 0, 8)
+    batches = iter(training_data.make_batches(recipe, source, tf.distribute.get_strategy(), 0, 8))
     for step in range(8):
         expected = next(batches)
         epoch, ids = order.step_ids(step, size=50, batch_size=8, seed=3)
