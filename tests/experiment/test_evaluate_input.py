@@ -37,7 +37,7 @@ def test_bad_input_is_told_and_earlier_results_stay(evaluate, thin_run, photogra
             "6 of 6 lines name an image that is missing, e.g. x0.png, x1.png, x2.png",
         ),
         (CheckpointError, {"encoders": (str(tmp_path / "absent"),)}, "No encoder at .*absent. Expected a run folder"),
-        (CheckpointError, {"encoders": (str(strange),)}, "is no encoder"),
+        (CheckpointError, {"encoders": (str(strange),)}, "is not an encoder"),
         (ConfigError, {"encoders": ("random",)}, "add --config RECIPE, or a second --encoder RUN"),
         (ConfigError, {"subset_sha256": "0"}, "--subset-sha256: there is no list that it could belong to"),
         (ConfigError, {"overrides": ("aspect=[1.3,0.7]",)}, r"aspect is a range \[low, high\]"),
