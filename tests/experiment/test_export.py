@@ -34,7 +34,8 @@ def run(tmp_path_factory):
         "monitor.knn_every_epochs": "none",
         "checkpoint.every_steps": "11",
     }
-    experiment.pretrain(load_recipe("digits", [f"{key}={value}" for key, value in settings.items()]), folder)
+    recipe = load_recipe("digits", [f"{key}={value}" for key, value in settings.items()])
+    experiment.pretrain(experiment.PretrainRequest(recipe, folder))
     request = experiment.EvaluateRequest(
         ("linear-fast",), (str(folder),), "digits", overrides=["linear-fast.penalties=[0.01]"]
     )
