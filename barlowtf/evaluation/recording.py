@@ -7,7 +7,7 @@ from typing import Any
 from barlowtf.encoders import Encoder
 from barlowtf.evaluation.contract import Outcome, Splits, Task
 from barlowtf.evaluation.variants import Chosen
-from barlowtf.records import DataFacts, EncoderFacts, Result, Subset, Surroundings
+from barlowtf.records import DataFacts, Result, Subset, Surroundings
 
 
 def name_result(
@@ -63,7 +63,7 @@ def make_result(
         surroundings: Where it was measured.
     """
     protocol, variant, settings, changes = choice
-    encoder, published, confusion = encoder_facts(task.encoder), protocol.published, outcome.confusion
+    encoder, published, confusion = task.encoder.facts, protocol.published, outcome.confusion
     objection: str | None = "no published number"
     if published is not None:
         objection = published.objection(
@@ -102,20 +102,4 @@ def make_result(
         per_class=tuple(outcome.per_class),
         per_class_title=protocol.per_class_title,
         confusion_matrix=None if confusion is None else tuple(map(tuple, confusion)),
-    )
-
-
-def encoder_facts(encoder: Encoder) -> EncoderFacts:
-    """Returns what a record says of an encoder."""
-    return EncoderFacts(
-        name=encoder.name,
-        kind=encoder.kind,
-        label=encoder.label,
-        sha256=encoder.sha256,
-        architecture=encoder.architecture,
-        image_shape=encoder.image_shape,
-        mean=encoder.mean,
-        std=encoder.std,
-        feature_width=encoder.width,
-        parameters=encoder.model.count_params() if encoder.model.weights else None,
     )
