@@ -103,9 +103,10 @@ def test_views_and_tests_of_different_size(evaluate, tmp_path):
     settings = ["augment.size=8", "augment.test_size=12", "model.encoder=resnet10_w0p0625", "model.stem=small"]
     settings += ["model.projector=[16,16]", "train.epochs=1", "optimizer.warmup_epochs=0.5", "train.batch_size=479"]
     recipe = load_recipe("digits", settings)
-    info = experiment.pretrain(experiment.PretrainRequest(recipe, tmp_path / "run"))
-    assert info["result"]["knn_top1"] > 0.1
-    assert experiment.plan(recipe)["memory_bytes_per_replica"]["activations"] > 0
+    request = experiment.PretrainRequest(recipe, tmp_path / "run")
+    info = experiment.pretrain(request)
+    assert info.result.knn_top1 > 0.1
+    assert experiment.plan(request).memory_bytes_per_replica["activations"] > 0
     trained, random = evaluate(tmp_path / "run", None, "knn", encoders=(str(tmp_path / "run"), "random"))
     assert trained.encoder.image_shape == random.encoder.image_shape == (12, 12, 1)
     assert trained.encoder.architecture == random.encoder.architecture
