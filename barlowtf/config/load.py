@@ -64,9 +64,8 @@ def _start_anew(tables: dict[str, Any], section: str, name: Any) -> None:
     dropped = [key for key in table if key != "name" and key not in kept and name != before]
     for key in dropped:
         del table[key]
-    if name != before:
-        lost = f", without the recipe's {', '.join(dropped)}" if dropped else ""
-        _LOG.info("%s.name is %s instead of %s%s.", section, name, before, lost)
+    if dropped:
+        _LOG.info("%s.name is %s instead of %s, without the recipe's %s.", section, name, before, ", ".join(dropped))
     table["name"] = name
 
 

@@ -76,7 +76,6 @@ def export(request: ExportRequest) -> ExportRecord:
     started = time.monotonic()
     form: Format = FORMATS.open(request.file_format)
     form_name = request.file_format.rpartition(":")[2]
-    form.require_installed(form_name)
     variants = form.chosen_variants(form_name, request.variants)
     out = request.out or _default_folder(request, form_name)
     version = next_version(out, form_name, form)
@@ -97,6 +96,8 @@ def export(request: ExportRequest) -> ExportRecord:
         calibration_views=lambda: calibration_views(cast(str, spec), origin.encoder, request.representative),
     )
     form.check(material)
+    # After the check: nobody is told to install what could not help.
+    form.require_installed(form_name)
     with new_version(out, version) as aside:
         files = form.write(material, aside)
         figures = _compare(form, form_name, aside, files, sample, origin)

@@ -38,7 +38,7 @@ def test_bad_input_is_told_and_earlier_results_stay(evaluate, thin_run, photogra
         ),
         (CheckpointError, {"encoders": (str(tmp_path / "absent"),)}, "No encoder at .*absent. Expected a run folder"),
         (CheckpointError, {"encoders": (str(strange),)}, "is not an encoder"),
-        (ConfigError, {"encoders": ("random",)}, "add --config RECIPE, or a second --encoder RUN"),
+        (ConfigError, {"encoders": ("random",)}, "Add --config RECIPE, or a second --encoder with a run"),
         (ConfigError, {"subset_sha256": "0"}, "--subset-sha256: there is no list that it could belong to"),
         (ConfigError, {"overrides": ("aspect=[1.3,0.7]",)}, r"aspect is a range \[low, high\]"),
     ]
@@ -62,7 +62,7 @@ def test_bad_input_is_told_and_earlier_results_stay(evaluate, thin_run, photogra
     with pytest.raises(CheckpointError, match="Cannot read .*damaged.keras"):
         evaluate(damaged, tmp_path / "out", "knn")
     make_encoder("resnet10_w0p0625", image_shape=(8, 12, 1), stem="small").save(tmp_path / "wide.keras")
-    with pytest.raises(CheckpointError, match="wide.keras takes images of 8 x 12 pixels. Expected as wide as high"):
+    with pytest.raises(CheckpointError, match="wide.keras takes images of 8 x 12 pixels, expected square ones"):
         evaluate(
             None,
             tmp_path / "out",

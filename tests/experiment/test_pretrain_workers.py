@@ -29,6 +29,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 SETTINGS = [
     "augment.size=8",
+    # Crops and blur instead of the recipe's rotation, behind which the replicas' momenta of these few steps differ by
+    # more than the limit below.
+    "augment.area=[0.4, 1.0]",
+    "augment.rotation=0.0",
+    "augment.slant=0.0",
+    "augment.shift=0.0",
+    "augment.view_a.blur=0.5",
+    "augment.view_b.blur=0.1",
+    "optimizer.weight_decay=0.0001",
     "model.encoder=resnet10_w0p0625",
     "model.projector=[16, 16]",
     "optimizer.name=lars",
@@ -103,9 +112,7 @@ def largest_difference(first, second):
 
 @pytest.fixture(scope="module")
 def recipe():
-    # A milder rate and no rotation: AdamW at the recipe's own rate carries a rounding far in six steps.
-    mild = ["optimizer.learning_rate=0.002", "augment.rotation=0.0", "augment.slant=0.0", "augment.shift=0.0"]
-    return load_recipe("digits", [*SETTINGS, *mild])
+    return load_recipe("digits", SETTINGS)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import tensorflow as tf
-from barlowtf_cli.report import report
+from barlowtf_cli.main import main
 from click.testing import CliRunner
 
 from barlowtf.config import dump_recipe, load_recipe
@@ -245,7 +245,7 @@ def test_page_that_cannot_be_written(unfinished, tmp_path):
 
 def test_command(unfinished, tmp_path):
     out = tmp_path / "report.html"
-    done = CliRunner().invoke(report, [str(unfinished), "--out", str(out), "--json"], catch_exceptions=False)
+    done = CliRunner().invoke(main, ["report", str(unfinished), "--out", str(out), "--json"], catch_exceptions=False)
     assert json.loads(done.stdout)["report"] == str(out)
-    done = CliRunner().invoke(report, [str(unfinished), "--out", str(out)], catch_exceptions=False)
+    done = CliRunner().invoke(main, ["report", str(unfinished), "--out", str(out)], catch_exceptions=False)
     assert "not started, 0 results, 0 images" in done.stdout and str(out) in done.stdout
