@@ -1,6 +1,6 @@
-"""Records of results, as an evaluation writes them, for tests of what reads them."""
+"""Records of results and runs, as evaluation and pre-training write them, for tests of what reads them."""
 
-from barlowtf.records import Result
+from barlowtf.records import Machine, Result, RunData, RunInfo, RunSteps
 
 _RECORD = {
     "protocol": "semi1",
@@ -46,3 +46,21 @@ def make_result(label="trained", seed=0, top1=0.5, **changes):
     """A result of semi1 on digits."""
     record = {**_RECORD, "encoder": make_encoder_facts(label=label), "data": make_data(), "subset": DRAWN}
     return Result.model_validate({**record, "seed": seed, "scores": {"top1": top1}, **changes})
+
+
+def make_run_info(**changes):
+    """The record of a run on digits."""
+    fields = {
+        "command": "barlowtf pretrain",
+        "versions": {"python": "3.11"},
+        "machine": Machine(processor="", cores=2, system="Linux"),
+        "devices": ("CPU",),
+        "replicas": 1,
+        "git_commit": None,
+        "status": "finished",
+        "data": RunData(source="digits", images=10, fingerprint="ab"),
+        "steps": RunSteps(total=10, per_epoch=5),
+        "parameters": 5,
+        "loss_terms": ("invariance", "redundancy"),
+    }
+    return RunInfo(**{**fields, **changes})

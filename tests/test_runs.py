@@ -7,7 +7,8 @@ import pytest
 from barlowtf import runs
 from barlowtf.config import load_recipe
 from barlowtf.errors import CheckpointError
-from barlowtf.records import Machine, RunData, RunInfo, RunSteps, append_line, read_lines, write_record
+from barlowtf.records import append_line, read_lines, write_record
+from tests.result_records import make_run_info
 
 
 @pytest.fixture
@@ -82,46 +83,30 @@ def test_a_damaged_line_inside_the_metrics_is_named(tmp_path):
         read_lines(path)
 
 
-def run_info(**fields):
-    return RunInfo(
-        command="barlowtf pretrain",
-        versions={"python": "3.11"},
-        machine=Machine(processor="", cores=2, system="Linux"),
-        devices=("CPU",),
-        replicas=1,
-        git_commit=None,
-        data=RunData(source="digits", images=10, fingerprint="ab"),
-        steps=RunSteps(total=4, per_epoch=2),
-        parameters=5,
-        loss_terms=("invariance",),
-        **fields,
-    )
-
-
 def test_finished_needs_encoder_and_status(tmp_path, recipe):
     run = runs.open_run(tmp_path / "run", recipe)
     run.encoder.write_bytes(b"")
     assert not run.finished
     assert run.status == "not started"
-    write_record(run.info, run_info(status="interrupted"))
+    write_record(run.info, make_run_info(status="interrupted"))
     assert not run.finished
-    write_record(run.info, run_info(status="finished"))
+    write_record(run.info, make_run_info(status="finished"))
     assert run.finished
-    assert run.read_info() == run_info(status="finished")
+    assert run.read_info() == make_run_info(status="finished")
 
 
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
         ('"status": "finished"', '"status": "done"', "run.json is not a valid RunInfo: status: .*received 'done'"),
-        ('"total": 4', '"total": "4"', "run.json is not a valid RunInfo: steps.total: .*received '4'"),
+        ('"total": 10', '"total": "10"', "run.json is not a valid RunInfo: steps.total: .*received '10'"),
         ('"parameters": 5', '"weights": 5', "run.json is not a valid RunInfo: parameters: field required"),
         ('"finished"', "finished", "run.json is not a valid RunInfo: invalid JSON"),
     ],
 )
 def test_a_damaged_run_json_is_one_line_that_names_file_and_field(tmp_path, recipe, before, after, words):
     run = runs.open_run(tmp_path / "run", recipe)
-    write_record(run.info, run_info(status="finished"))
+    write_record(run.info, make_run_info(status="finished"))
     run.info.write_text(run.info.read_text().replace(before, after))
     with pytest.raises(CheckpointError, match=words) as caught:
         _ = run.status

@@ -16,8 +16,8 @@ from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.experiment import ReportRequest
 from barlowtf.experiment import report as write
 from barlowtf.models import make_encoder
-from barlowtf.records import Machine, RunData, RunInfo, RunSteps, write_record, write_result
-from tests.result_records import make_data, make_result
+from barlowtf.records import write_record, write_result
+from tests.result_records import make_data, make_result, make_run_info
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 VOID = {"meta", "link", "img", "br"}
@@ -34,20 +34,7 @@ def finished(tmp_path_factory):
     (run / "results").mkdir(parents=True)
     recipe = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p125", "train.epochs=20"])
     (run / "recipe.toml").write_text(dump_recipe(recipe))
-    info = RunInfo(
-        command="<script>",
-        versions={"python": "3.11"},
-        machine=Machine(processor="", cores=2, system="Linux"),
-        devices=("CPU",),
-        replicas=1,
-        git_commit=None,
-        status="finished",
-        data=RunData(source="digits", images=10, fingerprint="ab"),
-        steps=RunSteps(total=10, per_epoch=5),
-        parameters=5,
-        loss_terms=("invariance", "redundancy"),
-        wall_seconds=61.0,
-    )
+    info = make_run_info(command="<script>", wall_seconds=61.0)
     write_record(run / "run.json", info)
     records = [{"step": 0, "knn_top1": 0.3, "effective_rank": 2.0}]
     records += [{"step": step, "epoch": step / 5, "loss_per_dimension": 1 / step} for step in range(1, 11)]

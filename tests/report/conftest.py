@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from barlowtf.config import load_recipe
-from barlowtf.records import Machine, RunData, RunInfo, RunSteps
+from barlowtf.records import RunSteps
 from barlowtf.report import RunContents
 from barlowtf.runs import RunFolder
+from tests.result_records import make_run_info
 
 
 @pytest.fixture
@@ -14,23 +15,11 @@ def make_run():
 
     def make(name="run", metrics=(), results=(), per_epoch=None, loss_terms=("invariance", "redundancy")):
         folder = RunFolder(Path("/nowhere") / name)
-        info = None if per_epoch is None else run_info(per_epoch, loss_terms)
+        info = (
+            None
+            if per_epoch is None
+            else make_run_info(steps=RunSteps(total=10, per_epoch=per_epoch), loss_terms=loss_terms)
+        )
         return RunContents(name, folder, info, load_recipe("digits"), list(metrics), list(results))
 
     return make
-
-
-def run_info(per_epoch, loss_terms):
-    return RunInfo(
-        command="barlowtf pretrain",
-        versions={"python": "3.11"},
-        machine=Machine(processor="", cores=2, system="Linux"),
-        devices=("CPU",),
-        replicas=1,
-        git_commit=None,
-        status="finished",
-        data=RunData(source="digits", images=10, fingerprint="ab"),
-        steps=RunSteps(total=10, per_epoch=per_epoch),
-        parameters=5,
-        loss_terms=loss_terms,
-    )
