@@ -13,8 +13,15 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def make(*words, place=ROOT):
+    """As from a shell: a `make` that runs the tests hands on a level and flags, and a make below it then says more."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", "-f", str(ROOT / "Makefile"), *words], cwd=place, capture_output=True, text=True, check=False
+        ["make", "-f", str(ROOT / "Makefile"), *words],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
