@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,9 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
     _require_lists_to_fit(request, chosen)
     with Interruption().listening() as interruption:
         loaded = _load_encoders(request, strategy)
-        _require_trainable(loaded.values(), chosen)
+        # The pixels beside other encoders are only left out of a protocol that trains the encoder.
+        alone = set(request.encoders) == {"pixels"}
+        _require_trainable([encoder for spec, encoder in loaded.items() if alone or spec != "pixels"], chosen)
         folder = results_folder(request)
         _make_folder(folder)
         with runs.locked(folder):
@@ -148,15 +150,20 @@ def _with_seeds(
             yield encoder, [seed]
 
 
-def _require_trainable(encoders: Any, chosen: Sequence[Chosen]) -> None:
+def _require_trainable(encoders: Iterable[Encoder], chosen: Sequence[Chosen]) -> None:
     """Raises ConfigError where a protocol trains an encoder that cannot be trained, before anything is measured."""
     for encoder in encoders:
-        for protocol, _, settings, _ in chosen:
-            if protocol.trains_encoder(settings) and not encoder.model.weights:
+        for choice in chosen:
+            if not _fits(choice, encoder):
                 raise ConfigError(
-                    f"Protocol {protocol.name} trains the encoder, and {encoder.name} (kind {encoder.kind}) cannot be "
-                    "trained. Give a run folder or a .keras file."
+                    f"Protocol {choice.protocol.name} trains the encoder, and {encoder.name} (kind {encoder.kind}) "
+                    "cannot be trained. Give a run folder or a .keras file."
                 )
+
+
+def _fits(choice: Chosen, encoder: Encoder) -> bool:
+    """Returns whether an encoder can be measured by a protocol: one that trains it needs weights."""
+    return bool(encoder.model.weights) or not choice.protocol.trains_encoder(choice.settings)
 
 
 def _make_folder(folder: Path) -> None:
@@ -199,6 +206,9 @@ class _Measuring:
         features = FeatureStore(encoder, self._folder / ".features")
         results = []
         for choice in chosen:
+            if not _fits(choice, encoder):
+                _LOG.info("%s is left out of %s, which trains the encoder.", encoder.name, choice.protocol.name)
+                continue
             for seed in seeds if choice.protocol.depends_on_seed else seeds[:1]:
                 results.append(self._measure_readable(choice, encoder, features, seed))
         return results

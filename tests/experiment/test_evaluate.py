@@ -21,15 +21,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 @pytest.mark.slow
 def test_command_measures_records_and_shows(thin_run, tmp_path):
     words = ["evaluate", "--protocol", "semi1", "--protocol", "knn", "--protocol", "linear-fast", "--seeds", "0,1"]
-    words += ["--encoder", str(thin_run), "--encoder", "random", "--out", str(tmp_path), "--set", "semi1.epochs=2"]
+    words += ["--encoder", str(thin_run), "--encoder", "random", "--encoder", "pixels", "--out", str(tmp_path)]
+    words += ["--set", "semi1.epochs=2"]
     result = CliRunner().invoke(main, [*words, "--set", "penalties=[0.1]", "--json"])
     assert result.exit_code == 0, result.output
     records = json.loads(result.stdout)["results"]
     counts = {(r["protocol"], r["encoder"]["label"]): 0 for r in records}
     for record in records:
         counts[record["protocol"], record["encoder"]["label"]] += 1
-    # kNN has no luck of its own; untrained encoders differ from seed to seed.
+    # kNN has no luck of its own; untrained encoders differ from seed to seed; pixels have nothing to train.
     assert counts == {
+        ("knn", "pixels"): 1,
+        ("linear-fast", "pixels"): 2,
         ("semi1", "trained"): 2,
         ("semi1", "random"): 2,
         ("knn", "trained"): 1,
