@@ -1,0 +1,74 @@
+"""An image as its file stores it: all channels and bits, for files that TensorFlow does not decode, or only in part.
+
+Pillow reads what it can read whole; tifffile the TIFF files of more than 8 bits or other numbers of channels; NumPy its
+own `.npy` files.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from barlowtf.data.orientation import UPRIGHT, upright
+from barlowtf.data.pixels import as_pixels, pixels_of
+from barlowtf.data.tiff import read_tiff
+
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """The pixels of a file, upright.
+
+    Attributes:
+        kind: The file's format: "JPEG".
+        pixels: uint8, uint16, or float32 in [0, 1], [H, W, C]. Colors of a palette and of CMYK are RGB.
+        has_alpha: Whether the last channel is alpha, not multiplied into the others.
+    """
+
+    kind: str
+    pixels: np.ndarray
+    has_alpha: bool
+
+
+def read_stored(encoded: bytes) -> StoredImage:
+    """Returns the image in a file's bytes; of an animation or a stack of pages the first.
+
+    Args:
+        encoded: The whole file.
+
+    Raises:
+        ValueError: The bytes are no image, or one whose pixels are not numbers of 8 or 16 bits or floats in [0, 1];
+            the message is one line.
+    """
+    try:
+        if encoded.startswith(b"\x93NUMPY"):
+            return _read_npy(encoded)
+        if encoded[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return StoredImage("TIFF", *read_tiff(encoded))
+        with Image.open(io.BytesIO(encoded)) as image:
+            return _read_pillow(image, encoded)
+    except ValueError:
+        raise
+    # Decoders meet damaged files with errors of many kinds: OSError, SyntaxError, struct.error, KeyError, ...
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(lines[0].replace(" <_io.BytesIO object", "").partition(" at 0x")[0]) from error
+
+
+def _read_npy(encoded: bytes) -> StoredImage:
+    return StoredImage("NPY", as_pixels(np.load(io.BytesIO(encoded), allow_pickle=False)), False)
+
+
+def _read_pillow(image: Image.Image, encoded: bytes) -> StoredImage:
+    kind = image.format or "unknown"
+    orientation = image.getexif().get(_ORIENTATION, UPRIGHT)
+    if kind == "PNG" and encoded[24:25] == b"\x10":
+        # Pillow cuts color of 16 bits down to 8.
+        pixels = tf.io.decode_png(encoded, dtype=tf.uint16).numpy()
+        has_alpha = pixels.shape[2] in (2, 4)
+    else:
+        pixels, has_alpha = pixels_of(image)
+    return StoredImage(kind, upright(pixels, orientation), has_alpha)
