@@ -14,7 +14,7 @@ help:  ## list the targets
 
 quickstart: $(STAMP)  ## pre-train on the embedded digits, evaluate, write a report
 	$(BIN)/barlowtf pretrain --config digits --run-dir runs/quickstart
-	$(BIN)/barlowtf evaluate --protocol linear-fast --protocol semi1 --protocol knn --variant small \
+	$(BIN)/barlowtf evaluate --protocol linear-fast --protocol semi1 --protocol knn --variant tiny \
 		--encoder runs/quickstart --encoder random --encoder pixels --seeds 0,1,2
 	$(BIN)/barlowtf report runs/quickstart --out runs/quickstart/report.html
 	@echo "Open runs/quickstart/report.html in a browser. Next, on your own photos:"

@@ -15,6 +15,7 @@ from .evaluate import evaluate
 from .export import export
 from .launch import launch
 from .pretrain import pretrain
+from .recipe import recipe
 from .report import report
 
 
@@ -63,7 +64,7 @@ def main() -> None:
     logger.propagate = False
 
 
-for command in (pretrain, evaluate, export, embed, convert, report, data, launch):
+for command in (pretrain, recipe, evaluate, export, embed, convert, report, data, launch):
     main.add_command(command)
 
 

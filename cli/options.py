@@ -70,20 +70,19 @@ class _RecipeOption(click.Option):
         return None if record is None else (record[0], f"{record[1]}  Packaged: {', '.join(named_recipes())}.")
 
 
-def config_option(purpose: str, *, default: str | None = None) -> Decorator:
+def config_option(purpose: str, *, default_text: str = "") -> Decorator:
     """Returns what adds --config NAME|FILE as the argument `config`.
 
     Args:
         purpose: What the recipe is for: "Recipe of the run".
-        default: Name of the recipe that is used without the option; None: none.
+        default_text: What is used without the option, for the help text.
     """
     return click.option(
         "--config",
         cls=_RecipeOption,
-        default=default,
-        show_default=default is not None,
         metavar="NAME|FILE",
-        help=f"{purpose}: name of a packaged recipe, or a TOML file.",
+        help=f"{purpose}: name of a packaged recipe, or a TOML file."
+        + (f" Default: {default_text}." if default_text else ""),
     )
 
 
@@ -96,16 +95,6 @@ def set_option(example: str) -> Decorator:
         metavar="KEY=VALUE",
         help=f"Change one setting: {example}. May be repeated.",
     )
-
-
-def recipe_options(function: Function) -> Function:
-    """Adds --config, --data and --set."""
-    options: list[Decorator] = [
-        config_option("Recipe of the run", default="digits"),
-        data_option("Training images.", default="data.source of the recipe"),
-        set_option("train.epochs=100"),
-    ]
-    return _with_options(function, options)
 
 
 def strategy_options(*names: str) -> Decorator:

@@ -8,28 +8,39 @@ import click
 
 from barlowtf.launching import STRATEGIES
 
-from .options import json_option, recipe_options, strategy_options
+from .choosing import budget_option, everyday_options, explain_choices, overrides_of
+from .options import config_option, data_option, json_option, set_option, strategy_options
 from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
+    from barlowtf.config import Recipe
     from barlowtf.experiment import Plan
     from barlowtf.records import RunInfo, RunResult
 
 
 @click.command(short_help="Train an encoder on images without labels.")
-@recipe_options
+@data_option("Training images.", default="data.source of the recipe")
+@config_option("Recipe of the run", default_text="chosen from the images and the machine")
+@budget_option
+@everyday_options
+@set_option("train.seed=1")
 @click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Run folder. Default: runs/NAME, with the name of the recipe.",
+    help="Run folder. Default: runs/NAME, with the name of the recipe or of the data.",
 )
 @strategy_options(*STRATEGIES)
 @click.option("--dry-run", is_flag=True, help="Print the recipe, sizes, steps, learning rates and memory, and stop.")
 @json_option
 def pretrain(
-    config: str,
     source: str | None,
+    config: str | None,
+    budget: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    image_size: int | None,
+    encoder: str | None,
     overrides: tuple[str, ...],
     run_dir: Path | None,
     strategy: str,
@@ -39,10 +50,12 @@ def pretrain(
 ) -> None:
     """Train an encoder on images without labels.
 
-    The same command with the same run folder resumes an unfinished run.
+    Without --config the recipe is chosen from the images and the machine, printed with its reasons, and saved in the
+    run folder. The same command with the same run folder resumes an unfinished run.
 
     \b
     Examples:
+      barlowtf pretrain --data photos/ --budget 30m
       barlowtf pretrain --config digits
       barlowtf pretrain --config cifar10 --data cifar10/ --run-dir runs/first
       barlowtf pretrain --config imagenet-b256 --strategy mirrored --set optimizer.learning_rate=0.3 --dry-run
@@ -52,15 +65,19 @@ def pretrain(
     Ctrl-C and SIGTERM finish the step, save, and exit with status 130 and 143.
     In a SLURM job SIGUSR1 also requeues the job.
     """
-    from barlowtf.config import dump_recipe, load_recipe
-
-    if source is not None:
-        overrides = (*overrides, f"data.source={json.dumps(source)}")
-    recipe = load_recipe(config, overrides)
-    folder = run_dir or Path("runs") / Path(config).stem
-
+    if config is None and source is None:
+        raise click.UsageError("Nothing to train on. Add --data SPEC for images of your own, or --config NAME.")
+    if config is not None and budget is not None:
+        raise click.UsageError(
+            "--budget is for a recipe that is chosen from the images. Leave out --config, or give --epochs."
+        )
+    settings = overrides_of(overrides, epochs=epochs, batch_size=batch_size, image_size=image_size, encoder=encoder)
+    folder = run_dir or Path("runs") / _run_name(config, source)
     start_tensorflow()
+    recipe = _recipe(config, source, settings, folder, budget, strategy, replicas)
+
     from barlowtf import experiment
+    from barlowtf.config import dump_recipe
 
     request = experiment.PretrainRequest(recipe, folder, strategy=strategy, replicas=replicas)
     if dry_run:
@@ -72,6 +89,38 @@ def pretrain(
     if info.result is not None:  # None on a worker that is not the chief
         values = {"run": str(folder), **info.model_dump(mode="json")}
         click.echo(json.dumps(values, indent=2) if as_json else _result_text(folder, info, info.result))
+
+
+def _run_name(config: str | None, source: str | None) -> str:
+    """Returns the name of the run folder where none is given."""
+    if config is not None:
+        return Path(config).stem
+    return Path(str(source).rpartition(":")[2].split("*")[0].rstrip("/-_.")).name or "images"
+
+
+def _recipe(
+    config: str | None,
+    source: str | None,
+    settings: tuple[str, ...],
+    folder: Path,
+    budget: str | None,
+    strategy: str,
+    replicas: int | None,
+) -> "Recipe":
+    """Returns the recipe that is named, that the run folder holds, or that is chosen now."""
+    from barlowtf.config import load_recipe
+
+    saved = folder / "recipe.toml"
+    if config is not None or saved.exists():
+        overrides = settings if source is None else (*settings, f"data.source={json.dumps(source)}")
+        if config is None:
+            click.echo(f"recipe      {saved}, chosen when the run began", err=True)
+        return load_recipe(saved if config is None else config, overrides)
+    from barlowtf import experiment
+
+    chosen = experiment.choose_recipe(experiment.ChooseRequest(str(source), settings, budget, strategy, replicas))
+    click.echo(explain_choices(chosen), err=True)
+    return chosen.recipe
 
 
 def _plan_text(plan: "Plan") -> str:

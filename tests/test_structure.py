@@ -21,7 +21,7 @@ FLOORS = [
     {"data", "models"},
     {"convert"},
     {"encoders"},
-    {"train", "evaluation", "export", "report"},
+    {"choosing", "train", "evaluation", "export", "report"},
     {"experiment"},
     {"__main__"},
 ]

@@ -73,6 +73,21 @@ def draw_boxes(
     return tf.cast(tf.stack([top, left, box_height, box_width], axis=1), tf.int32)
 
 
+def place_window(uniforms: tf.Tensor, slack_top: int | tf.Tensor, slack_left: int | tf.Tensor) -> tf.Tensor:
+    """Returns where a window lies in each image, every place equally likely.
+
+    Args:
+        uniforms: Random numbers in [0, 1), float32 [n, 2].
+        slack_top: How far down the window may lie, pixels, integer [], >= 0.
+        slack_left: How far right it may lie, pixels, integer [], >= 0.
+
+    Returns:
+        int32 [n, 2] = top, left.
+    """
+    slack = tf.cast(tf.stack([slack_top, slack_left]), tf.float32)
+    return tf.cast(_integer_up_to(slack, uniforms), tf.int32)
+
+
 def crop_and_resize(
     image: tf.Tensor, box: tf.Tensor, size: tuple[int, int], *, interpolation: str = "bicubic"
 ) -> tf.Tensor:

@@ -1,6 +1,9 @@
 """The crops of a view: from an example's random numbers to uint8 pixels, for one image or for images of one size.
 
 Letters: n examples, V views of each, K = `CropPlan.draws` random numbers for each crop.
+
+With a window, all views of an example are cut from one square of the image: two crops of a large image of many small
+things would rarely show the same ones.
 """
 
 from collections.abc import Sequence
@@ -8,8 +11,10 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from barlowtf.augment.crop import CROP_DRAWS, crop_and_resize, draw_boxes, random_resized_crop
-from barlowtf.augment.draws import uniforms
+from barlowtf.augment.crop import CROP_DRAWS, crop_and_resize, draw_boxes, place_window, random_resized_crop
+from barlowtf.augment.draws import WINDOW, uniforms
+
+_WINDOW_DRAWS = 2
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class CropPlan:
         aspect: Range of the box's width / height, drawn uniformly on a logarithmic scale, > 0.
         interpolation: "bicubic" or "bilinear", both antialiased.
         flip: Probability of a mirror image. Pre-training flips on the device (`TwoViews`), so 0 there.
+        window: Height and width of the square that all views of an example are cut from, pixels of the image; None: the
+            whole image. Where an image is smaller, that side is the image's own.
     """
 
     size: tuple[int, int]
@@ -29,11 +36,12 @@ class CropPlan:
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: str = "bicubic"
     flip: float = 0.0
+    window: int | None = None
 
     @property
     def draws(self) -> int:
-        """Random numbers for each crop, K: those of the box, and one more that decides about the mirror image."""
-        return CROP_DRAWS if self.flip == 0 else CROP_DRAWS + 1
+        """Random numbers for each crop, K: those of the box, of the mirror image, and those that place the window."""
+        return CROP_DRAWS + (self.flip > 0) + _WINDOW_DRAWS * (self.window is not None)
 
 
 def draw_crops(seeds: tf.Tensor, streams: Sequence[int], plan: CropPlan) -> tf.Tensor:
@@ -47,7 +55,13 @@ def draw_crops(seeds: tf.Tensor, streams: Sequence[int], plan: CropPlan) -> tf.T
     Returns:
         float32 [n, V, K] in [0, 1).
     """
-    return tf.stack([uniforms(seeds, stream, plan.draws) for stream in streams], axis=1)
+    own = plan.draws if plan.window is None else plan.draws - _WINDOW_DRAWS
+    draws = tf.stack([uniforms(seeds, stream, own) for stream in streams], axis=1)
+    if plan.window is None:
+        return draws
+    # The same numbers for all views of an example.
+    shared = tf.repeat(uniforms(seeds, WINDOW, _WINDOW_DRAWS)[:, tf.newaxis], len(streams), axis=1)
+    return tf.concat([draws, shared], axis=2)
 
 
 def crop_image(image: tf.Tensor, draws: tf.Tensor, plan: CropPlan) -> tuple[tf.Tensor, ...]:
@@ -62,12 +76,12 @@ def crop_image(image: tf.Tensor, draws: tf.Tensor, plan: CropPlan) -> tuple[tf.T
         V crops, uint8 [size[0], size[1], C].
     """
     height, width = tf.unstack(tf.shape(image)[:2])
-    boxes = draw_boxes(draws[:, :CROP_DRAWS], height, width, plan.area, plan.aspect)
+    boxes = _boxes(draws, height, width, plan)
     crops = []
     for view in range(draws.shape[0]):
         crop = crop_and_resize(image, boxes[view], plan.size, interpolation=plan.interpolation)
         if plan.flip > 0:
-            crop = tf.where(draws[view, -1] < plan.flip, crop[:, ::-1], crop)
+            crop = tf.where(draws[view, CROP_DRAWS] < plan.flip, crop[:, ::-1], crop)
         crops.append(crop)
     return tuple(crops)
 
@@ -88,10 +102,20 @@ def crop_images(images: tf.Tensor, draws: tf.Tensor, plan: CropPlan) -> tuple[tf
     floats = tf.cast(images, tf.float32) / 255.0
     batches = []
     for view in range(draws.shape[1]):
-        boxes = draw_boxes(draws[:, view, :CROP_DRAWS], height, width, plan.area, plan.aspect)
+        boxes = _boxes(draws[:, view], height, width, plan)
         crops = random_resized_crop(floats, boxes, plan.size, interpolation=plan.interpolation)
         if plan.flip > 0:
-            mirrored = (draws[:, view, -1] < plan.flip)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+            mirrored = (draws[:, view, CROP_DRAWS] < plan.flip)[:, tf.newaxis, tf.newaxis, tf.newaxis]
             crops = tf.where(mirrored, crops[:, :, ::-1], crops)
         batches.append(tf.cast(tf.round(crops * 255.0), tf.uint8))
     return tuple(batches)
+
+
+def _boxes(draws: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor, plan: CropPlan) -> tf.Tensor:
+    """Returns the box of each of m crops of images of one size, int32 [m, 4], from draws [m, K]."""
+    if plan.window is None:
+        return draw_boxes(draws[:, :CROP_DRAWS], height, width, plan.area, plan.aspect)
+    window_height, window_width = tf.minimum(plan.window, height), tf.minimum(plan.window, width)
+    boxes = draw_boxes(draws[:, :CROP_DRAWS], window_height, window_width, plan.area, plan.aspect)
+    corner = place_window(draws[:, -_WINDOW_DRAWS:], height - window_height, width - window_width)
+    return boxes + tf.pad(corner, [[0, 0], [0, 2]])

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 # One stream for each consumer: draws of different streams of one example are independent.
 CROP_A, CROP_B, VIEW_A, VIEW_B = range(4)
+# Shared by the views of an example.
+WINDOW = 16
 
 # Threefry-2x32: rotation of each round modulo 8, rounds between two key injections, and the key schedule's parity word.
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)

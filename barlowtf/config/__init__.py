@@ -1,7 +1,25 @@
 """Recipes: the strict schema, and how a recipe is loaded, overridden and written. No TensorFlow here."""
 
-from barlowtf.config.load import dump_recipe, load_recipe, named_recipes, recipe_differences
+from barlowtf.config.load import (
+    dump_recipe,
+    load_recipe,
+    named_recipes,
+    parse_overrides,
+    recipe_differences,
+    resolve,
+    summarize_recipes,
+)
 from barlowtf.config.schema import Recipe
 from barlowtf.config.section import Section
 
-__all__ = ["Recipe", "Section", "dump_recipe", "load_recipe", "named_recipes", "recipe_differences"]
+__all__ = [
+    "Recipe",
+    "Section",
+    "dump_recipe",
+    "load_recipe",
+    "named_recipes",
+    "parse_overrides",
+    "recipe_differences",
+    "resolve",
+    "summarize_recipes",
+]

@@ -27,6 +27,15 @@ def named_recipes() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
+def summarize_recipes() -> dict[str, str]:
+    """Returns the first line of each packaged recipe by its name, which says what it is."""
+    folder = resources.files("barlowtf_configs")
+    return {
+        name: folder.joinpath(f"{name}.toml").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        for name in named_recipes()
+    }
+
+
 def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """Returns the recipe of a packaged name or a TOML file, with `a.b=value` overrides applied.
 
@@ -44,6 +53,20 @@ def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Reci
         tables = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin} is not valid TOML: {error}.") from error
+    return resolve(tables, overrides, origin)
+
+
+def resolve(tables: dict[str, Any], overrides: Iterable[str], origin: str) -> Recipe:
+    """Returns the recipe of nested tables of settings, with overrides applied, see `load_recipe`.
+
+    Args:
+        tables: Section -> key -> value, as TOML has them; the overrides change them.
+        overrides: Strings `section.key=value`.
+        origin: Where the tables come from, for messages.
+
+    Raises:
+        ConfigError: Unknown key, wrong type or range.
+    """
     overrides = list(overrides)
     for text in overrides:
         key, value = split_override(text)
@@ -117,6 +140,20 @@ def override(tables: dict[str, Any], text: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"Invalid --set {text!r}: {parent!r} is a value, expected a section.")
     table[last] = _value(value)
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """Returns {"section.key": value} of strings `section.key=value`, lists as tuples and "none" as None.
+
+    Raises:
+        ConfigError: One has no such form.
+    """
+    parsed = {}
+    for text in overrides:
+        key, value = split_override(text)
+        item = _value(value)
+        parsed[key] = None if item == NONE else tuple(item) if isinstance(item, list) else item
+    return parsed
 
 
 def split_override(text: str) -> tuple[str, str]:

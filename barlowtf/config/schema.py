@@ -39,6 +39,11 @@ class Augment(Section):
     )
     area: tuple[Positive, Positive] = Field((0.08, 1.0), description="range of the crop's share of the image's area")
     aspect: tuple[Positive, Positive] = Field((0.75, 4 / 3), description="range of the crop's width / height")
+    window: Annotated[int, Field(ge=8)] | None = Field(
+        None,
+        description="side of the square that all views of an image are cut from, pixels of the image; none: the whole "
+        "image. For many small things in a large image; not in the authors' code",
+    )
     rotation: Annotated[float, Field(ge=0.0, le=180.0)] = Field(
         0.0, description="angle is drawn from [-r, r] degrees; not in the authors' code"
     )

@@ -10,6 +10,7 @@ from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.opening import open_multi_label, open_source
 from barlowtf.data.order import pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
 from barlowtf.data.plan import BatchPlan, Share
+from barlowtf.data.sample import SampleFacts, sample_facts, stored_image
 from barlowtf.data.source import Source
 from barlowtf.data.subsets import balanced_ids, listed_ids, require_classes
 from barlowtf.data.tfrecord import write_tfrecords
@@ -23,6 +24,7 @@ __all__ = [
     "BatchPlan",
     "Labeled",
     "MultiLabelSet",
+    "SampleFacts",
     "Share",
     "Source",
     "SourceKind",
@@ -42,10 +44,12 @@ __all__ = [
     "readable_ids",
     "readable_part",
     "require_classes",
+    "sample_facts",
     "sample_ids",
     "step_ids",
     "steps_per_epoch",
     "steps_per_pass",
+    "stored_image",
     "two_crop_batches",
     "unreadable_reason",
     "write_tfrecords",

@@ -6,12 +6,12 @@ Sources: arXiv:2103.03230, section 3 and appendix A; facebookresearch/barlowtwin
 from barlowtf.evaluation.classification import TOP1, TOP5
 from barlowtf.evaluation.contract import Protocol
 from barlowtf.evaluation.labeled_splits import open_labeled
-from barlowtf.evaluation.probe import SMALL, ProbeSettings, measure_probe, trains_encoder
+from barlowtf.evaluation.probe import SMALL, TINY, ProbeSettings, measure_probe, trains_encoder
 from barlowtf.evaluation.published import Published
 
 LINEAR = Protocol(
     name="linear",
-    variants={"repository": ProbeSettings(), "small": ProbeSettings(**SMALL)},
+    variants={"repository": ProbeSettings(), "small": ProbeSettings(**SMALL), "tiny": ProbeSettings(**TINY)},
     open_data=open_labeled,
     measure=measure_probe,
     measures=(TOP1, TOP5),

@@ -9,7 +9,7 @@ from typing import Any
 from barlowtf.evaluation.classification import TOP1, TOP5
 from barlowtf.evaluation.contract import Protocol
 from barlowtf.evaluation.labeled_splits import open_labeled
-from barlowtf.evaluation.probe import SMALL, ProbeSettings, measure_probe, trains_encoder
+from barlowtf.evaluation.probe import SMALL, TINY, ProbeSettings, measure_probe, trains_encoder
 from barlowtf.evaluation.published import Published
 
 _IMAGENET = "imagenet2012"
@@ -20,6 +20,7 @@ _VARIANTS = {
         encoder_learning_rate=0.002, schedule="steps", drop_epochs=(12, 16), drop_factor=0.2, **_FINE_TUNE
     ),
     "small": ProbeSettings(encoder_learning_rate=0.005, **{**_FINE_TUNE, **SMALL}),
+    "tiny": ProbeSettings(encoder_learning_rate=0.005, **{**_FINE_TUNE, **TINY}),
 }
 
 

@@ -1,5 +1,6 @@
 """From a request to a record: one file per command, and one function per file that reads top to bottom."""
 
+from barlowtf.experiment.choose import ChooseRequest, ChosenRecipe, choose_recipe
 from barlowtf.experiment.convert import ConvertRequest, convert
 from barlowtf.experiment.data import DataDescription, PackedData, describe_data, pack_data
 from barlowtf.experiment.embed import EmbedRequest, embed
@@ -10,6 +11,8 @@ from barlowtf.experiment.pretrain import PretrainRequest, pretrain
 from barlowtf.experiment.report import ReportRequest, report
 
 __all__ = [
+    "ChooseRequest",
+    "ChosenRecipe",
     "ConvertRequest",
     "DataDescription",
     "EmbedRequest",
@@ -19,6 +22,7 @@ __all__ = [
     "Plan",
     "PretrainRequest",
     "ReportRequest",
+    "choose_recipe",
     "convert",
     "describe_data",
     "embed",

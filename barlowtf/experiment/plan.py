@@ -1,14 +1,12 @@
 """`barlowtf pretrain --dry-run`: what a run would do, without training."""
 
-import numpy as np
 from pydantic import Field
 
 from barlowtf.distribute import make_strategy
-from barlowtf.encoders.building import build_encoder, build_model, settle_loss
+from barlowtf.encoders.building import build_model, settle_loss
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.pretrain import PretrainRequest
-from barlowtf.models import BarlowTwins
-from barlowtf.models.memory import estimate_memory
+from barlowtf.experiment.step_memory import estimate_step_memory
 from barlowtf.records import Record
 from barlowtf.train.stepping import count_steps_per_epoch
 
@@ -44,14 +42,6 @@ def plan(request: PretrainRequest) -> Plan:
     model = build_model(recipe, steps_per_epoch)
     rate = train.batch_size / 256
     bias_rate = getattr(recipe.optimizer, "bias_learning_rate", None) or recipe.optimizer.learning_rate
-    memory = estimate_memory(
-        build_encoder(recipe, recipe.augment.size, dtype=train.precision, seed=train.seed),
-        model.projector,
-        loss=model.bound_loss,
-        images=train.batch_size * train.pairs // replicas,
-        optimizer_slots=_optimizer_slots(model),
-        activation_bytes=4 if train.precision == "float32" else 2,
-    )
     return Plan(
         images=source.size,
         labels=source.has_labels,
@@ -63,11 +53,5 @@ def plan(request: PretrainRequest) -> Plan:
         projector_parameters=model.projector.count_params(),
         peak_learning_rate=recipe.optimizer.learning_rate * rate,
         peak_bias_learning_rate=bias_rate * rate,
-        memory_bytes_per_replica=memory,
+        memory_bytes_per_replica=estimate_step_memory(recipe, model, replicas),
     )
-
-
-def _optimizer_slots(model: BarlowTwins) -> int:
-    """Returns the number of values that the optimizer keeps for each trainable parameter."""
-    kept = sum(int(np.prod(variable.shape)) for variable in model.optimizer.variables)
-    return kept // sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)

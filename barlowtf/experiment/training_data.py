@@ -21,7 +21,10 @@ def make_batches(
 ) -> data.TrainingBatches:
     """Returns the batches of the steps from `start_step` on: (crops a, crops b, seeds), per replica."""
     crop = augment.CropPlan(
-        size=(recipe.augment.size, recipe.augment.size), area=recipe.augment.area, aspect=recipe.augment.aspect
+        size=(recipe.augment.size, recipe.augment.size),
+        area=recipe.augment.area,
+        aspect=recipe.augment.aspect,
+        window=recipe.augment.window,
     )
     plan = data.BatchPlan(
         batch_size=recipe.train.batch_size,

@@ -72,3 +72,48 @@ def test_a_mirror_image_has_its_probability():
     np.testing.assert_array_equal(mirrored[chosen], crops.numpy()[chosen][:, :, ::-1])
     # 400 draws of probability 0.3: standard deviation 0.023; 4 of them.
     assert abs(chosen.mean() - 0.3) < 4 * 0.023
+
+
+def positions(count):
+    """Images whose two channels say where a pixel lies: row and column."""
+    rows, columns = np.mgrid[:60, :50].astype(np.uint8)
+    image = np.stack([rows, columns], axis=-1)
+    return tf.constant(np.repeat(image[np.newaxis], count, axis=0))
+
+
+def test_all_views_of_an_example_are_cut_from_one_window():
+    # Boxes of the whole window, resized to its own size, are the window itself.
+    plan = CropPlan((16, 16), area=(1.0, 1.0), aspect=(1.0, 1.0), window=16)
+    draws, images = draw_crops(seeds(), (CROP_A, CROP_B), plan), positions(COUNT)
+    crops_a, crops_b = crop_images(images, draws, plan)
+    np.testing.assert_array_equal(crops_a, crops_b)
+    tops, lefts = crops_a.numpy()[:, 0, 0].T.astype(int)
+    np.testing.assert_array_equal(crops_a.numpy()[0], images.numpy()[0, tops[0] :, lefts[0] :][:16, :16])
+    # Every place is as likely: 4 standard deviations of the mean of a uniform number; and both ends are reached.
+    for values, slack in ((tops, 44), (lefts, 34)):
+        assert abs(values.mean() - slack / 2) < 4 * slack / np.sqrt(12 * COUNT)
+        assert values.min() <= 1 and values.max() >= slack - 1
+
+
+def test_a_window_confines_crops_and_changes_no_other_draw():
+    confined = CropPlan((8, 8), area=(0.2, 0.9), flip=0.5, window=20)
+    free = CropPlan((8, 8), area=(0.2, 0.9), flip=0.5)
+    draws, images = draw_crops(seeds(), (CROP_A, CROP_B), confined), positions(COUNT)
+    np.testing.assert_array_equal(draws[..., :-2], draw_crops(seeds(), (CROP_A, CROP_B), free))
+    both = np.concatenate([crop.numpy() for crop in crop_images(images, draws, confined)], axis=2).astype(int)
+    for channel in range(2):
+        reach = both[..., channel].max(axis=(1, 2)) - both[..., channel].min(axis=(1, 2))
+        assert reach.max() <= 20
+    one_by_one = [crop_image(image, row, confined) for image, row in zip(images[:20], draws[:20], strict=True)]
+    for view, crops in enumerate(crop_images(images[:20], draws[:20], confined)):
+        alone = np.stack([crops_of[view] for crops_of in one_by_one]).astype(int)
+        assert np.abs(alone - crops.numpy()).max() <= 1  # Sums in another order.
+
+
+def test_a_window_larger_than_the_image_is_the_image():
+    plan, free = CropPlan((8, 8), window=70), CropPlan((8, 8))
+    images = noise(4)
+    with_window = crop_images(images, draw_crops(seeds(4), (CROP_A, CROP_B), plan), plan)
+    without = crop_images(images, draw_crops(seeds(4), (CROP_A, CROP_B), free), free)
+    for first, second in zip(with_window, without, strict=True):
+        np.testing.assert_array_equal(first, second)

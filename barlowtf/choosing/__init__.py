@@ -1,0 +1,41 @@
+"""A recipe for images that nobody has written one for: what they are like, what the machine can do, and rules."""
+
+from barlowtf.choosing.assembling import assemble
+from barlowtf.choosing.budget import (
+    affordable_epochs,
+    default_budget,
+    format_time,
+    learns_enough,
+    most_epochs,
+    parse_budget,
+    seconds_of,
+)
+from barlowtf.choosing.encoder_rules import ladder
+from barlowtf.choosing.looking import Look, Symmetry, look_at
+from barlowtf.choosing.machine import Machine, describe_machine
+from barlowtf.choosing.rules import RULES, apply_rules
+from barlowtf.choosing.situation import Choice, Rule, Situation
+from barlowtf.choosing.training_rules import pace
+
+__all__ = [
+    "RULES",
+    "Choice",
+    "Look",
+    "Machine",
+    "Rule",
+    "Situation",
+    "Symmetry",
+    "affordable_epochs",
+    "apply_rules",
+    "assemble",
+    "default_budget",
+    "describe_machine",
+    "format_time",
+    "ladder",
+    "learns_enough",
+    "look_at",
+    "most_epochs",
+    "pace",
+    "parse_budget",
+    "seconds_of",
+]

@@ -1,0 +1,215 @@
+"""`barlowtf recipe --data`: from images and machine to a recipe, with the reason of each choice."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from barlowtf import choosing, data
+from barlowtf.choosing import Choice, Machine, Situation
+from barlowtf.config import Recipe, parse_overrides
+from barlowtf.data import SampleFacts
+from barlowtf.distribute import make_strategy
+from barlowtf.encoders.building import build_model, settle_loss
+from barlowtf.errors import ConfigError
+from barlowtf.experiment.data import open_split
+from barlowtf.experiment.step_memory import estimate_step_memory
+from barlowtf.experiment.training_data import make_batches
+from barlowtf.train.stepping import count_steps_per_epoch, make_step
+
+_LOG = logging.getLogger("barlowtf")
+# Steps that are not timed: the first compiles, the second fills the buffers.
+_WARM_STEPS = 2
+_TIMED_SECONDS, _MOST_TIMED_STEPS = 8.0, 50
+# The framework and the images need the rest.
+_MEMORY_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class ChooseRequest:
+    """For what to choose a recipe.
+
+    Attributes:
+        source: SPEC of the training images.
+        overrides: Settings that the user chose, `section.key=value`; the rules take them as given.
+        budget: Time that a run may take on this machine: "30m", "8h"; None: an hour, on a GPU eight.
+        strategy: "one" or "mirrored", see `barlowtf.distribute.make_strategy`.
+        replicas: With "mirrored" on a machine without GPUs: number of logical CPU devices.
+    """
+
+    source: str
+    overrides: Sequence[str] = ()
+    budget: str | None = None
+    strategy: str = "one"
+    replicas: int | None = None
+
+
+@dataclass(frozen=True)
+class ChosenRecipe:
+    """A recipe and why it is as it is.
+
+    Attributes:
+        recipe: The recipe; saved, it repeats the run.
+        choices: Name of each part -> what was chosen, and why.
+        facts: Of a sample of the images.
+        machine: Where the step was timed.
+        seconds_per_step: Of a warm step on this machine.
+        seconds: Time that the run will take.
+        left_out: What did not fit into the budget, one line each.
+    """
+
+    recipe: Recipe
+    choices: dict[str, Choice]
+    facts: SampleFacts
+    machine: Machine
+    seconds_per_step: float
+    seconds: float
+    left_out: tuple[str, ...]
+
+
+def choose_recipe(request: ChooseRequest) -> ChosenRecipe:
+    """Returns a recipe for images that nobody has written one for.
+
+    Each rung of the ladder of encoders and sizes is timed until one sees enough images in the budget.
+
+    Raises:
+        BarlowTFError: The images cannot be read, or a given setting does not fit.
+    """
+    machine = choosing.describe_machine()
+    budget = choosing.parse_budget(request.budget or choosing.default_budget(machine))
+    strategy = make_strategy(request.strategy, request.replicas)
+    source = open_split(request.source, "train")
+    facts, look = data.sample_facts(source), choosing.look_at(source)
+    given = parse_overrides(request.overrides)
+    left_out: list[str] = []
+    rung = 0
+    while True:
+        situation = Situation(facts, look, machine, given=given, rung=rung)
+        choices = choosing.apply_rules(situation)
+        settings = {**situation.chosen, "data.source": request.source}
+        recipe, batch = _fit_memory(settings, request, machine, strategy)
+        if batch is not None:
+            choices["batch"] = batch
+        source = data.preload(source, recipe.data.channels)
+        steps_per_epoch = count_steps_per_epoch(
+            source.size,
+            batch_size=recipe.train.batch_size,
+            replicas=strategy.num_replicas_in_sync,
+            micro_batch=recipe.train.micro_batch,
+        )
+        seconds_per_step = _time_step(recipe, source, strategy, steps_per_epoch)
+        affordable = choosing.affordable_epochs(budget, seconds_per_step, steps_per_epoch)
+        is_last = rung >= len(choosing.ladder(situation)) - 1 or {"model.encoder", "augment.size"} <= given.keys()
+        if "train.epochs" in given or is_last or choosing.learns_enough(affordable, source.size, recipe.train.pairs):
+            break
+        few = f"{affordable:,} epochs in {choosing.format_time(budget)}, too few to learn"
+        left_out.append(f"{choices['encoder'].text}: {few}")
+        rung += 1
+    epochs, choices["epochs"] = _choose_epochs(given, affordable, source.size, budget, seconds_per_step)
+    recipe = choosing.assemble(
+        {**_flat_settings(recipe, settings), **choosing.pace(epochs), "train.epochs": epochs}, request.overrides
+    )
+    return ChosenRecipe(
+        recipe=settle_loss(recipe),
+        choices=choices,
+        facts=facts,
+        machine=machine,
+        seconds_per_step=seconds_per_step,
+        seconds=choosing.seconds_of(epochs, seconds_per_step, steps_per_epoch),
+        left_out=tuple(left_out),
+    )
+
+
+def _flat_settings(recipe: Recipe, settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings with batch and micro-batch as they fit into memory."""
+    return {**settings, "train.batch_size": recipe.train.batch_size, "train.micro_batch": recipe.train.micro_batch}
+
+
+def _choose_epochs(
+    given: dict[str, Any], affordable: int, images: int, budget: float, seconds_per_step: float
+) -> tuple[int, Choice]:
+    """Returns the number of epochs, and why."""
+    step = f"a step takes {seconds_per_step:.3g} s here"
+    if "train.epochs" in given:
+        epochs = int(given["train.epochs"])
+        return epochs, Choice({}, f"{epochs:,}", f"given; {step}")
+    most = choosing.most_epochs(images)
+    if affordable < 1:
+        return 1, Choice({}, "1", f"not even one fits into {choosing.format_time(budget)}: {step}")
+    if affordable > most:
+        return most, Choice({}, f"{most:,}", f"more are not chosen, though {affordable:,} would fit; {step}")
+    return affordable, Choice({}, f"{affordable:,}", f"what fits into {choosing.format_time(budget)}; {step}")
+
+
+def _fit_memory(
+    settings: dict[str, Any], request: ChooseRequest, machine: Machine, strategy: tf.distribute.Strategy
+) -> tuple[Recipe, Choice | None]:
+    """Returns a recipe whose step fits into memory, and the choice of its batch where that had to be changed."""
+    limit = _MEMORY_SHARE * (machine.gpu_memory or machine.memory) if machine.gpus else _MEMORY_SHARE * machine.memory
+    settings, changed = dict(settings), None
+    while True:
+        recipe = settle_loss(choosing.assemble({**settings, **choosing.pace(1), "train.epochs": 1}, request.overrides))
+        needed = _memory(recipe, strategy)
+        micro_batch = recipe.train.micro_batch or recipe.train.batch_size
+        if needed <= limit or micro_batch <= 2 or "train.micro_batch" in parse_overrides(request.overrides):
+            return recipe, changed
+        whole = f"a whole step of {recipe.train.batch_size} would take {needed / 1e9:.0f} GB"
+        reason = f"{whole} of {limit / _MEMORY_SHARE / 1e9:.0f} GB"
+        one_device = strategy.num_replicas_in_sync == 1
+        if one_device and recipe.train.pairs == 1:
+            settings["train.micro_batch"] = micro_batch // 2
+            changed = Choice({}, f"{recipe.train.batch_size}, {micro_batch // 2} at a time", reason)
+        elif "train.batch_size" in parse_overrides(request.overrides):
+            return recipe, changed
+        else:
+            settings["train.batch_size"] = recipe.train.batch_size // 2
+            changed = Choice({}, f"{recipe.train.batch_size // 2} images per step", reason)
+
+
+def _memory(recipe: Recipe, strategy: tf.distribute.Strategy) -> float:
+    """Returns the memory of one replica's step, bytes."""
+    parts = estimate_step_memory(recipe, build_model(recipe, 1), strategy.num_replicas_in_sync)
+    keras.utils.clear_session()
+    return float(sum(parts.values()))
+
+
+def _time_step(recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, steps_per_epoch: int) -> float:
+    """Returns the seconds of a warm step, images included."""
+    _LOG.info("Timing a step of %s at %d pixels.", recipe.model.encoder, recipe.augment.size)
+    with strategy.scope():
+        model = build_model(recipe, steps_per_epoch)
+    step = make_step(
+        model,
+        strategy,
+        xla=recipe.train.xla,
+        deterministic=recipe.train.deterministic,
+        steps_per_call=1,
+        stop_request=None,
+    )
+    batches = make_batches(recipe, source, strategy, 0, _WARM_STEPS + _MOST_TIMED_STEPS)
+    try:
+        for _ in range(_WARM_STEPS):
+            _take(step, batches)
+        started, count = time.monotonic(), 0
+        while count < _MOST_TIMED_STEPS and time.monotonic() - started < _TIMED_SECONDS:
+            _take(step, batches)
+            count += 1
+        return (time.monotonic() - started) / count
+    except tf.errors.ResourceExhaustedError as error:
+        raise ConfigError(
+            f"Out of memory in a step of {recipe.train.batch_size} images of {recipe.augment.size} pixels. "
+            "Give a smaller --batch-size, or --set train.micro_batch."
+        ) from error
+    finally:
+        # The run builds its model anew, with the names and seeds of a fresh process.
+        keras.utils.clear_session()
+
+
+def _take(step: Any, batches: Any) -> None:
+    """Takes a step and waits for its loss."""
+    logs = step(next(batches))
+    tf.nest.map_structure(lambda value: value.numpy() if isinstance(value, tf.Tensor) else value, logs)
