@@ -11,6 +11,10 @@ LOSSES: Table[Any] = Table(
     "loss",
     {
         "barlow_twins": ("barlowtf.losses.barlow_twins:BARLOW_TWINS", "redundancy reduction, the paper's loss"),
+        "mixed_barlow_twins": (
+            "barlowtf.losses.mixed_barlow_twins:MIXED_BARLOW_TWINS",
+            "the paper's loss and a term of mixed images, against overfitting",
+        ),
         "vicreg": ("barlowtf.losses.vicreg:VICREG", "variance, invariance and covariance terms"),
     },
 )

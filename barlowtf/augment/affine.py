@@ -10,6 +10,7 @@ from barlowtf.config.schema import Augment
 
 # Numbers that `draw_placement` takes from each example's stream: angle, slant, shift down, shift right.
 PLACEMENT_DRAWS = 4
+BORDERS = ("black", "reflect")
 
 
 class Placement(NamedTuple):
@@ -51,23 +52,29 @@ def affine(
     angle: tf.Tensor | float = 0.0,
     slant: tf.Tensor | float = 0.0,
     shift: tf.Tensor | tuple[float, float] = (0.0, 0.0),
+    *,
+    border: str = "black",
 ) -> tf.Tensor:
     """Returns images slanted, rotated about their center and shifted, in this order, by one bilinear resampling.
 
-    What comes from outside an image is 0 (black). A movement of 0 changes no bit.
+    A movement of 0 changes no bit.
 
     Args:
         images: float32 [N, H, W, C] in [0, 1].
         angle: Counterclockwise rotation, degrees, [N] or scalar.
         slant: Columns by which a row moves to the right for each row above the center, [N] or scalar.
         shift: Movement down and to the right, share of height and width, [N, 2] or [2].
+        border: What lies outside an image: "black", 0; "reflect", its mirror image across the border, whose pixels come
+            twice: (d c b a | a b c d | d c b a).
 
     Returns:
         float32 [N, H, W, C] in [0, 1].
 
     Raises:
-        ValueError: `images` is not float32 of rank 4.
+        ValueError: `images` is not float32 of rank 4, or there is no such border.
     """
+    if border not in BORDERS:
+        raise ValueError(f"Invalid border: received {border!r}, expected one of {', '.join(BORDERS)}.")
     planes = to_planes(check_images(images))
     count = tf.shape(planes)[:1]
     placement = Placement(
@@ -75,23 +82,25 @@ def affine(
         tf.broadcast_to(tf.cast(slant, tf.float32), count),
         tf.broadcast_to(tf.cast(shift, tf.float32), tf.concat([count, [2]], axis=0)),
     )
-    return to_images(move_planes(planes, placement))
+    return to_images(move_planes(planes, placement, border))
 
 
-def move_planes(planes: tf.Tensor, placement: Placement) -> tf.Tensor:
+def move_planes(planes: tf.Tensor, placement: Placement, border: str = "black") -> tf.Tensor:
     """Returns planes [N, C, H, W] moved like `affine`."""
     height, width = planes.shape[2:]
     row, column = _sources(placement, height, width)  # [N, H * W]
-    # A border of zeros: positions outside end there, and a position half outside is half black.
-    padded = tf.pad(planes, [[0, 0], [0, 0], [1, 1], [1, 1]])
-    flat = tf.reshape(padded, [-1, planes.shape[1], (height + 2) * (width + 2)])
-    pixels = tf.transpose(flat, [0, 2, 1])  # [N, (H + 2) * (W + 2), C]
+    neighbors = _neighbors_reflected
+    if border == "black":
+        # A frame of zeros: positions outside end there, and a position half outside is half black.
+        planes, neighbors = tf.pad(planes, [[0, 0], [0, 0], [1, 1], [1, 1]]), _neighbors_framed
+    rows, columns = planes.shape[2:]
+    pixels = tf.transpose(tf.reshape(planes, [-1, planes.shape[1], rows * columns]), [0, 2, 1])  # [N, pixels, C]
     moved = 0.0
-    for row_index, row_weight in _neighbors(row, height):
-        for column_index, column_weight in _neighbors(column, width):
-            corner = tf.gather(pixels, row_index * (width + 2) + column_index, axis=1, batch_dims=1)
+    for row_index, row_weight in neighbors(row, height):
+        for column_index, column_weight in neighbors(column, width):
+            corner = tf.gather(pixels, row_index * columns + column_index, axis=1, batch_dims=1)
             moved += (row_weight * column_weight)[:, :, tf.newaxis] * corner
-    return tf.reshape(tf.transpose(moved, [0, 2, 1]), [-1, *planes.shape[1:]])
+    return tf.reshape(tf.transpose(moved, [0, 2, 1]), [-1, planes.shape[1], height, width])
 
 
 def _sources(placement: Placement, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -116,12 +125,26 @@ def _sources(placement: Placement, height: int, width: int) -> tuple[tf.Tensor, 
     return a + center_row, b + center_column
 
 
-def _neighbors(position: tf.Tensor, size: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Returns index in the padded axis, int32, and weight, float32, of the two pixels around each position."""
+# Index of a pixel along an axis, int32, and its weight, float32: of the two around each position.
+_Neighbors = list[tuple[tf.Tensor, tf.Tensor]]
+
+
+def _neighbors_framed(position: tf.Tensor, size: int) -> _Neighbors:
+    """Returns the two pixels around each position, by their index in the axis with a frame of one pixel."""
     below = tf.floor(position)
     share = position - below
-    index = tf.cast(below, tf.int32) + 1  # 0 and size + 1 are the border.
+    index = tf.cast(below, tf.int32) + 1  # 0 and size + 1 are the frame.
     return [
         (tf.clip_by_value(index, 0, size + 1), 1.0 - share),
         (tf.clip_by_value(index + 1, 0, size + 1), share),
     ]
+
+
+def _neighbors_reflected(position: tf.Tensor, size: int) -> _Neighbors:
+    """Returns the two pixels around each position, where the axis goes on as its mirror image, again and again."""
+    below = tf.floor(position)
+    share = position - below
+    index = tf.cast(below, tf.int32)
+    weights = (1.0 - share, share)
+    folded = [tf.math.floormod(index + step, 2 * size) for step in (0, 1)]
+    return [(tf.minimum(each, 2 * size - 1 - each), weight) for each, weight in zip(folded, weights, strict=True)]

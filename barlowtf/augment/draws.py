@@ -13,6 +13,8 @@ import tensorflow as tf
 CROP_A, CROP_B, VIEW_A, VIEW_B = range(4)
 # Shared by the views of an example.
 WINDOW = 16
+# Of a step, not of an example.
+_MIXTURE = 2**32 - 1
 
 # Threefry-2x32: rotation of each round modulo 8, rounds between two key injections, and the key schedule's parity word.
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
@@ -88,6 +90,19 @@ def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
     # The upper 24 bits: float32 holds them exactly, so rounding never reaches 1.
     mantissa = tf.bitcast(tf.bitwise.right_shift(words, tf.constant(8, tf.uint32)), tf.int32)
     return tf.cast(mantissa, tf.float32) * 2.0**-24
+
+
+def mixing_share(seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Returns the share of view a in a step's mixtures of images.
+
+    Args:
+        seed: Seed of the run, in [0, 2**32).
+        step: Number of the step, integer [], >= 0.
+
+    Returns:
+        float32 [], uniform in [0, 1): Beta(1, 1), as in wgcban/mix-bt.
+    """
+    return uniforms(example_seeds(seed, step, tf.zeros([1], tf.int64)), _MIXTURE, 1)[0, 0]
 
 
 def threefry(key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

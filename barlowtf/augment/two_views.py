@@ -1,31 +1,41 @@
-"""The device's part of the augmentation: two crops of each image become two normalized views."""
+"""The device's part of the augmentation: two crops of each image become two normalized views.
+
+Numbers of an example and view, in the order in which its stream gives them: operations, placement, orientation,
+channels. Each part has its place whatever the others are, so switching one on changes no other draw.
+"""
 
 import functools
 import logging
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import keras
 import tensorflow as tf
 
-from barlowtf.augment.affine import PLACEMENT_DRAWS, draw_placement, move_planes
+from barlowtf.augment.affine import PLACEMENT_DRAWS, Placement, draw_placement, move_planes
 from barlowtf.augment.blur import blur_planes
+from barlowtf.augment.channels import ChannelChanges, adjust_planes, channel_draws, draw_channels, drop_plane
 from barlowtf.augment.color import blend, gray_plane, shift_hue
 from barlowtf.augment.draws import VIEW_A, VIEW_B, uniforms
 from barlowtf.augment.normalize import scale_and_offset
 from barlowtf.augment.operations import CONTRAST, SATURATION, VIEW_DRAWS, Operations, blend_slots, draw_operations
+from barlowtf.augment.orientation import ORIENTATION_DRAWS, Orientation, draw_orientation, turn_planes
 from barlowtf.augment.planes import to_images, to_planes
 from barlowtf.config.schema import Augment, View
 
 _LOGGER = logging.getLogger("barlowtf")
+# Places of the parts among an example's numbers.
+_PLACEMENT = slice(VIEW_DRAWS, VIEW_DRAWS + PLACEMENT_DRAWS)
+_ORIENTATION = slice(_PLACEMENT.stop, _PLACEMENT.stop + ORIENTATION_DRAWS)
+_CHANNELS = _ORIENTATION.stop
 
 
 @keras.saving.register_keras_serializable(package="barlowtf")
 class TwoViews(keras.layers.Layer):
-    """Rotate, slant, shift, flip, color jitter, grayscale, blur, solarize and normalize both crops of each image.
+    """Moves, flips, turns, recolors, blurs, solarizes and normalizes both crops of each image.
 
     Every decision is a function of the example's seed and the view, never of the batch. All operations run in float32
-    whatever the dtype policy. Operations of probability 0 are not built. Without three channels saturation, hue and
-    grayscale are not built either, and a warning says so once.
+    whatever the dtype policy. Operations of probability or strength 0 are not built. Without three channels saturation,
+    hue and grayscale are not built either, and a warning says so once.
 
     Attributes:
         settings: Strengths and probabilities.
@@ -43,10 +53,13 @@ class TwoViews(keras.layers.Layer):
             **kwargs: `name` and other arguments of `keras.layers.Layer`.
 
         Raises:
-            ValueError: `channels` is below 1, or `mean` and `std` have neither 1 nor C values.
+            ValueError: `channels` is below 1, or 1 where a channel may be lost; `mean` and `std` have neither 1 nor C
+                values.
         """
         if channels < 1:
             raise ValueError(f"channels does not fit. Received {channels}. Expected at least 1.")
+        if channels == 1 and (settings.view_a.channel_drop > 0 or settings.view_b.channel_drop > 0):
+            raise ValueError("Invalid channel_drop: received more than 0, expected 0 for images of 1 channel.")
         super().__init__(**{"trainable": False, **kwargs, "dtype": "float32"})
         self.settings = settings
         self.channels = channels
@@ -87,32 +100,60 @@ class TwoViews(keras.layers.Layer):
         return cls(**{**config, "settings": settings})
 
     def _view(self, crops: tf.Tensor, seeds: tf.Tensor, stream: int, view: View) -> tf.Tensor:
-        operations = draw_operations(uniforms(seeds, stream, VIEW_DRAWS), self._in_use, view)
+        draws = self._draw(seeds, stream, view)
         planes = tf.cast(to_planes(crops), tf.float32) / 255.0  # [n, C, S, S]
-        if _moves(self._in_use):
-            behind = uniforms(seeds, stream, VIEW_DRAWS + PLACEMENT_DRAWS)[:, VIEW_DRAWS:]
-            planes = move_planes(planes, draw_placement(behind, self._in_use))
-        planes = apply_operations(planes, operations, self._in_use, view)
+        planes = apply_operations(planes, draws, self._in_use, view)
         scale, offset = scale_and_offset(self.settings.mean, self.settings.std, self.channels)
         return to_images(planes * tf.reshape(scale, [-1, 1, 1]) + tf.reshape(offset, [-1, 1, 1]))
 
+    def _draw(self, seeds: tf.Tensor, stream: int, view: View) -> "ViewDraws":
+        """Returns the decisions of the parts that are in use; the others draw nothing."""
+        settings, ends = self._in_use, _CHANNELS + channel_draws(self.channels)
+        channels = settings.gain > 0 or settings.offset > 0 or view.channel_drop > 0
+        oriented = view.vertical_flip > 0 or view.turn > 0
+        moved = settings.rotation > 0 or settings.slant > 0 or settings.shift > 0
+        last = ends if channels else _ORIENTATION.stop if oriented else _PLACEMENT.stop if moved else VIEW_DRAWS
+        numbers = uniforms(seeds, stream, last)
+        return ViewDraws(
+            draw_operations(numbers[:, :VIEW_DRAWS], settings, view),
+            draw_placement(numbers[:, _PLACEMENT], settings) if moved else None,
+            draw_orientation(numbers[:, _ORIENTATION], view) if oriented else None,
+            draw_channels(numbers[:, _CHANNELS:], settings, view) if channels else None,
+        )
 
-def apply_operations(planes: tf.Tensor, operations: Operations, settings: Augment, view: View) -> tf.Tensor:
+
+class ViewDraws(NamedTuple):
+    """The decisions for the n examples of a view; None: that part is not in use."""
+
+    operations: Operations
+    placement: Placement | None = None
+    orientation: Orientation | None = None
+    channels: ChannelChanges | None = None
+
+
+def apply_operations(planes: tf.Tensor, draws: ViewDraws, settings: Augment, view: View) -> tf.Tensor:
     """Returns one view before its normalization; examples that an operation does not touch stay equal bit for bit.
 
     Args:
         planes: float32 [n, C, S, S] in [0, 1].
-        operations: Decisions for the n examples.
+        draws: Decisions for the n examples.
         settings: Strengths; without hue it is not in the graph. Saturation and hue must be 0 unless C = 3.
         view: Probabilities; an operation of probability 0 is not in the graph. Grayscale must be 0 unless C = 3.
 
     Returns:
         float32 [n, C, S, S] in [0, 1].
     """
+    operations = draws.operations
+    if draws.placement is not None:
+        planes = move_planes(planes, draws.placement, settings.border)
     if view.flip > 0:
         planes = _where(operations.flip, tf.reverse(planes, axis=[3]), planes)
+    if draws.orientation is not None:
+        planes = _orient(planes, draws.orientation, view)
     if view.jitter > 0:
         planes = _jitter(planes, operations, with_hue=settings.hue > 0)
+    if draws.channels is not None and (settings.gain > 0 or settings.offset > 0):
+        planes = adjust_planes(planes, draws.channels.gain, draws.channels.offset)
     if view.grayscale > 0:
         planes = _where(operations.grayscale, gray_plane(planes), planes)
     if view.blur > 0:
@@ -120,7 +161,16 @@ def apply_operations(planes: tf.Tensor, operations: Operations, settings: Augmen
     if view.solarize > 0:
         inverted = _column(operations.solarize) & (planes >= settings.solarize_threshold)
         planes = tf.where(inverted, 1.0 - planes, planes)
+    if draws.channels is not None and view.channel_drop > 0:
+        # Last, and by the data set's mean: 0 after the normalization, whatever came before.
+        planes = drop_plane(planes, draws.channels.dropped, settings.mean)
     return planes
+
+
+def _orient(planes: tf.Tensor, orientation: Orientation, view: View) -> tf.Tensor:
+    if view.vertical_flip > 0:
+        planes = _where(orientation.vertical_flip, tf.reverse(planes, axis=[2]), planes)
+    return turn_planes(planes, orientation.quarters) if view.turn > 0 else planes
 
 
 def _jitter(planes: tf.Tensor, operations: Operations, *, with_hue: bool) -> tf.Tensor:
@@ -150,10 +200,6 @@ def _where(selected: tf.Tensor, changed: tf.Tensor, planes: tf.Tensor) -> tf.Ten
 
 def _column(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(values, [-1, 1, 1, 1])
-
-
-def _moves(settings: Augment) -> bool:
-    return settings.rotation > 0 or settings.slant > 0 or settings.shift > 0
 
 
 def _without_color(settings: Augment) -> Augment:

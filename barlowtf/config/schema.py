@@ -24,10 +24,15 @@ class View(Section):
     """Probabilities of one view's random operations."""
 
     flip: Probability = Field(0.5, description="probability of a mirror image")
+    vertical_flip: Probability = Field(0.0, description="probability of top and bottom changing places")
+    turn: Probability = Field(
+        0.0, description="probability of a turn by 0, 90, 180 or 270 degrees, each equally likely"
+    )
     jitter: Probability = Field(0.8, description="probability of the color jitter")
     grayscale: Probability = Field(0.2, description="probability of losing the colors")
     blur: Probability = Field(1.0, description="probability; view a 1.0, view b 0.1 in the authors' code")
     solarize: Probability = Field(0.0, description="probability; view a 0.0, view b 0.2 in the authors' code")
+    channel_drop: Probability = Field(0.0, description="probability that one channel is lost: its mean everywhere")
 
 
 class Augment(Section):
@@ -49,6 +54,11 @@ class Augment(Section):
     )
     slant: NonNegative = Field(0.0, description="columns by row, drawn from [-s, s]; not in the authors' code")
     shift: Probability = Field(0.0, description="share of the size, drawn from [-s, s]; not in the authors' code")
+    border: Literal["black", "reflect"] = Field(
+        "black", description="what rotation, slant and shift bring in from outside: black or the mirror image"
+    )
+    gain: Probability = Field(0.0, description="factor of each channel, drawn from [1 - g, 1 + g]")
+    offset: Probability = Field(0.0, description="added to each channel, drawn from [-o, o]; images in [0, 1]")
     brightness: NonNegative = Field(0.4, description="factor is drawn from [max(0, 1 - b), 1 + b]")
     contrast: NonNegative = Field(0.4, description="like brightness")
     saturation: NonNegative = Field(0.2, description="like brightness")
@@ -180,6 +190,12 @@ class Recipe(Section):
                 f"augment.mean: received {len(self.augment.mean)} values, "
                 f"expected 1 or data.channels = {self.data.channels}, and as many of augment.std"
             )
+        views = {"view_a": self.augment.view_a, "view_b": self.augment.view_b}
+        for name, view in views.items():
+            if view.channel_drop > 0 and self.data.channels == 1:
+                raise ValueError(
+                    f"augment.{name}.channel_drop: received {view.channel_drop:g}, expected 0 where data.channels is 1"
+                )
         if self.augment.evaluated_size != self.augment.size and self.model.stem == "auto":
             raise ValueError(
                 "model.stem: received 'auto', expected imagenet, small or half where augment.test_size differs from "

@@ -1,6 +1,7 @@
 """Untrained models from a recipe."""
 
 import keras
+import tensorflow as tf
 
 from barlowtf import augment, losses
 from barlowtf.config import Recipe
@@ -25,6 +26,8 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
             f"Invalid train.micro_batch: received {recipe.train.micro_batch}, expected none with the loss "
             f"{recipe.loss.name}, which needs a moving-average copy of the encoder."
         )
+    if loss.parts.mixture:
+        _check_mixtures(recipe)
     encoder, projector = build_parts(recipe)
     model = BarlowTwins(
         encoder,
@@ -35,6 +38,7 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
         micro_batch=recipe.train.micro_batch,
         pairs=recipe.train.pairs,
         total_steps=recipe.train.epochs * steps_per_epoch,
+        seed=recipe.train.seed,
     )
     model.compile(
         optimizer=make_optimizer(
@@ -46,6 +50,21 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
     )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _check_mixtures(recipe: Recipe) -> None:
+    """Raises ConfigError where images cannot be mixed with their neighbors in the batch."""
+    train, replicas = recipe.train, tf.distribute.get_strategy().num_replicas_in_sync
+    if train.micro_batch is not None:
+        raise ConfigError(
+            f"Invalid train.micro_batch: received {train.micro_batch}, expected none with the loss {recipe.loss.name}, "
+            "which mixes images."
+        )
+    if train.batch_size % (2 * replicas):
+        raise ConfigError(
+            f"Invalid train.batch_size: received {train.batch_size}, expected a multiple of {2 * replicas} with the "
+            f"loss {recipe.loss.name}, which mixes neighbors on each of {replicas} replicas."
+        )
 
 
 def settle_loss(recipe: Recipe) -> Recipe:

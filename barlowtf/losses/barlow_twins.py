@@ -3,12 +3,7 @@
 Letters: n examples on this replica, N in the global batch, D dimensions; A, B = the standardized embeddings of view a
 and view b, [N, D], of which a replica holds n rows; C = A^T B / N, [D, D].
 
-The redundancy term needs the sum of all squares of C, and there are two ways to it:
-
-1. "correlation" makes C itself. Products: A^T B forward; B C^T and A C backward: 6 N D^2 operations, one D x D matrix.
-2. "gram" uses sum_ij C_ij^2 = trace(A^T B B^T A) / N^2 = <A A^T, B B^T> / N^2, which needs two N x N matrices.
-   Products: A A^T and B B^T forward; (B B^T) A and (A A^T) B backward: 8 N^2 D operations. Each replica makes its own
-   n rows of them, forward and backward, so the work is shared out and nothing but embeddings and scalars is exchanged.
+The redundancy term needs the sum of all squares of C; `barlowtf.losses.squares` has the two ways to it.
 
 The diagonal, C_ii = sum_n A_ni B_ni / N, needs neither.
 
@@ -23,11 +18,10 @@ import tensorflow as tf
 from pydantic import Field
 
 from barlowtf.config.section import NonNegative, Section
-from barlowtf.distribute.collectives import all_gather, all_reduce_sum, replica_count
+from barlowtf.distribute.collectives import all_reduce_sum, replica_count
 from barlowtf.losses.contract import Loss, ViewEmbeddings, check_embeddings, mean_over_pairs
+from barlowtf.losses.squares import FORMS, SQUARES, Squares, chosen_form
 from barlowtf.losses.standardize import global_batch_size, standardize_backward, standardize_forward
-
-FORMS = ("auto", "correlation", "gram")
 
 
 class LossTerms(NamedTuple):
@@ -72,38 +66,14 @@ def barlow_twins_loss(z_a: tf.Tensor, z_b: tf.Tensor, *, lambd: float = 0.0051, 
     """
     z_a, z_b = tf.convert_to_tensor(z_a), tf.convert_to_tensor(z_b)
     _check_arguments(z_a, z_b, lambd, form)
-    if form == "auto":
-        examples = None if z_a.shape[0] is None else z_a.shape[0] * replica_count()
-        form = cheaper_form(examples, z_a.shape[1])
+    form = chosen_form(form, z_a)
     with tf.control_dependencies(_run_time_checks(z_a, z_b)):
         z_a, z_b = tf.cast(tf.identity(z_a), tf.float32), tf.cast(tf.identity(z_b), tf.float32)
-    invariance, redundancy = _terms(_by_gram if form == "gram" else _by_correlation, z_a, z_b)
+    invariance, redundancy = _terms(SQUARES[form], z_a, z_b)
     return LossTerms(invariance + lambd * redundancy, invariance, redundancy)
 
 
-def cheaper_form(examples: int | None, dimensions: int | None) -> str:
-    """The form that costs less, in operations and in memory: "gram" or "correlation".
-
-    Operations: 8 N^2 D < 6 N D^2 below N = 0.75 D. Memory: 2 N^2 < D^2 below N = 0.71 D, the condition used.
-
-    Args:
-        examples: Global batch N; None where it is known only when running.
-        dimensions: D; None likewise.
-
-    Returns:
-        "gram" where N is below D / sqrt(2), and where either is unknown: the usual batch is far smaller than D.
-    """
-    if examples is None or dimensions is None:
-        return "gram"
-    return "gram" if 2 * examples**2 <= dimensions**2 else "correlation"
-
-
-# From A and B (this replica's n rows) and N: sum_ij C_ij^2, and two functions of a factor f that give f times the
-# gradient of that sum by A and by B, float32 [n, D].
-_Squares = tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor], Callable[[tf.Tensor], tf.Tensor]]
-
-
-def _terms(squares_of: Callable[..., _Squares], z_a: tf.Tensor, z_b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _terms(squares_of: Callable[..., Squares], z_a: tf.Tensor, z_b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Invariance and redundancy of embeddings, float32 [n, D]; `squares_of` is the form."""
 
     @tf.custom_gradient
@@ -126,35 +96,6 @@ def _terms(squares_of: Callable[..., _Squares], z_a: tf.Tensor, z_b: tf.Tensor) 
         return (invariance, squares - tf.reduce_sum(tf.square(diagonal))), gradient
 
     return terms(z_a, z_b)
-
-
-def _by_gram(a: tf.Tensor, b: tf.Tensor, examples: tf.Tensor) -> _Squares:
-    """The sum of squares by N x N matrices."""
-    all_a, all_b = all_gather(a), all_gather(b)  # [n, D] -> [N, D]
-    # Einsum, not matmul: at n = 256, D = 8192 its kernel takes half the time for this product (measured on a CPU).
-    gram_a = tf.einsum("nd,md->nm", a, all_a)  # [n, N]
-    gram_b = tf.einsum("nd,md->nm", b, all_b)
-    # Entries grow with D: divided before they are multiplied, so that the sum stays in the range of the loss.
-    squares = all_reduce_sum(tf.reduce_sum((gram_a / examples) * (gram_b / examples)))
-    scale = 2.0 / examples**2
-    return (
-        squares,
-        lambda factor: tf.matmul(gram_b * (factor * scale), all_a),
-        lambda factor: tf.matmul(gram_a * (factor * scale), all_b),
-    )
-
-
-def _by_correlation(a: tf.Tensor, b: tf.Tensor, examples: tf.Tensor) -> _Squares:
-    """The sum of squares by the D x D matrix. Factors go to the [n, D] embeddings: no second D x D matrix is made."""
-    correlation = all_reduce_sum(tf.matmul(a / examples, b, transpose_a=True))
-    squares = 2.0 * tf.nn.l2_loss(correlation)
-    scale = 2.0 / examples
-
-    def by_a(factor: tf.Tensor) -> tf.Tensor:
-        # B C^T as (C B^T)^T: a third faster (measured on a CPU), and what is transposed is the small one.
-        return tf.transpose(tf.matmul(correlation, b * (factor * scale), transpose_b=True))
-
-    return squares, by_a, lambda factor: tf.matmul(a * (factor * scale), correlation)
 
 
 def _check_arguments(z_a: tf.Tensor, z_b: tf.Tensor, lambd: float, form: str) -> None:

@@ -25,12 +25,29 @@ TOTAL = "total"
 _RESERVED = (TOTAL, "loss", "gradient_norm", "first_nonfinite")
 
 
+class Mixture(NamedTuple):
+    """Embeddings of alpha * view a + (1 - alpha) * view b of another image, for this replica's images.
+
+    The partner of an image is its neighbor in the batch: row 0 mixes with row 1, 1 with 0, 2 with 3. The order of the
+    examples is random anyway, and so a partner lies on the same replica, however many there are.
+    """
+
+    z: tf.Tensor  # float [n, D], with gradient
+    partners: tf.Tensor  # int32 [n], the row whose view b is mixed in
+    alpha: tf.Tensor  # float32 [], in [0, 1), the same for all rows and replicas
+
+
 class ViewEmbeddings(NamedTuple):
-    """Embeddings of one view of this replica's images."""
+    """Embeddings of one view of this replica's images.
+
+    A local view is a small crop. It has no target: local views predict full ones, and nothing predicts them.
+    """
 
     z: tf.Tensor  # float [n, D], with gradient
     prediction: tf.Tensor | None = None  # float [n, D], with gradient; None without a predictor
     target: tf.Tensor | None = None  # float [n, D], without gradient; None without a target
+    mixture: Mixture | None = None  # of a view a with the view b of its pair; None where `Parts.mixture` is off
+    local: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,11 +61,14 @@ class Parts:
             copy of encoder and projector whose parameters follow the trained ones.
         momentum: First and last value of m, in [0, 1]: after step s of S the copy moves to
             m * copy + (1 - m) * trained, m = last - (last - first) * (cos(pi * s / S) + 1) / 2.
+        mixture: Whether each view a is also embedded mixed with the view b of another image, see `Mixture`: a third
+            pass through encoder and projector, with batch statistics of its own.
     """
 
     predictor: tuple[int, ...] = ()
     target: Literal["none", "stop_gradient", "moving_average"] = "none"
     momentum: tuple[float, float] = (0.996, 1.0)
+    mixture: bool = False
 
 
 Terms = Mapping[str, tf.Tensor]
@@ -73,9 +93,10 @@ class Loss:
         settings: The keys that a recipe's [loss] takes beside `name`, with defaults for all.
         terms: Names of what `compute` returns beside "total"; they become the names of logs, columns and curves.
         compute: (views, settings) -> {"total": ..., TERM: ...}, float32 scalars of the global batch, equal on all
-            replicas. `views` are the 2P views of the P pairs, first those of side a. Runs inside and outside a replica
-            context; what needs all examples goes through `barlowtf.distribute.collectives`. The gradients must be those
-            of the *sum* of the replicas' totals, which the collectives give by themselves.
+            replicas. `views` are the 2P full views of the P pairs, first those of side a, then the local views. Runs
+            inside and outside a replica context; what needs all examples goes through
+            `barlowtf.distribute.collectives`. The gradients must be those of the *sum* of the replicas' totals, which
+            the collectives give by themselves.
         parts: settings -> extra parts of the model.
         memory: (images of this replica, width D, settings) -> number of float32 values at the peak, an estimate.
     """
@@ -100,13 +121,17 @@ class Loss:
 def mean_over_pairs(
     pair_loss: Callable[[ViewEmbeddings, ViewEmbeddings], Terms], views: Sequence[ViewEmbeddings]
 ) -> dict[str, tf.Tensor]:
-    """Returns each term of a loss of two views, averaged over all pairs of views.
+    """Returns each term of a loss of two views, averaged over all pairs of views of which at least one is full.
+
+    F full and L local views make F (F - 1) / 2 + F L pairs, and each counts once. SwAV and DINO (arXiv:2006.09882,
+    2104.14294) count a pair of full views twice, because there each view predicts the other.
 
     Args:
-        pair_loss: Two views -> terms, the same names for every pair.
-        views: At least two.
+        pair_loss: Two views, the first one full -> terms, the same names for every pair.
+        views: At least two full ones, before the local ones.
     """
-    of_pairs = [pair_loss(first, second) for first, second in itertools.combinations(views, 2)]
+    pairs = [pair for pair in itertools.combinations(views, 2) if not pair[0].local]
+    of_pairs = [pair_loss(first, second) for first, second in pairs]
     return {name: tf.add_n([terms[name] for terms in of_pairs]) / len(of_pairs) for name in of_pairs[0]}
 
 

@@ -11,8 +11,9 @@ from barlowtf.losses import BoundLoss, ViewEmbeddings, bind
 from barlowtf.losses.contract import TOTAL
 from barlowtf.models import micro_batches
 from barlowtf.models.compiling import resolve_jit_compile
+from barlowtf.models.embedding import Embedder, by_kind
 from barlowtf.models.finiteness import all_finite, first_nonfinite, square_sum
-from barlowtf.models.parts import make_parts
+from barlowtf.models.parts import ModelParts, make_parts
 from barlowtf.models.target import momentum_at, move_towards
 
 _LAMBD, _FORM = 0.0051, "auto"
@@ -23,7 +24,7 @@ class _Differentiated(NamedTuple):
 
     terms: Mapping[str, tf.Tensor]
     gradients: list[tf.Tensor]
-    finite: list[tf.Tensor]  # bool []: images of view a and b, embeddings of view a and b
+    finite: list[tf.Tensor]  # bool []: as in `checked_names`: images, embeddings
 
 
 @keras.saving.register_keras_serializable(package="barlowtf")
@@ -45,7 +46,9 @@ class BarlowTwins(keras.Model):
         gradient_scale: float = 1.0,
         micro_batch: int | None = None,
         pairs: int = 1,
+        local_views: int = 0,
         total_steps: int | None = None,
+        seed: int = 0,
         **kwargs: Any,
     ) -> None:
         """Joins the parts, and makes those that the loss asks for.
@@ -57,7 +60,7 @@ class BarlowTwins(keras.Model):
             lambd: Weight of the redundancy term, >= 0. Default: the authors' code.
             form: Form of the loss, see `barlow_twins_loss`.
             augment: None: a batch is the pair (view a, view b), used as it is. A layer: a batch is (crops a, crops b,
-                seeds), which the layer turns into the two views.
+                seeds), which the layer turns into the two views. With local views the batch has them as its last part.
             gradient_scale: Factor on every gradient, > 0. 1/W repeats the authors' averaging over W devices, which
                 reaches biases and normalization parameters but not the LARS-scaled weights.
             micro_batch: None: the whole batch goes through the encoder at once. m >= 1: m images at a time, on
@@ -68,17 +71,27 @@ class BarlowTwins(keras.Model):
                 loss is the mean over all P (2P - 1) pairs that 2P views make; P = 1 is the paper's. The P views a of
                 all images are one batch of the encoder and the projector, and so are the P views b: they share batch
                 statistics.
+            local_views: K >= 0: smaller views of each image and pair, float32 [K * P * n, h, w, C], one of all images
+                after the other. They are one more batch of encoder and projector, with batch statistics of their own.
+                The loss is the mean over all pairs of views of which at least one is full.
             total_steps: Steps of the whole training, >= 1, for a loss with a moving average whose momentum changes.
+            seed: Seed of what a loss draws for each step, in [0, 2**32): the shares of mixed images.
             **kwargs: Of `keras.Model`.
 
         Raises:
-            ValueError: `micro_batch` or `pairs` is below 1, or both are more than one; `lambd` or `form` is given
-                beside a loss; the loss needs `total_steps`, or a moving average beside `micro_batch`.
+            ValueError: `micro_batch` or `pairs` is below 1, `local_views` below 0, or `micro_batch` is set beside
+                several pairs or local views; `lambd` or `form` is given beside a loss; the loss needs `total_steps`, or
+                a moving average or mixtures beside `micro_batch`.
         """
         if pairs < 1 or (pairs > 1 and micro_batch is not None):
             raise ValueError(
                 f"Invalid pairs: received {pairs} with micro_batch = {micro_batch}, expected at least 1, and 1 with "
                 "micro_batch."
+            )
+        if local_views < 0 or (local_views > 0 and micro_batch is not None):
+            raise ValueError(
+                f"Invalid local_views: received {local_views} with micro_batch = {micro_batch}, expected at least 0, "
+                "and 0 with micro_batch."
             )
         if micro_batch is not None and micro_batch < 1:
             raise ValueError(f"Invalid micro_batch: received {micro_batch}, expected None or at least 1.")
@@ -93,7 +106,9 @@ class BarlowTwins(keras.Model):
         self.gradient_scale = gradient_scale
         self.micro_batch = micro_batch
         self.pairs = pairs
+        self.local_views = local_views
         self.total_steps = total_steps
+        self.seed = seed
         self._given_loss = loss
         self.bound_loss = bind("barlow_twins", {"lambd": lambd, "form": form}) if loss is None else loss
         self.predictor, self.target_encoder, self.target_projector = make_parts(
@@ -140,8 +155,8 @@ class BarlowTwins(keras.Model):
         Returns:
             float32 scalars: loss and its terms, each the mean over the batches so far.
         """
-        view_a, view_b = self._make_views(data)
-        terms = self.bound_loss.compute([*self._embed(view_a, training=False), *self._embed(view_b, training=False)])
+        views = self._embedder.embed_views(self._make_views(data), self._step(), training=False)
+        terms = self.bound_loss.compute(views)
         return self._update_means(_named(terms))
 
     def _update_means(self, logs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -153,7 +168,8 @@ class BarlowTwins(keras.Model):
         """Takes one optimizer step on this replica's share of the global batch.
 
         Args:
-            data: (view a, view b), float32 [n, H, W, C]; with an augment layer its input (crops a, crops b, seeds).
+            data: (view a, view b), float32 [n, H, W, C], and local views where there are some; with an augment layer
+                its input (crops a, crops b, seeds), and crops of the local views.
 
         Returns:
             float32 scalars: loss and its terms, of the global batch; gradient_norm; first_nonfinite, the
@@ -164,7 +180,7 @@ class BarlowTwins(keras.Model):
         """
         differentiate = self._differentiate if self.micro_batch is None else self._differentiate_in_parts
         terms, gradients, finite = differentiate(data)
-        step = tf.identity(self.optimizer.iterations)
+        step = self._step()
         self.optimizer.apply(gradients, self.trainable_variables)
         if self.target_encoder is not None:
             self._move_target(step)
@@ -187,37 +203,24 @@ class BarlowTwins(keras.Model):
         copies, trained = zip(*pairs, strict=True)
         move_towards(copies, trained, momentum)
 
-    def _embed(self, view: tf.Tensor, *, training: bool) -> list[ViewEmbeddings]:
-        """Returns the embeddings of one side, for each of its P views those of n images."""
-        z = self(view, training=training)
-        return self._complete(z, self._targets(view, z, training=training), training=training)
+    @property
+    def _embedder(self) -> Embedder:
+        models = ModelParts(self.predictor, self.target_encoder, self.target_projector)
+        return Embedder(self, models, self.bound_loss.parts, self.pairs, self.local_views, self.seed)
 
-    def _targets(self, view: tf.Tensor, z: tf.Tensor, *, training: bool) -> tf.Tensor | None:
-        kind = self.bound_loss.parts.target
-        if kind == "none":
-            return None
-        if kind == "moving_average":
-            encoder, projector = cast(tuple[keras.Model, keras.Model], (self.target_encoder, self.target_projector))
-            z = projector(encoder(view, training=training), training=training)
-        return tf.stop_gradient(z)
-
-    def _complete(self, z: tf.Tensor, target: tf.Tensor | None, *, training: bool) -> list[ViewEmbeddings]:
-        prediction = None if self.predictor is None else self.predictor(z, training=training)
-        return [
-            ViewEmbeddings(*of_view)
-            for of_view in zip(*(_split(part, self.pairs) for part in (z, prediction, target)), strict=True)
-        ]
+    def _step(self) -> tf.Tensor:
+        """Returns the number of the step, int64 []; 0 without an optimizer."""
+        optimizer = getattr(self, "optimizer", None)
+        return tf.constant(0, tf.int64) if optimizer is None else tf.identity(optimizer.iterations)
 
     def _differentiate(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
-        view_a, view_b = self._make_views(data)
+        views = self._make_views(data)
         with tf.GradientTape() as tape:
-            # One side after the other: the batch statistics of view a and view b stay apart.
-            side_a = self._embed(view_a, training=True)
-            side_b = self._embed(view_b, training=True)
-            terms, share = self._terms_and_share(side_a, side_b)
+            embedded = self._embedder.embed_views(views, self._step(), training=True)
+            terms, share = self._terms_and_share(embedded)
         gradients = tape.gradient(share, self.trainable_variables)
-        embeddings = [tf.stack([view.z for view in side]) for side in (side_a, side_b)]
-        return _Differentiated(terms, gradients, [all_finite(tensor) for tensor in (view_a, view_b, *embeddings)])
+        finite = [all_finite(tensor) for tensor in (*views, *by_kind(embedded, self.pairs))]
+        return _Differentiated(terms, gradients, finite)
 
     def _differentiate_in_parts(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
         """Returns the same by the passes of `micro_batches`."""
@@ -232,8 +235,13 @@ class BarlowTwins(keras.Model):
         with tf.GradientTape() as tape:
             tape.watch([y_a, y_b])
             z_a, z_b = self.projector(y_a, training=True), self.projector(y_b, training=True)
-            sides = [self._complete(z, self._targets(z, z, training=True), training=True) for z in (z_a, z_b)]
-            terms, share = self._terms_and_share(*sides)
+            embedder = self._embedder
+            embedded = [
+                view
+                for z in (z_a, z_b)
+                for view in embedder.complete(z, embedder.targets(None, z, training=True), 1, training=True)
+            ]
+            terms, share = self._terms_and_share(embedded)
         behind = [
             variable
             for part in (self.projector, self.predictor)
@@ -247,17 +255,22 @@ class BarlowTwins(keras.Model):
         # Encoder, projector, predictor, as in `trainable_variables`.
         return _Differentiated(terms, [*of_encoder, *of_rest], finite)
 
-    def _make_views(self, data: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _make_views(self, data: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        """Returns view a, view b and, where there are some, the local views."""
         # `fit` hands over (x,) where there is x alone.
         data = data[0] if len(data) == 1 else data
-        view_a, view_b = data if self.augment is None else self.augment(data)
-        return view_a, view_b
+        views = tuple(data if self.augment is None else self.augment(data))
+        expected = 3 if self.local_views else 2
+        if len(views) != expected:
+            raise ValueError(
+                f"Invalid batch: received {len(views)} batches of views, expected {expected} with local_views = "
+                f"{self.local_views}."
+            )
+        return views
 
-    def _terms_and_share(
-        self, side_a: list[ViewEmbeddings], side_b: list[ViewEmbeddings]
-    ) -> tuple[Mapping[str, tf.Tensor], tf.Tensor]:
+    def _terms_and_share(self, views: list[ViewEmbeddings]) -> tuple[Mapping[str, tf.Tensor], tf.Tensor]:
         """Returns the terms of the global batch, and the scalar to differentiate on this replica."""
-        terms = self.bound_loss.compute([*side_a, *side_b])
+        terms = self.bound_loss.compute(views)
         # Keras sums gradients over replicas, and each replica holds the loss of the global batch.
         return terms, terms[TOTAL] * (self.gradient_scale / replica_count())
 
@@ -274,13 +287,15 @@ class BarlowTwins(keras.Model):
     @property
     def checked_names(self) -> list[str]:
         """Names of the tensors that `first_nonfinite` counts, in the order in which a step makes them."""
-        inputs = ["images of view a", "images of view b", "embeddings of view a", "embeddings of view b", "loss"]
+        views = ["view a", "view b"] + ["local views"] * (self.local_views > 0)
+        embedded = views + ["mixtures"] * self.bound_loss.parts.mixture
+        inputs = [*(f"images of {name}" for name in views), *(f"embeddings of {name}" for name in embedded), "loss"]
         return inputs + [f"gradient of {variable.path}" for variable in self.trainable_variables]
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""
         parts = {name: keras.saving.serialize_keras_object(value) for name, value in self._config_parts().items()}
-        names = ("lambd", "form", "gradient_scale", "micro_batch", "pairs", "total_steps")
+        names = ("lambd", "form", "gradient_scale", "micro_batch", "pairs", "local_views", "total_steps", "seed")
         return {"name": self.name, **parts, **{name: getattr(self, name) for name in names}}
 
     def _config_parts(self) -> dict[str, Any]:
@@ -300,7 +315,3 @@ class BarlowTwins(keras.Model):
 def _named(terms: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Returns the terms of a loss by the names of the logs: "loss" for the total."""
     return {"loss" if name == TOTAL else name: value for name, value in terms.items()}
-
-
-def _split(tensor: tf.Tensor | None, count: int) -> list[tf.Tensor | None]:
-    return [None] * count if tensor is None else tf.split(tensor, count)

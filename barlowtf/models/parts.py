@@ -35,9 +35,13 @@ def make_parts(
         total_steps: As of `BarlowTwins`.
 
     Raises:
-        ValueError: A moving average beside `micro_batch`, or one whose momentum changes without `total_steps`.
+        ValueError: A moving average or mixtures beside `micro_batch`, or a momentum that changes without `total_steps`.
     """
     parts = loss.parts
+    if parts.mixture and micro_batch is not None:
+        raise ValueError(
+            f"Invalid micro_batch: received {micro_batch} with the loss {loss.spec}, which mixes images, expected None."
+        )
     predictor = None
     if parts.predictor:
         policy = projector.layers[-1].dtype_policy.name

@@ -57,6 +57,28 @@ def test_affine_follows_the_oracle_and_scipy(shape, movement):
         np.testing.assert_allclose(moved[..., channel], expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(9, 14, 3), (16, 16, 1)])
+@pytest.mark.parametrize("movement", [*MOVEMENTS, (160.0, 0.5, (1.4, -2.3))])
+def test_a_reflecting_border_follows_scipy(shape, movement):
+    angle, slant, shift = movement
+    image = _images(shape).astype(np.float64)
+    moved = affine(image[np.newaxis].astype(np.float32), angle, slant, shift, border="reflect")[0]
+    backward = np.linalg.inv(_forward(angle, slant))
+    center = (np.array(shape[:2]) - 1) / 2
+    offset = center - backward @ (center + np.array(shift) * shape[:2])
+    for channel in range(shape[2]):
+        expected = ndimage.affine_transform(image[..., channel], backward, offset, order=1, mode="reflect")
+        # Positions up to 60 in float32.
+        np.testing.assert_allclose(moved[..., channel], expected, rtol=0, atol=3e-5)
+
+
+def test_a_reflecting_border_of_a_tilted_square_brings_no_black():
+    bright = 0.5 + 0.5 * _images([1, 12, 12, 3])
+    assert affine(bright, 30.0, 0.2, (0.2, 0.1), border="reflect").numpy().min() > 0.49
+    assert affine(bright, 30.0, 0.2, (0.2, 0.1)).numpy().min() == 0.0
+    np.testing.assert_array_equal(affine(bright, border="reflect"), bright)
+
+
 def test_directions():
     image = np.zeros([1, 5, 5, 1], np.float32)
     image[0, 2, 4, 0] = 1.0  # Right of the center.
@@ -131,6 +153,8 @@ def test_layer_moves_both_views_by_the_numbers_behind_those_of_the_operations():
         np.testing.assert_allclose(view, affine(images, *placement), rtol=0, atol=1e-5)
     assert np.abs(views[0] - views[1]).max() > 0.1
     np.testing.assert_array_equal(views[0], _views(settings)[2][0])
+    reflected = _views(settings.model_copy(update={"border": "reflect"}))[2][1]
+    np.testing.assert_allclose(reflected, affine(images, *placement, border="reflect"), rtol=0, atol=1e-5)
 
 
 def test_movement_changes_no_other_draw_and_none_is_not_in_the_graph():
@@ -152,3 +176,5 @@ def test_movement_changes_no_other_draw_and_none_is_not_in_the_graph():
 def test_numbers_that_do_not_fit_raise():
     with pytest.raises(ValueError, match=r"Received shape \(2, 5\). Expected \[n, 4\]"):
         draw_placement(tf.zeros([2, 5]), Augment())
+    with pytest.raises(ValueError, match="Invalid border: received 'white', expected one of black, reflect"):
+        affine(_images([1, 4, 4, 3]), border="white")
