@@ -14,7 +14,7 @@ from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
     from barlowtf.config import Recipe
-    from barlowtf.experiment import Plan
+    from barlowtf.experiment import ChooseRequest, Plan
     from barlowtf.records import RunInfo, RunResult
 
 
@@ -73,12 +73,13 @@ def pretrain(
         )
     settings = overrides_of(overrides, epochs=epochs, batch_size=batch_size, image_size=image_size, encoder=encoder)
     folder = run_dir or Path("runs") / _run_name(config, source)
-    start_tensorflow()
-    recipe = _recipe(config, source, settings, folder, budget, strategy, replicas)
+    named = _named_recipe(config, source, settings, folder)
 
+    start_tensorflow()
     from barlowtf import experiment
     from barlowtf.config import dump_recipe
 
+    recipe = named or _chosen_recipe(experiment.ChooseRequest(str(source), settings, budget, strategy, replicas))
     request = experiment.PretrainRequest(recipe, folder, strategy=strategy, replicas=replicas)
     if dry_run:
         plan = experiment.plan(request)
@@ -98,27 +99,25 @@ def _run_name(config: str | None, source: str | None) -> str:
     return Path(str(source).rpartition(":")[2].split("*")[0].rstrip("/-_.")).name or "images"
 
 
-def _recipe(
-    config: str | None,
-    source: str | None,
-    settings: tuple[str, ...],
-    folder: Path,
-    budget: str | None,
-    strategy: str,
-    replicas: int | None,
-) -> "Recipe":
-    """Returns the recipe that is named, that the run folder holds, or that is chosen now."""
+def _named_recipe(config: str | None, source: str | None, settings: tuple[str, ...], folder: Path) -> "Recipe | None":
+    """Returns the recipe that is named, or that the run folder holds already; None where one is to be chosen."""
     from barlowtf.config import load_recipe
 
+    overrides = settings if source is None else (*settings, f"data.source={json.dumps(source)}")
+    if config is not None:
+        return load_recipe(config, overrides)
     saved = folder / "recipe.toml"
-    if config is not None or saved.exists():
-        overrides = settings if source is None else (*settings, f"data.source={json.dumps(source)}")
-        if config is None:
-            click.echo(f"recipe      {saved}, chosen when the run began", err=True)
-        return load_recipe(saved if config is None else config, overrides)
-    from barlowtf import experiment
+    if not saved.exists():
+        return None
+    click.echo(f"recipe      {saved}, chosen when the run began", err=True)
+    return load_recipe(saved, overrides)
 
-    chosen = experiment.choose_recipe(experiment.ChooseRequest(str(source), settings, budget, strategy, replicas))
+
+def _chosen_recipe(request: "ChooseRequest") -> "Recipe":
+    """Returns a recipe for the images, and shows the choice."""
+    from barlowtf.experiment import choose_recipe
+
+    chosen = choose_recipe(request)
     click.echo(explain_choices(chosen), err=True)
     return chosen.recipe
 

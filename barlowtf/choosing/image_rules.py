@@ -71,11 +71,12 @@ def choose_turns(situation: Situation) -> Choice:
         settings |= {"flip": 0.5, "turn": 1.0}
         text, reason = "all eight turns and mirror images", "the images have no upright"
     elif flip:
-        text, reason = "mirror images", "left and right are alike in the sample, top and bottom are not"
+        text, reason = (
+            "mirror images",
+            "left and right are alike in the sample; rows and columns are not, or it is too small",
+        )
     else:
         text, reason = "none", "the images have a left and a right"
-    if not look.upside_down.known:
-        reason = f"{look.upside_down.images} images are too few to find symmetries in"
     affine = (
         {"augment.rotation": 15.0, "augment.slant": 0.2, "augment.shift": 0.06} if situation.scale == "tiny" else {}
     )

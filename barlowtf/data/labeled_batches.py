@@ -9,7 +9,7 @@ from barlowtf.augment import CROP_A, crop_image, crop_images, draw_crops, exampl
 from barlowtf.data.images import decode
 from barlowtf.data.labeled import Labeled
 from barlowtf.data.order import pass_ids
-from barlowtf.data.plan import BatchPlan
+from barlowtf.data.plan import BatchPlan, crops_in_batches
 from barlowtf.data.threads import PREFETCHED_BATCHES, cores, input_options
 
 
@@ -72,7 +72,7 @@ def _dataset(examples: Labeled, plan: BatchPlan) -> tf.data.Dataset:
     steps = tf.data.Dataset.counter(plan.start_step)
     if plan.total_steps is not None:
         steps = tf.data.Dataset.range(plan.start_step, plan.total_steps)
-    make = from_files if source.image_shape is None else in_memory
+    make = in_memory if crops_in_batches(source) else from_files
     batches = steps.map(make, num_parallel_calls=workers, deterministic=True)
     return batches.prefetch(PREFETCHED_BATCHES).with_options(input_options(workers))
 

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 from barlowtf.augment import CropPlan
+from barlowtf.data.source import Source
+
+# Of larger images a crop is cheaper than its share of one product over a whole batch: measured, 64 images, both crops,
+# processor time as a batch and singly: 128 x 128 pixels 95 and 112 ms, 240 x 320 200 and 133 ms.
+_MOST_PIXELS_IN_BATCHES = 160 * 160
 
 
 @dataclass(frozen=True)
@@ -41,3 +46,9 @@ class Share:
     index: int = 0
     count: int = 1
     pieces: int = 1
+
+
+def crops_in_batches(source: Source) -> bool:
+    """Returns whether the images lie in memory and are so small that whole batches of them are cropped at once."""
+    shape = source.image_shape
+    return shape is not None and shape[0] * shape[1] <= _MOST_PIXELS_IN_BATCHES

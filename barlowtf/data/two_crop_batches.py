@@ -7,7 +7,7 @@ import tensorflow as tf
 from barlowtf.augment import CROP_A, CROP_B, crop_image, crop_images, draw_crops, example_seeds, pair_epoch
 from barlowtf.data.images import decode
 from barlowtf.data.order import step_ids, steps_per_epoch
-from barlowtf.data.plan import BatchPlan, Share
+from barlowtf.data.plan import BatchPlan, Share, crops_in_batches
 from barlowtf.data.source import Source
 from barlowtf.data.threads import PREFETCHED_BATCHES, cores, input_options
 
@@ -31,8 +31,8 @@ def two_crop_batches(
     batches of a step of all shares, one after the other, are the batch of one share. An image that cannot be read
     raises `tf.errors.OpError` at its step; `TrainingBatches` replaces it.
 
-    Images in memory (`source.image_shape` is known) are cropped a whole step at a time, which is many times faster;
-    a pixel may differ there by one step of 255 from what the same images give one by one.
+    Small images in memory (`crops_in_batches`) are cropped a whole step at a time, which is many times faster; a
+    pixel may differ there by one step of 255 from what the same images give one by one.
 
     Args:
         source: The images.
@@ -61,10 +61,10 @@ def two_crop_batches(
         steps = tf.data.Dataset.counter(plan.start_step)
     else:
         steps = tf.data.Dataset.range(plan.start_step, plan.total_steps)
-    if source.image_shape is None:
-        dataset = _image_by_image(steps, source, examples, plan, pairs * plan.batch_size // replicas, workers)
-    else:
+    if crops_in_batches(source):
         dataset = _step_by_step(steps, source, examples, plan, share.pieces, workers)
+    else:
+        dataset = _image_by_image(steps, source, examples, plan, pairs * plan.batch_size // replicas, workers)
     return dataset.prefetch(PREFETCHED_BATCHES * share.pieces).with_options(input_options(workers))
 
 

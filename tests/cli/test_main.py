@@ -84,12 +84,19 @@ def run(*words, cwd=None):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["pretrain", "--set", "train.epoch=3"], 1, "Did you mean 'train.epochs'?"),
+        (["pretrain", "--config", "digits", "--set", "train.epoch=3"], 1, "Did you mean 'train.epochs'?"),
         (["pretrain", "--config", "digit"], 1, "Did you mean 'digits'?"),
         (["pretrain", "--strategy", "mirored"], 2, "'one', 'mirrored'"),
         (["pretrain", "--nothing"], 2, "--nothing"),
+        (["pretrain"], 2, "Nothing to train on. Add --data SPEC"),
+        (["pretrain", "--config", "digits", "--budget", "1h"], 2, "--budget is for a recipe that is chosen"),
+        (["recipe"], 2, "Nothing to choose a recipe for"),
         # The others end before TensorFlow, whose messages must not be seen either, has started.
-        (["pretrain", "--set", "train.batch_size=4096"], 1, "received 4096, expected at most 1437"),
+        (
+            ["pretrain", "--config", "digits", "--set", "train.batch_size=4096"],
+            1,
+            "received 4096, expected at most 1437",
+        ),
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path, words, status, message):
@@ -105,7 +112,11 @@ def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path, words, status, mes
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--data", "no/such/folder"], "no/such/folder"), (["--strategy", "mirrored"], "found no GPU")],
+    [
+        (["--data", "no/such/folder"], "no/such/folder"),
+        (["--config", "digits", "--data", "no/such/folder"], "no/such/folder"),
+        (["--config", "digits", "--strategy", "mirrored"], "found no GPU"),
+    ],
 )
 def test_what_is_missing_is_named(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
@@ -119,7 +130,9 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch, words, message):
 
 def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, ["pretrain", "--dry-run", "--json", "--set", "train.epochs=30"])
+    result = CliRunner().invoke(
+        main, ["pretrain", "--config", "digits", "--dry-run", "--json", "--set", "train.epochs=30"]
+    )
     assert result.exit_code == 0, result.stderr
     shown = json.loads(result.stdout)
     assert shown["recipe"]["train"]["epochs"] == 30
