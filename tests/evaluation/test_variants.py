@@ -82,7 +82,9 @@ def test_a_variant_is_for_the_protocols_that_have_it():
     assert [choice.variant for choice in chosen] == ["repository", "paper", "barlowtf"]
     assert chosen[1].settings.epochs == 3
     assert choose_variants(["semi10"], "small", ())[0].settings.flip == 0.0
-    with pytest.raises(ConfigError, match="received 'paper', expected one of repository, small, barlowtf for linear"):
+    with pytest.raises(
+        ConfigError, match="received 'paper', expected one of repository, small, tiny, barlowtf for linear"
+    ):
         choose_variants(["linear", "knn"], "paper", ())
 
 

@@ -63,6 +63,7 @@ def test_it_is_measured_and_fine_tuned(run):
     assert tuned.exit_code == 0, tuned.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "files"),
     [

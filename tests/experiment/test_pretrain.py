@@ -178,6 +178,7 @@ def test_another_recipe_is_refused(unbroken):
         pretrain(other, unbroken[0].path)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_stops_with_the_last_good_checkpoint(tmp_path):
     wild = load_recipe("digits", [*SMALL, "optimizer.gradient_scale=1e38", "checkpoint.every_steps=1"])
     with pytest.raises(TrainingError, match=r"Step 1 is not finite: the first such tensor is gradient of \w+"):
@@ -217,6 +218,7 @@ def test_a_batch_that_does_not_divide_over_replicas_is_refused(recipe, two_repli
         pretrain(odd, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_flat_color_photographs_with_a_damaged_one_train_without_labels(tmp_path, caplog):
     r = np.random.default_rng(0)
     for number in range(24):

@@ -44,7 +44,7 @@ def test_only_the_trainable_one_keeps_normalizations_and_any_size(parts):
     assert normalizations(inference_network(parts)) == 0
 
 
-@pytest.mark.parametrize("name", ["resnet10_w0p0625", "resnet50_w0p0625"])
+@pytest.mark.parametrize("name", ["resnet10_w0p0625", pytest.param("resnet50_w0p0625", marks=pytest.mark.slow)])
 def test_equalized_channels_reach_half_as_unequally_far_and_give_the_same_features(views, name):
     images = views.astype(np.float32) / 255 - 0.5
     encoder = randomized(make_encoder(name, image_shape=(24, 24, 3), stem="small"), seed=1)

@@ -42,7 +42,7 @@ def recorded(golden):
     return np.load(golden / "train_steps.npz")
 
 
-@pytest.fixture(scope="module", params=["float64", "float32"])
+@pytest.fixture(scope="module", params=[pytest.param("float64", marks=pytest.mark.slow), "float32"])
 def six_steps(request, recorded, set_formula_weights, torch_shapes):
     """Six training steps of the recorded model on the recorded inputs, on one replica."""
     salt = int(recorded["salt"])
@@ -143,7 +143,7 @@ def test_six_steps_move_every_weight_as_far_as_the_authors_code(six_steps, recor
     assert max(final.values()) < {"weights": 1e-8, "biases": 1e-4}[kind], max(final, key=final.get)
 
 
-@pytest.mark.parametrize(("pairs", "encoder"), [(1, resnet), (2, convolution)])
+@pytest.mark.parametrize(("pairs", "encoder"), [pytest.param(1, resnet, marks=pytest.mark.slow), (2, convolution)])
 def test_two_replicas_take_the_step_of_one(two_replicas, pairs, encoder):
     # One pair after the other, each of 16 images.
     pair = tuple(np.concatenate(parts) for parts in zip(*(views(16, seed) for seed in range(pairs)), strict=True))
@@ -214,6 +214,7 @@ def test_fit_takes_arrays_and_needs_no_choice_of_xla():
     model.fit(x=(view_a, view_b), batch_size=8, verbose=0)
 
 
+@pytest.mark.slow
 def test_mirrored_fit_equals_that_of_one_replica(two_replicas):
     pair = views(32)
     with two_replicas.scope():

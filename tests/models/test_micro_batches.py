@@ -100,7 +100,9 @@ def distances(received, expected):
     }
 
 
-@pytest.mark.parametrize(("encoder", "augmented"), [(resnet, False), (convolutional, True)])
+@pytest.mark.parametrize(
+    ("encoder", "augmented"), [(resnet, False), pytest.param(convolutional, True, marks=pytest.mark.slow)]
+)
 def test_with_frozen_statistics_it_is_the_step_of_the_whole_batch(encoder, augmented):
     augment = TwoViews(load_recipe("cifar10").augment, 3) if augmented else None
     data = constants(crops_and_seeds() if augmented else views())
@@ -160,7 +162,7 @@ def test_running_statistics_move_once_a_micro_batch_and_view_in_order(way):
     np.testing.assert_allclose(first.moving_variance.numpy(), variance, rtol=1e-5)
 
 
-@pytest.mark.parametrize("way", ["eager", "xla", "unknown size"])
+@pytest.mark.parametrize("way", ["eager", pytest.param("xla", marks=pytest.mark.slow), "unknown size"])
 def test_every_way_to_run_takes_the_same_step(way):
     data = constants(views())
     other, model = (make_model(MICRO, frozen=True) for _ in range(2))

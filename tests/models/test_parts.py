@@ -134,7 +134,7 @@ def test_the_copy_follows_parameters_after_each_step():
     assert model.loss_terms == ("distance",)
 
 
-@pytest.mark.parametrize("target", ["moving_average", "stop_gradient"])
+@pytest.mark.parametrize("target", ["moving_average", pytest.param("stop_gradient", marks=pytest.mark.slow)])
 def test_two_replicas_take_the_step_of_one(two_replicas, target):
     pair = views()
     with two_replicas.scope():

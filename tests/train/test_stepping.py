@@ -68,6 +68,7 @@ def test_the_whole_step_compiles_with_xla(recipe, batches, plain):
     assert model.optimizer.iterations.numpy() == 2
 
 
+@pytest.mark.slow
 def test_several_steps_in_a_call_are_the_same_steps(recipe, batches, plain):
     grouped = stepping.group_batches(iter(batches), ONE, start_step=1, steps_per_epoch=5, per_call=3)
     # Steps 1-2 (to the multiple of 3), 3-4 (to the end of the epoch); here all six batches from the first.

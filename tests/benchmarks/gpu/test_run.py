@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="JAX runs the traced programs; it comes with the extra `bench`"
 )
