@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from barlowtf import records, tables
+from barlowtf.choosing import RULES
 from barlowtf.config import Recipe
 
 FOLDER = Path(__file__).parent / "reference"
@@ -76,7 +77,25 @@ def commands_page() -> str:
     return _page(parts)
 
 
-PAGES = {"recipe.md": recipe_page, "records.md": records_page, "tables.md": tables_page, "commands.md": commands_page}
+def photos_page() -> str:
+    """Returns docs/train-on-your-photos.md with its table of rules, the rest as it is."""
+    text = (FOLDER / PHOTOS).read_text(encoding="utf-8")
+    before, _, rest = text.partition(RULES_BEGIN)
+    _, _, after = rest.partition(RULES_END)
+    rows = "\n".join(f"| {rule.name} | {rule.summary} | {rule.source} |" for rule in RULES)
+    table = f"| part | rule | source |\n|---|---|---|\n{rows}"
+    return f"{before}{RULES_BEGIN}\n{table}\n{RULES_END}{after}"
+
+
+PHOTOS = "../train-on-your-photos.md"
+RULES_BEGIN, RULES_END = "<!-- rules: written by docs/generate.py -->", "<!-- end rules -->"
+PAGES = {
+    "recipe.md": recipe_page,
+    "records.md": records_page,
+    "tables.md": tables_page,
+    "commands.md": commands_page,
+    PHOTOS: photos_page,
+}
 
 
 def _page(parts: list[str]) -> str:

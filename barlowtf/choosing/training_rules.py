@@ -23,11 +23,12 @@ def choose_batch(situation: Situation) -> Choice:
     target = largest.get(situation.scale, 256 if situation.machine.gpus else 64)
     quarter = max(situation.facts.images // 4, 2)
     batch = min(target, max(2 ** (quarter.bit_length() - 1), _SMALLEST_BATCH), situation.facts.images)
-    reason = (
-        "at least four steps per epoch"
-        if batch < target
-        else "large enough for the statistics, small enough for many steps"
-    )
+    if batch == target:
+        reason = "large enough for the statistics, small enough for many steps"
+    elif batch == _SMALLEST_BATCH:
+        reason = "a smaller one has no statistics"
+    else:
+        reason = "at least four steps per epoch"
     return Choice({"train.batch_size": batch}, f"{batch} images per step", reason)
 
 
