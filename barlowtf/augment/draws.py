@@ -13,6 +13,8 @@ import tensorflow as tf
 CROP_A, CROP_B, VIEW_A, VIEW_B = range(4)
 # Shared by the views of an example.
 WINDOW = 16
+# Local view k: its crop, then its operations.
+_LOCAL = 32
 # Of a step, not of an example.
 _MIXTURE = 2**32 - 1
 
@@ -62,6 +64,15 @@ def pair_epoch(epoch: tf.Tensor, pair: int) -> tf.Tensor:
     return epoch + pair * _EPOCHS_BETWEEN_PAIRS
 
 
+def local_streams(count: int) -> list[tuple[int, int]]:
+    """Returns for each of an example's local views the stream of its crop and the stream of its operations.
+
+    Args:
+        count: Number of local views, >= 0.
+    """
+    return [(_LOCAL + 2 * view, _LOCAL + 2 * view + 1) for view in range(count)]
+
+
 def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
     """Returns independent uniform numbers for each example.
 
@@ -69,7 +80,8 @@ def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
 
     Args:
         seeds: Seeds of the examples, int32 [n, 2], of `example_seeds`.
-        stream: Which of an example's independent sequences, in [0, 2**32): `CROP_A`, `CROP_B`, `VIEW_A`, `VIEW_B`.
+        stream: Which of an example's independent sequences, in [0, 2**32): `CROP_A`, `CROP_B`, `VIEW_A`, `VIEW_B`,
+            or one of `local_streams`.
         count: How many numbers for each example, >= 1.
 
     Returns:
