@@ -7,6 +7,8 @@ the examples comes from `barlowtf.data.order`.
 Source: J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Threefry, table 2 and section 4.2).
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 # One stream for each consumer: draws of different streams of one example are independent.
@@ -90,15 +92,25 @@ def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
     Raises:
         ValueError: `stream` or `count` is out of range.
     """
-    if not 0 <= stream < 2**32:
-        raise ValueError(f"Invalid stream: received {stream}, expected an integer in [0, 2**32).")
+    return uniforms_of_streams(seeds, [stream], count)[:, 0]
+
+
+def uniforms_of_streams(seeds: tf.Tensor, streams: Sequence[int], count: int) -> tf.Tensor:
+    """Returns what `uniforms` gives for each of V streams, float32 [n, V, count], by one evaluation of Threefry.
+
+    Raises:
+        ValueError: A stream or `count` is out of range.
+    """
+    for stream in streams:
+        if not 0 <= stream < 2**32:
+            raise ValueError(f"Invalid stream: received {stream}, expected an integer in [0, 2**32).")
     if count < 1:
         raise ValueError(f"Invalid count: received {count}, expected at least 1.")
-    key = tf.bitcast(seeds, tf.uint32)[:, tf.newaxis, :]  # [n, 1, 2]
-    blocks = tf.constant(list(range((count + 1) // 2)), tf.uint32)
-    words = threefry((key[..., 0], key[..., 1]), (blocks, tf.constant(stream, tf.uint32)))
-    words = tf.stack(words, axis=-1)  # [n, blocks, 2]
-    words = tf.reshape(words, [-1, 2 * ((count + 1) // 2)])[:, :count]
+    blocks = (count + 1) // 2
+    key = tf.bitcast(seeds, tf.uint32)[:, tf.newaxis, tf.newaxis, :]  # [n, 1, 1, 2]
+    counter = tf.constant(list(range(blocks)), tf.uint32), tf.constant([[stream] for stream in streams], tf.uint32)
+    words = tf.stack(threefry((key[..., 0], key[..., 1]), counter), axis=-1)  # [n, V, blocks, 2]
+    words = tf.reshape(words, [-1, len(streams), 2 * blocks])[..., :count]
     # The upper 24 bits: float32 holds them exactly, so rounding never reaches 1.
     mantissa = tf.bitcast(tf.bitwise.right_shift(words, tf.constant(8, tf.uint32)), tf.int32)
     return tf.cast(mantissa, tf.float32) * 2.0**-24

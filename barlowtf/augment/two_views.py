@@ -15,7 +15,7 @@ from barlowtf.augment.affine import PLACEMENT_DRAWS, Placement, draw_placement, 
 from barlowtf.augment.blur import blur_planes
 from barlowtf.augment.channels import ChannelChanges, adjust_planes, channel_draws, draw_channels, drop_plane
 from barlowtf.augment.color import blend, gray_plane, shift_hue
-from barlowtf.augment.draws import VIEW_A, VIEW_B, local_streams, uniforms
+from barlowtf.augment.draws import VIEW_A, VIEW_B, local_streams, uniforms_of_streams
 from barlowtf.augment.normalize import scale_and_offset
 from barlowtf.augment.operations import CONTRAST, SATURATION, VIEW_DRAWS, Operations, blend_slots, draw_operations
 from barlowtf.augment.orientation import ORIENTATION_DRAWS, Orientation, draw_orientation, turn_planes
@@ -127,8 +127,8 @@ class TwoViews(keras.layers.Layer):
         oriented = view.vertical_flip > 0 or view.turn > 0
         moved = settings.rotation > 0 or settings.slant > 0 or settings.shift > 0
         last = ends if channels else _ORIENTATION.stop if oriented else _PLACEMENT.stop if moved else VIEW_DRAWS
-        numbers = [uniforms(seeds, stream, last) for stream in streams]
-        numbers = tf.concat(numbers, axis=0) if len(numbers) > 1 else numbers[0]
+        numbers = uniforms_of_streams(seeds, streams, last)
+        numbers = tf.reshape(tf.transpose(numbers, [1, 0, 2]), [-1, last])  # [n, m, last] -> [m * n, last]
         return ViewDraws(
             draw_operations(numbers[:, :VIEW_DRAWS], settings, view),
             draw_placement(numbers[:, _PLACEMENT], settings) if moved else None,

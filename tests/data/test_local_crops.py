@@ -31,7 +31,7 @@ def files(class_folders):
     return open_source(str(class_folders), "train")
 
 
-@pytest.mark.parametrize("pairs", [1, 2])
+@pytest.mark.parametrize("pairs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_batch_has_the_local_crops_of_its_examples_and_the_crops_that_it_had(files, make_plan, pairs):
     plan = make_plan(start_step=7, total_steps=8)
     plain = read(files, plan, pairs=pairs)[0]
@@ -54,7 +54,7 @@ def test_streams_of_local_views_are_nobody_elses():
     assert local_streams(2) == local_streams(64)[:2] and local_streams(0) == []
 
 
-@pytest.mark.parametrize("memory", [False, True])
+@pytest.mark.parametrize("memory", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_pieces_in_a_row_are_the_whole_batch(files, make_plan, memory):
     source = (
         ArraySource("memory", np.random.default_rng(1).integers(0, 256, (9, 8, 10, 3), np.uint8)) if memory else files
@@ -70,6 +70,7 @@ def test_pieces_in_a_row_are_the_whole_batch(files, make_plan, memory):
     assert spec[3].shape.as_list() == [4, 3, 4, 4, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs", [1, 2])
 def test_images_in_memory_give_the_crops_of_files(tmp_path, make_plan, pairs):
     for number, image in enumerate(np.random.default_rng(1).integers(0, 256, (9, 8, 10, 3), np.uint8)):
@@ -81,6 +82,7 @@ def test_images_in_memory_give_the_crops_of_files(tmp_path, make_plan, pairs):
         np.testing.assert_allclose(one[3].astype(int), other[3].astype(int), rtol=0, atol=1)
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_is_replaced(files, make_plan):
     _, ids = step_ids(tf.constant(0), size=23, batch_size=4, seed=11)
     with open(files.identify(ids.numpy()[0]), "wb") as file:
