@@ -75,6 +75,11 @@ def test_settings_are_checked_and_completed():
             {"lambd": -1.0},
             "Invalid loss.lambd: received -1.0, expected a number greater than or equal to 0",
         ),
+        (
+            "barlow_twins",
+            {"mix": 1.0},
+            "Unknown setting 'loss.mix' of loss barlow_twins, a setting of mixed_barlow_twins",
+        ),
         ("barlow_twin", {}, "Unknown loss: received 'barlow_twin', expected one of barlow_twins"),
         ("math:pi", {}, "Invalid loss.name: received 'math:pi', a float, expected a losses.Loss"),
         ("missing.py:LOSS", {}, "there is no file missing.py"),
