@@ -6,7 +6,17 @@ from barlowtf.augment.channels import adjust_channels, drop_channel
 from barlowtf.augment.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, grayscale
 from barlowtf.augment.crop import CROP_DRAWS, crop_and_resize, draw_boxes, random_resized_crop
 from barlowtf.augment.crops import CropPlan, crop_image, crop_images, draw_crops
-from barlowtf.augment.draws import CROP_A, CROP_B, VIEW_A, VIEW_B, example_seeds, mixing_share, pair_epoch, uniforms
+from barlowtf.augment.draws import (
+    CROP_A,
+    CROP_B,
+    VIEW_A,
+    VIEW_B,
+    example_seeds,
+    local_streams,
+    mixing_share,
+    pair_epoch,
+    uniforms,
+)
 from barlowtf.augment.flip import flip
 from barlowtf.augment.normalize import normalize
 from barlowtf.augment.orientation import flip_vertically, turn
@@ -38,6 +48,7 @@ __all__ = [
     "flip_vertically",
     "gaussian_blur",
     "grayscale",
+    "local_streams",
     "mixing_share",
     "normalize",
     "pair_epoch",

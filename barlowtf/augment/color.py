@@ -124,10 +124,12 @@ def shift_hue(planes: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
     chroma = value - tf.minimum(tf.minimum(red, green), blue)
     # Hue in sixths of a turn: red 0, green 2, blue 4. Where chroma is 0 hue is undefined and has no effect.
     inverse = tf.math.reciprocal(tf.where(chroma > 0.0, chroma, 1.0))
+    # Not by equality with the maximum: a compiler may compute a channel twice and round it in two ways. Near a tie the
+    # branches agree.
     sixths = tf.where(
-        value == red,
+        red >= tf.maximum(green, blue),
         (green - blue) * inverse,
-        tf.where(value == green, (blue - red) * inverse + 2.0, (red - green) * inverse + 4.0),
+        tf.where(green >= blue, (blue - red) * inverse + 2.0, (red - green) * inverse + 4.0),
     )
     sixths += 6.0 * turns
     # Channel with offset k is value - chroma * clip(min(p, 4 - p), 0, 1), p = (k + hue) mod 6: a trapezoid in hue.

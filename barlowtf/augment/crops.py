@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from barlowtf.augment.crop import CROP_DRAWS, crop_and_resize, draw_boxes, place_window, random_resized_crop
-from barlowtf.augment.draws import WINDOW, uniforms
+from barlowtf.augment.draws import WINDOW, uniforms, uniforms_of_streams
 
 _WINDOW_DRAWS = 2
 
@@ -56,7 +56,7 @@ def draw_crops(seeds: tf.Tensor, streams: Sequence[int], plan: CropPlan) -> tf.T
         float32 [n, V, K] in [0, 1).
     """
     own = plan.draws if plan.window is None else plan.draws - _WINDOW_DRAWS
-    draws = tf.stack([uniforms(seeds, stream, own) for stream in streams], axis=1)
+    draws = uniforms_of_streams(seeds, streams, own)
     if plan.window is None:
         return draws
     # The same numbers for all views of an example.

@@ -7,12 +7,16 @@ the examples comes from `barlowtf.data.order`.
 Source: J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Threefry, table 2 and section 4.2).
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 # One stream for each consumer: draws of different streams of one example are independent.
 CROP_A, CROP_B, VIEW_A, VIEW_B = range(4)
 # Shared by the views of an example.
 WINDOW = 16
+# Local view k: its crop, then its operations.
+_LOCAL = 32
 # Of a step, not of an example.
 _MIXTURE = 2**32 - 1
 
@@ -62,6 +66,15 @@ def pair_epoch(epoch: tf.Tensor, pair: int) -> tf.Tensor:
     return epoch + pair * _EPOCHS_BETWEEN_PAIRS
 
 
+def local_streams(count: int) -> list[tuple[int, int]]:
+    """Returns for each of an example's local views the stream of its crop and the stream of its operations.
+
+    Args:
+        count: Number of local views, >= 0.
+    """
+    return [(_LOCAL + 2 * view, _LOCAL + 2 * view + 1) for view in range(count)]
+
+
 def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
     """Returns independent uniform numbers for each example.
 
@@ -69,7 +82,8 @@ def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
 
     Args:
         seeds: Seeds of the examples, int32 [n, 2], of `example_seeds`.
-        stream: Which of an example's independent sequences, in [0, 2**32): `CROP_A`, `CROP_B`, `VIEW_A`, `VIEW_B`.
+        stream: Which of an example's independent sequences, in [0, 2**32): `CROP_A`, `CROP_B`, `VIEW_A`, `VIEW_B`,
+            or one of `local_streams`.
         count: How many numbers for each example, >= 1.
 
     Returns:
@@ -78,15 +92,25 @@ def uniforms(seeds: tf.Tensor, stream: int, count: int) -> tf.Tensor:
     Raises:
         ValueError: `stream` or `count` is out of range.
     """
-    if not 0 <= stream < 2**32:
-        raise ValueError(f"Invalid stream: received {stream}, expected an integer in [0, 2**32).")
+    return uniforms_of_streams(seeds, [stream], count)[:, 0]
+
+
+def uniforms_of_streams(seeds: tf.Tensor, streams: Sequence[int], count: int) -> tf.Tensor:
+    """Returns what `uniforms` gives for each of V streams, float32 [n, V, count], by one evaluation of Threefry.
+
+    Raises:
+        ValueError: A stream or `count` is out of range.
+    """
+    for stream in streams:
+        if not 0 <= stream < 2**32:
+            raise ValueError(f"Invalid stream: received {stream}, expected an integer in [0, 2**32).")
     if count < 1:
         raise ValueError(f"Invalid count: received {count}, expected at least 1.")
-    key = tf.bitcast(seeds, tf.uint32)[:, tf.newaxis, :]  # [n, 1, 2]
-    blocks = tf.constant(list(range((count + 1) // 2)), tf.uint32)
-    words = threefry((key[..., 0], key[..., 1]), (blocks, tf.constant(stream, tf.uint32)))
-    words = tf.stack(words, axis=-1)  # [n, blocks, 2]
-    words = tf.reshape(words, [-1, 2 * ((count + 1) // 2)])[:, :count]
+    blocks = (count + 1) // 2
+    key = tf.bitcast(seeds, tf.uint32)[:, tf.newaxis, tf.newaxis, :]  # [n, 1, 1, 2]
+    counter = tf.constant(list(range(blocks)), tf.uint32), tf.constant([[stream] for stream in streams], tf.uint32)
+    words = tf.stack(threefry((key[..., 0], key[..., 1]), counter), axis=-1)  # [n, V, blocks, 2]
+    words = tf.reshape(words, [-1, len(streams), 2 * blocks])[..., :count]
     # The upper 24 bits: float32 holds them exactly, so rounding never reaches 1.
     mantissa = tf.bitcast(tf.bitwise.right_shift(words, tf.constant(8, tf.uint32)), tf.int32)
     return tf.cast(mantissa, tf.float32) * 2.0**-24

@@ -15,7 +15,7 @@ from barlowtf.augment.affine import PLACEMENT_DRAWS, Placement, draw_placement, 
 from barlowtf.augment.blur import blur_planes
 from barlowtf.augment.channels import ChannelChanges, adjust_planes, channel_draws, draw_channels, drop_plane
 from barlowtf.augment.color import blend, gray_plane, shift_hue
-from barlowtf.augment.draws import VIEW_A, VIEW_B, uniforms
+from barlowtf.augment.draws import VIEW_A, VIEW_B, local_streams, uniforms_of_streams
 from barlowtf.augment.normalize import scale_and_offset
 from barlowtf.augment.operations import CONTRAST, SATURATION, VIEW_DRAWS, Operations, blend_slots, draw_operations
 from barlowtf.augment.orientation import ORIENTATION_DRAWS, Orientation, draw_orientation, turn_planes
@@ -31,7 +31,7 @@ _CHANNELS = _ORIENTATION.stop
 
 @keras.saving.register_keras_serializable(package="barlowtf")
 class TwoViews(keras.layers.Layer):
-    """Moves, flips, turns, recolors, blurs, solarizes and normalizes both crops of each image.
+    """Moves, flips, turns, recolors, blurs, solarizes and normalizes the crops of each image.
 
     Every decision is a function of the example's seed and the view, never of the batch. All operations run in float32
     whatever the dtype policy. Operations of probability or strength 0 are not built. Without three channels saturation,
@@ -68,24 +68,31 @@ class TwoViews(keras.layers.Layer):
         if self._in_use != settings:
             _say_color_is_off()
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the two views.
+    def call(self, inputs: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        """Returns the views.
 
         Args:
-            inputs: Crops of view a, uint8 [n, S, S, C]; crops of view b, the same; seeds of the examples, int32 [n, 2].
+            inputs: Crops of view a, uint8 [n, S, S, C]; crops of view b, the same; seeds of the examples, int32 [n, 2];
+                where there are local views, their crops, uint8 [n, K, s, s, C].
 
         Returns:
-            View a and view b, normalized float32 [n, S, S, C].
+            View a and view b, normalized float32 [n, S, S, C], and local views, [K * n, s, s, C], the first of all
+            examples first. Local views have the probabilities of view b.
         """
-        crops_a, crops_b, seeds = inputs
+        crops_a, crops_b, seeds, *local = inputs
         return (
-            self._view(crops_a, seeds, VIEW_A, self._in_use.view_a),
-            self._view(crops_b, seeds, VIEW_B, self._in_use.view_b),
+            self._view(crops_a, seeds, [VIEW_A], self._in_use.view_a),
+            self._view(crops_b, seeds, [VIEW_B], self._in_use.view_b),
+            *(self._local_views(crops, seeds) for crops in local),
         )
 
-    def compute_output_spec(self, inputs: tuple[Any, Any, Any]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Returns shape and data type of both views, for a functional model."""
-        return tuple(keras.KerasTensor(crops.shape, dtype="float32") for crops in inputs[:2])
+    def compute_output_spec(self, inputs: tuple[Any, ...]) -> tuple[keras.KerasTensor, ...]:
+        """Returns shape and data type of the views, for a functional model."""
+        crops_a, crops_b, _, *local = inputs
+        shapes = [crops_a.shape, crops_b.shape]
+        for examples, count, *image in (crops.shape for crops in local):
+            shapes.append((None if examples is None else examples * count, *image))
+        return tuple(keras.KerasTensor(shape, dtype="float32") for shape in shapes)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the layer."""
@@ -99,21 +106,29 @@ class TwoViews(keras.layers.Layer):
         settings = Augment.model_validate(config["settings"], strict=False)
         return cls(**{**config, "settings": settings})
 
-    def _view(self, crops: tf.Tensor, seeds: tf.Tensor, stream: int, view: View) -> tf.Tensor:
-        draws = self._draw(seeds, stream, view)
-        planes = tf.cast(to_planes(crops), tf.float32) / 255.0  # [n, C, S, S]
+    def _local_views(self, crops: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """Returns local views of crops [n, K, s, s, C]: [K * n, s, s, C]."""
+        count, *image = crops.shape[1:]
+        crops = tf.reshape(tf.transpose(crops, [1, 0, 2, 3, 4]), [-1, *image])
+        return self._view(crops, seeds, [stream for _, stream in local_streams(count)], self._in_use.view_b)
+
+    def _view(self, crops: tf.Tensor, seeds: tf.Tensor, streams: list[int], view: View) -> tf.Tensor:
+        """Returns views of crops [m * n, S, S, C], whose numbers come from m streams of the n examples."""
+        draws = self._draw(seeds, streams, view)
+        planes = tf.cast(to_planes(crops), tf.float32) / 255.0  # [m * n, C, S, S]
         planes = apply_operations(planes, draws, self._in_use, view)
         scale, offset = scale_and_offset(self.settings.mean, self.settings.std, self.channels)
         return to_images(planes * tf.reshape(scale, [-1, 1, 1]) + tf.reshape(offset, [-1, 1, 1]))
 
-    def _draw(self, seeds: tf.Tensor, stream: int, view: View) -> "ViewDraws":
+    def _draw(self, seeds: tf.Tensor, streams: list[int], view: View) -> "ViewDraws":
         """Returns the decisions of the parts that are in use; the others draw nothing."""
         settings, ends = self._in_use, _CHANNELS + channel_draws(self.channels)
         channels = settings.gain > 0 or settings.offset > 0 or view.channel_drop > 0
         oriented = view.vertical_flip > 0 or view.turn > 0
         moved = settings.rotation > 0 or settings.slant > 0 or settings.shift > 0
         last = ends if channels else _ORIENTATION.stop if oriented else _PLACEMENT.stop if moved else VIEW_DRAWS
-        numbers = uniforms(seeds, stream, last)
+        numbers = uniforms_of_streams(seeds, streams, last)
+        numbers = tf.reshape(tf.transpose(numbers, [1, 0, 2]), [-1, last])  # [n, m, last] -> [m * n, last]
         return ViewDraws(
             draw_operations(numbers[:, :VIEW_DRAWS], settings, view),
             draw_placement(numbers[:, _PLACEMENT], settings) if moved else None,

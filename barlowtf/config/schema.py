@@ -35,6 +35,22 @@ class View(Section):
     channel_drop: Probability = Field(0.0, description="probability that one channel is lost: its mean everywhere")
 
 
+class Local(Section):
+    """Small crops of each image beside the two views, with the probabilities of view b (multi-crop)."""
+
+    count: Annotated[int, Field(ge=0, le=64)] = Field(0, description="local views for each pair of views")
+    size: Annotated[int, Field(ge=8)] = Field(96, description="height and width of a local view, pixels")
+    area: tuple[Positive, Positive] = Field(
+        (0.05, 0.14), description="range of its share of the image's area; SwAV's, with [0.14, 1] for augment.area"
+    )
+
+    @model_validator(mode="after")
+    def _area(self) -> Self:
+        if not self.area[0] <= self.area[1] <= 1.0:
+            raise ValueError(f"area: received {list(self.area)}, expected a range [low, high], at most 1")
+        return self
+
+
 class Augment(Section):
     """Sizes and strengths shared by both views, and the two views' probabilities."""
 
@@ -69,11 +85,18 @@ class Augment(Section):
     std: tuple[Positive, ...] = Field((0.229, 0.224, 0.225), description="per channel; one value serves all channels")
     view_a: View = View()
     view_b: View = View(blur=0.1, solarize=0.2)
+    local: Local = Local()
 
     @property
     def evaluated_size(self) -> int:
         """Height and width of an image in monitors and evaluation, pixels."""
         return self.size if self.test_size is None else self.test_size
+
+    @property
+    def image_sizes(self) -> dict[str, int]:
+        """Height and width of the images that the encoder sees, pixels, by the setting that they follow from."""
+        local = {"augment.local.size": self.local.size} if self.local.count else {}
+        return {"augment.size": self.size, "augment.test_size": self.evaluated_size, **local}
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
@@ -196,10 +219,16 @@ class Recipe(Section):
                 raise ValueError(
                     f"augment.{name}.channel_drop: received {view.channel_drop:g}, expected 0 where data.channels is 1"
                 )
-        if self.augment.evaluated_size != self.augment.size and self.model.stem == "auto":
+        for key, size in self.augment.image_sizes.items():
+            if size != self.augment.size and self.model.stem == "auto":
+                raise ValueError(
+                    f"model.stem: received 'auto', expected imagenet, small or half where {key} differs from "
+                    "augment.size"
+                )
+        if self.augment.local.count and self.train.micro_batch is not None:
             raise ValueError(
-                "model.stem: received 'auto', expected imagenet, small or half where augment.test_size differs from "
-                "augment.size"
+                f"train.micro_batch: received {self.train.micro_batch}, expected none where augment.local.count is "
+                f"{self.augment.local.count}"
             )
         if self.optimizer.warmup_epochs >= self.train.epochs:
             raise ValueError(

@@ -9,7 +9,7 @@ from barlowtf.data.labeled_batches import labeled_batches
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.opening import open_multi_label, open_source
 from barlowtf.data.order import pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
-from barlowtf.data.plan import BatchPlan, Share
+from barlowtf.data.plan import BatchPlan, LocalPlan, Share
 from barlowtf.data.sample import SampleFacts, sample_facts, stored_image
 from barlowtf.data.source import Source
 from barlowtf.data.subsets import balanced_ids, listed_ids, require_classes
@@ -25,6 +25,7 @@ __all__ = [
     "Labeled",
     "MultiLabelSet",
     "SampleFacts",
+    "LocalPlan",
     "Share",
     "Source",
     "SourceKind",

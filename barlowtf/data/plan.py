@@ -11,6 +11,19 @@ _MOST_PIXELS_IN_BATCHES = 160 * 160
 
 
 @dataclass(frozen=True)
+class LocalPlan:
+    """Local views: small crops of an image beside its two views.
+
+    Attributes:
+        crop: How one is cut from an image.
+        count: Local views for each pair of views, K >= 1.
+    """
+
+    crop: CropPlan
+    count: int
+
+
+@dataclass(frozen=True)
 class BatchPlan:
     """The batches of a training; with the data set and the step number it determines each of them.
 
@@ -22,6 +35,7 @@ class BatchPlan:
         start_step: The first step, >= 0.
         total_steps: The step after the last; None: without end.
         workers: Number of images decoded at the same time; None: one for each core.
+        local: Local views; None: there are none.
     """
 
     batch_size: int
@@ -31,6 +45,7 @@ class BatchPlan:
     start_step: int = 0
     total_steps: int | None = None
     workers: int | None = None
+    local: LocalPlan | None = None
 
 
 @dataclass(frozen=True)

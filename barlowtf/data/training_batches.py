@@ -69,7 +69,7 @@ class TrainingBatches(Iterator):
         return dict(self._replacements)
 
     def __next__(self) -> Any:
-        """Returns (crops a, crops b, seeds) of step `step` and goes on by one.
+        """Returns (crops a, crops b, seeds) of step `step`, with local crops where there are some; goes on by one.
 
         Raises:
             StopIteration: After the last step.

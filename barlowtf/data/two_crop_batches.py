@@ -1,10 +1,23 @@
-"""From the step number to the batches of a pre-training: two random crops of each image."""
+"""From the step number to the batches of a pre-training: two random crops of each image, and smaller ones.
+
+Letters: N images in the global batch, n on a replica, P pairs of crops of each, K local crops for each pair.
+"""
 
 from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from barlowtf.augment import CROP_A, CROP_B, crop_image, crop_images, draw_crops, example_seeds, pair_epoch
+from barlowtf.augment import (
+    CROP_A,
+    CROP_B,
+    CropPlan,
+    crop_image,
+    crop_images,
+    draw_crops,
+    example_seeds,
+    local_streams,
+    pair_epoch,
+)
 from barlowtf.data.images import decode
 from barlowtf.data.order import step_ids, steps_per_epoch
 from barlowtf.data.plan import BatchPlan, Share, crops_in_batches
@@ -13,8 +26,9 @@ from barlowtf.data.threads import PREFETCHED_BATCHES, cores, input_options
 
 _WHOLE_BATCH = Share()
 
-# step int64 [] -> (ids int64 [m], seeds int32 [m, 2], draws float32 [m, 2, K]) of a share, m = P * N / count.
-_Examples = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+# step int64 [] -> (ids int64 [m], seeds int32 [m, 2], draws of both crops float32 [m, 2, draws] and, where there are
+# local crops, of those [m, K, draws]) of a share, m = P * N / count.
+_Examples = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 
 
 def two_crop_batches(
@@ -43,7 +57,7 @@ def two_crop_batches(
 
     Returns:
         Elements (crops a uint8 [P * n, *size, C], crops b uint8 [P * n, *size, C], seeds int32 [P * n, 2]) with
-        n = N / (`share.count` * `share.pieces`).
+        n = N / (`share.count` * `share.pieces`); with `plan.local` also its crops, uint8 [P * n, K, *size, C].
 
     Raises:
         ValueError: The batch does not divide, or `share.index` is out of range.
@@ -74,15 +88,16 @@ def _example_reader(
     """Returns a function from a step to the ids, seeds and draws of its share."""
     share_size = plan.batch_size // share.count
     replace = _replacer(replacements)
+    kinds = _kinds(plan)
 
     # Without autograph: no Python control flow depends on a tensor, and errors keep their one line.
     @tf.autograph.experimental.do_not_convert
-    def examples(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def examples(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         epoch, ids = step_ids(step, size=source.size, batch_size=plan.batch_size, seed=plan.seed)
         ids = ids[share.index * share_size : (share.index + 1) * share_size]  # [N] -> [share]
         seeds = [example_seeds(plan.seed, pair_epoch(epoch, pair), ids) for pair in range(pairs)]
-        draws = [draw_crops(of_pair, (CROP_A, CROP_B), plan.crop) for of_pair in seeds]
-        parts = ([replace(ids)] * pairs, seeds, draws)
+        draws = [[draw_crops(of_pair, streams, crop) for of_pair in seeds] for crop, streams in kinds]
+        parts = ([replace(ids)] * pairs, seeds, *draws)
         return tuple(_pair_after_pair(part, share.pieces) for part in parts)
 
     return examples
@@ -94,9 +109,12 @@ def _image_by_image(
     """Returns batches of images that are read, decoded and cropped one by one."""
 
     @tf.autograph.experimental.do_not_convert
-    def views(index: tf.Tensor, seeds: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        crop_a, crop_b = crop_image(decode(source.read(index), plan.channels), draws, plan.crop)
-        return crop_a, crop_b, seeds
+    def views(index: tf.Tensor, seeds: tf.Tensor, *draws: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        image = decode(source.read(index), plan.channels)
+        (crop_a, crop_b), *local = (
+            crop_image(image, of_kind, crop) for of_kind, (crop, _) in zip(draws, _kinds(plan), strict=True)
+        )
+        return crop_a, crop_b, seeds, *(tf.stack(crops) for crops in local)
 
     images = steps.map(examples).unbatch().map(views, num_parallel_calls=workers, deterministic=True)
     return images.batch(batch, drop_remainder=True)
@@ -109,12 +127,24 @@ def _step_by_step(
 
     @tf.autograph.experimental.do_not_convert
     def views(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        ids, seeds, draws = examples(step)
-        crops_a, crops_b = crop_images(decode(source.read(ids), plan.channels), draws, plan.crop)
+        ids, seeds, *draws = examples(step)
+        images = decode(source.read(ids), plan.channels)
+        (crops_a, crops_b), *local = (
+            crop_images(images, of_kind, crop) for of_kind, (crop, _) in zip(draws, _kinds(plan), strict=True)
+        )
+        parts = (crops_a, crops_b, seeds, *(tf.stack(crops, axis=1) for crops in local))
         # [share, ...] -> [pieces, n, ...]
-        return tuple(tf.reshape(part, [pieces, -1, *part.shape[1:]]) for part in (crops_a, crops_b, seeds))
+        return tuple(tf.reshape(part, [pieces, -1, *part.shape[1:]]) for part in parts)
 
     return steps.map(views, num_parallel_calls=workers, deterministic=True).unbatch()
+
+
+def _kinds(plan: BatchPlan) -> list[tuple[CropPlan, list[int]]]:
+    """Returns how crops are cut and the stream of each: the two of a pair, and local ones where there are some."""
+    kinds = [(plan.crop, [CROP_A, CROP_B])]
+    if plan.local is not None:
+        kinds.append((plan.local.crop, [stream for stream, _ in local_streams(plan.local.count)]))
+    return kinds
 
 
 def _pair_after_pair(tensors: list[tf.Tensor], pieces: int) -> tf.Tensor:

@@ -37,6 +37,7 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
         gradient_scale=recipe.optimizer.gradient_scale,
         micro_batch=recipe.train.micro_batch,
         pairs=recipe.train.pairs,
+        local_views=recipe.augment.local.count,
         total_steps=recipe.train.epochs * steps_per_epoch,
         seed=recipe.train.seed,
     )
@@ -104,5 +105,5 @@ def build_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) ->
 
 
 def _only_size(recipe: Recipe) -> int | None:
-    """Returns the size of all images that the encoder will see; None where views and tests differ."""
-    return recipe.augment.size if recipe.augment.evaluated_size == recipe.augment.size else None
+    """Returns the size of all images that the encoder will see; None where views, local views and tests differ."""
+    return recipe.augment.size if len(set(recipe.augment.image_sizes.values())) == 1 else None

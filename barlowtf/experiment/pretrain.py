@@ -245,10 +245,16 @@ def _make_monitors(
     """Yields the monitors that look at images: collapse, and kNN where there are labels."""
     every = recipe.monitor
     if every.collapse_every_epochs is not None:
-        view_a, view_b = first_views(recipe, source, _MONITORED_IMAGES)
+        view_a, view_b, *local = first_views(recipe, source, _MONITORED_IMAGES)
         mean, std = recipe.augment.mean, recipe.augment.std
         yield callbacks.CollapseMonitor(
-            recorder, view_a, view_b, every_epochs=every.collapse_every_epochs, mean=mean, std=std
+            recorder,
+            view_a,
+            view_b,
+            local_views=local[0] if local else None,
+            every_epochs=every.collapse_every_epochs,
+            mean=mean,
+            std=std,
         )
     if every.knn_every_epochs is not None and source.has_labels:
         yield make_knn_monitor(

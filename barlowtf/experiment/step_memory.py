@@ -1,5 +1,7 @@
 """What a training step of a recipe takes of a replica's memory."""
 
+import functools
+
 import numpy as np
 
 from barlowtf.config import Recipe
@@ -17,14 +19,17 @@ def estimate_step_memory(recipe: Recipe, model: BarlowTwins, replicas: int) -> d
         replicas: Number of replicas that share a batch.
     """
     train = recipe.train
-    images = train.micro_batch or train.batch_size // replicas
+    images, local = (train.micro_batch or train.batch_size // replicas) * train.pairs, recipe.augment.local
+    build = functools.partial(build_encoder, recipe, dtype=train.precision, seed=train.seed)
     parts = estimate_memory(
-        build_encoder(recipe, recipe.augment.size, dtype=train.precision, seed=train.seed),
+        build(recipe.augment.size),
         model.projector,
         loss=model.bound_loss,
-        images=images * train.pairs,
+        images=images,
         optimizer_slots=_optimizer_slots(model),
         activation_bytes=4 if train.precision == "float32" else 2,
+        local_encoder=build(local.size) if local.count else None,
+        local_images=images * local.count,
     )
     # Micro-batches go through the encoder; the loss sees all images.
     whole = train.batch_size * train.pairs // replicas

@@ -1,5 +1,7 @@
 """The images of a run and what is made of them: batches of crops, first views, center views."""
 
+from dataclasses import replace
+
 import numpy as np
 import tensorflow as tf
 
@@ -19,13 +21,12 @@ def open_training_data(recipe: Recipe) -> data.Source:
 def make_batches(
     recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, start_step: int, total_steps: int
 ) -> data.TrainingBatches:
-    """Returns the batches of the steps from `start_step` on: (crops a, crops b, seeds), per replica."""
+    """Returns the batches of the steps from `start_step` on, per replica: the input of `augment.TwoViews`."""
+    settings = recipe.augment
     crop = augment.CropPlan(
-        size=(recipe.augment.size, recipe.augment.size),
-        area=recipe.augment.area,
-        aspect=recipe.augment.aspect,
-        window=recipe.augment.window,
+        size=(settings.size, settings.size), area=settings.area, aspect=settings.aspect, window=settings.window
     )
+    small = replace(crop, size=(settings.local.size, settings.local.size), area=settings.local.area)
     plan = data.BatchPlan(
         batch_size=recipe.train.batch_size,
         channels=recipe.data.channels,
@@ -33,21 +34,25 @@ def make_batches(
         crop=crop,
         start_step=start_step,
         total_steps=total_steps,
+        local=data.LocalPlan(small, settings.local.count) if settings.local.count else None,
     )
     return data.TrainingBatches(
         source, plan, strategy=strategy, pairs=recipe.train.pairs, max_unreadable=recipe.data.max_unreadable
     )
 
 
-def first_views(recipe: Recipe, source: data.Source, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns both views of the first images of the run, float32 [M, S, S, C], normalized; M <= count."""
+def first_views(recipe: Recipe, source: data.Source, count: int) -> tuple[np.ndarray, ...]:
+    """Returns both views of the first images of the run, float32 [M, S, S, C], normalized; M <= count.
+
+    Where there are local views, they are the third, [K, M, s, s, C].
+    """
     batches = make_batches(recipe, source, tf.distribute.get_strategy(), 0, 1)
     layer = augment.TwoViews(recipe.augment, recipe.data.channels)
     # Of several pairs the first: the images themselves do not repeat within it.
     count = min(count, recipe.train.batch_size)
-    crops_a, crops_b, seeds = (tensor[:count] for tensor in next(batches))
-    view_a, view_b = layer((crops_a, crops_b, seeds))
-    return view_a.numpy(), view_b.numpy()
+    view_a, view_b, *local = layer(tuple(tensor[:count] for tensor in next(batches)))
+    small = (tf.reshape(views, [-1, count, *views.shape[1:]]) for views in local)
+    return tuple(views.numpy() for views in (view_a, view_b, *small))
 
 
 def normalized_views(recipe: Recipe, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:

@@ -90,10 +90,16 @@ def bind(loss: str | Loss, settings: Mapping[str, Any] | None = None) -> BoundLo
     except ValidationError as error:
         known = [f"loss.{key}" for key in ("name", *entry.settings.model_fields)]
         lines = "; ".join(
-            explain({**dict(item), "loc": ("loss", *item["loc"])}, known, owner=f"loss {spec}")
+            explain({**dict(item), "loc": ("loss", *item["loc"])}, known, owner=f"loss {spec}{_owners(item['loc'])}")
             for item in error.errors()
         )
         raise ConfigError(as_sentence(f"{lines}")) from error
+
+
+def _owners(place: tuple[int | str, ...]) -> str:
+    """Returns ", a setting of NAME" where other losses have the setting, or ""."""
+    owners = [name for name in LOSSES if place and place[0] in LOSSES[name].settings.model_fields]
+    return f", a setting of {', '.join(owners)}" if owners else ""
 
 
 def bind_section(section: LossSection) -> BoundLoss:

@@ -64,9 +64,10 @@ def mixture_term(
     ((N - 1) / N)^2. main_imagenet.py, the authors' script for ImageNet, has B instead of A in P for the second
     difference, which is not the paper's.
     """
-    for z in (z_b, mixture.z):
+    z_a, z_b, z_m = (tf.convert_to_tensor(z) for z in (z_a, z_b, mixture.z))
+    for z in (z_b, z_m):
         check_embeddings(z_a, z, replica_count())
-    a, b, m = (standardize(z, epsilon) for z in (z_a, z_b, mixture.z))
+    a, b, m = (standardize(z, epsilon) for z in (z_a, z_b, z_m))
     alpha = tf.cast(mixture.alpha, tf.float32)
     mixed = alpha * a + (1.0 - alpha) * tf.gather(b, mixture.partners)
     return sum_of_squares(m - mixed, tf.concat([a, b], axis=1), chosen_form(form, z_a)) / 2.0
@@ -96,7 +97,11 @@ def mixed_barlow_twins_loss(
 
 
 def _compute(views: Sequence[ViewEmbeddings], settings: MixedBarlowTwinsSettings) -> dict[str, tf.Tensor]:
-    """Barlow Twins over all pairs of views, and the mean mixture term over the pairs of view a and view b."""
+    """Barlow Twins over all pairs of views, and the mean mixture term over the pairs of view a and view b.
+
+    Raises:
+        ValueError: No view has a mixture.
+    """
     lambd, form = settings.lambd, settings.form
     twins = mean_over_pairs(lambda a, b: barlow_twins_loss(a.z, b.z, lambd=lambd, form=form)._asdict(), views)
     full = [view for view in views if not view.local]
@@ -105,6 +110,8 @@ def _compute(views: Sequence[ViewEmbeddings], settings: MixedBarlowTwinsSettings
         for a, b in zip(full, full[len(full) // 2 :], strict=False)
         if a.mixture is not None
     ]
+    if not mixed:
+        raise ValueError("Invalid views: received none with a mixture, expected one with each view a.")
     term = tf.add_n(mixed) / len(mixed)
     return {**twins, "total": twins["total"] + settings.mix * lambd * term, "mixture": term}
 

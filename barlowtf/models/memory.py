@@ -16,11 +16,13 @@ def estimate_memory(
     images: int,
     optimizer_slots: int,
     activation_bytes: int,
+    local_encoder: keras.Model | None = None,
+    local_images: int = 0,
 ) -> dict[str, int]:
     """Returns the parts of one replica's memory during a training step, bytes.
 
-    Counts the output of each layer for both views, which the backward pass needs; buffers of the framework and of the
-    kernels come on top.
+    Counts the output of each layer for all views and mixtures, which the backward pass needs; buffers of the framework
+    and of the kernels come on top.
 
     Args:
         encoder: Built for images of known size.
@@ -29,17 +31,27 @@ def estimate_memory(
         images: This replica's share of the batch.
         optimizer_slots: Float32 values an optimizer keeps for each parameter: LARS and SGD 1, LAMB and AdamW 2.
         activation_bytes: Bytes of an activation: 4, under mixed_bfloat16 2.
+        local_encoder: The encoder built for the size of local views; None: there are none.
+        local_images: This replica's local views of all images.
     """
     parameters = encoder.count_params() + projector.count_params()
-    outputs = sum(_output_values(layer) for model in (encoder, projector) for layer in model.layers)
+    full_batches = 3 if loss.parts.mixture else 2
+    outputs = full_batches * images * _outputs(encoder, projector)
+    if local_encoder is not None:
+        outputs += local_images * _outputs(local_encoder, projector)
     copies = 2 if loss.parts.target == "moving_average" else 1
     return {
         "weights": copies * parameters * _FLOAT32,
         "gradients": parameters * _FLOAT32,
         "optimizer": parameters * optimizer_slots * _FLOAT32,
-        "activations": 2 * images * outputs * activation_bytes,
+        "activations": outputs * activation_bytes,
         "loss": loss.memory(images, projector.output_shape[-1]) * _FLOAT32,
     }
+
+
+def _outputs(*models: keras.Model) -> int:
+    """Returns the number of values in the outputs of all layers for one image."""
+    return sum(_output_values(layer) for model in models for layer in model.layers)
 
 
 def _output_values(layer: keras.layers.Layer) -> int:

@@ -21,6 +21,7 @@ _RUN_COLORS, _DASHES = 7, 4
 _PICTURES = (
     ("cross_correlation", "Cross-correlation C of the embeddings of both views, |C_ij|"),
     ("view_pairs", "View pairs: view a above, view b below"),
+    ("local_views", "Local views of the same images"),
 )
 
 

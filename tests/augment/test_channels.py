@@ -131,6 +131,7 @@ def test_channels_change_no_other_draw_and_none_is_not_in_the_graph():
     assert blocks(OFF) < blocks(lost.model_copy(update={"turn": 0.0, "jitter": 0.0}))
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same():
     view = OFF.model_copy(update={"vertical_flip": 0.5, "turn": 1.0, "channel_drop": 0.5})
     inputs = _inputs(16, 5)

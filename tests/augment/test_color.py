@@ -138,3 +138,16 @@ def test_xla_gives_the_same_colors():
     ):
         # Fused multiply-add rounds once where two operations round twice; hue multiplies it by six.
         np.testing.assert_allclose(compiled, plain, rtol=0, atol=5e-6)
+
+
+def test_xla_turns_the_hue_of_channels_that_it_computes_twice():
+    """Fused with a resampling, a channel is rounded in two ways; its equality with the maximum would not hold."""
+    images = tf.constant(np.random.default_rng(0).random((8, 12, 12, 3)).astype(np.float32))
+    angle, factor = (tf.constant(np.linspace(-end, end, 8).astype(np.float32)) for end in (20.0, 0.1))
+
+    def turn(images):
+        turned = augment.adjust_hue(augment.affine(images, angle), factor)
+        return tf.where(tf.reshape(factor > 0.08, [-1, 1, 1, 1]), augment.grayscale(turned), turned)
+
+    # Positions up to 12 in float32.
+    np.testing.assert_allclose(tf.function(turn, jit_compile=True)(images), turn(images), rtol=0, atol=2e-5)

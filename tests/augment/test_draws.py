@@ -5,7 +5,16 @@ import pytest
 import tensorflow as tf
 
 from barlowtf.augment import draws as draws_module
-from barlowtf.augment.draws import CROP_A, CROP_B, VIEW_A, VIEW_B, example_seeds, threefry, uniforms
+from barlowtf.augment.draws import (
+    CROP_A,
+    CROP_B,
+    VIEW_A,
+    VIEW_B,
+    example_seeds,
+    threefry,
+    uniforms,
+    uniforms_of_streams,
+)
 
 # Random123 1.09, kat_vectors, threefry2x32 with 20 rounds: counter, key, result.
 KNOWN_ANSWERS = [
@@ -80,6 +89,15 @@ def test_seed_epoch_id_and_stream_each_change_the_draws():
     ]
     for other in others:
         assert not np.any(base == other.numpy())
+
+
+def test_several_streams_at_once_give_the_bits_of_each():
+    seeds = example_seeds(3, 1, tf.range(7, dtype=tf.int64))
+    streams = [VIEW_B, 40, CROP_A]
+    together = uniforms_of_streams(seeds, streams, 5)
+    assert together.shape == (7, 3, 5)
+    for number, stream in enumerate(streams):
+        np.testing.assert_array_equal(together[:, number], uniforms(seeds, stream, 5))
 
 
 def test_uniforms_are_uniform_and_uncorrelated():

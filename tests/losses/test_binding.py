@@ -6,7 +6,7 @@ from pydantic import Field
 from barlowtf.config.schema import LossSection
 from barlowtf.config.section import Section
 from barlowtf.errors import ConfigError
-from barlowtf.losses import LOSSES, Loss, ViewEmbeddings, bind, mean_over_pairs, settle
+from barlowtf.losses import LOSSES, Loss, Mixture, ViewEmbeddings, bind, mean_over_pairs, settle
 
 
 class Distance(Section):
@@ -35,6 +35,8 @@ def test_every_loss_keeps_the_contract(name):
     assert isinstance(bound.loss, Loss) and bound.loss.name == name
     random = tf.random.Generator.from_seed(1)
     views = [ViewEmbeddings(*[random.normal([8, 4]) for _ in range(3)]) for _ in range(4)]
+    mixture = Mixture(random.normal([8, 4]), tf.range(8), tf.constant(0.5))
+    views[:2] = [view._replace(mixture=mixture) for view in views[:2]]
     terms = bound.compute(views)
     assert tuple(terms) == ("total", *bound.terms)
     assert all(value.dtype == tf.float32 and value.shape == () for value in terms.values())
@@ -72,6 +74,11 @@ def test_settings_are_checked_and_completed():
             "barlow_twins",
             {"lambd": -1.0},
             "Invalid loss.lambd: received -1.0, expected a number greater than or equal to 0",
+        ),
+        (
+            "barlow_twins",
+            {"mix": 1.0},
+            "Unknown setting 'loss.mix' of loss barlow_twins, a setting of mixed_barlow_twins",
         ),
         ("barlow_twin", {}, "Unknown loss: received 'barlow_twin', expected one of barlow_twins"),
         ("math:pi", {}, "Invalid loss.name: received 'math:pi', a float, expected a losses.Loss"),

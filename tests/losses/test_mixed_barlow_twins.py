@@ -19,7 +19,7 @@ def relative_distance(value, expected):
 
 
 def term_and_gradients(z_a, z_b, z_m, partners, alpha, **options):
-    z = [tf.constant(part, tf.float32) for part in (z_a, z_b, z_m)]
+    z = [tf.convert_to_tensor(part, tf.float32) for part in (z_a, z_b, z_m)]
     with tf.GradientTape() as tape:
         tape.watch(z)
         term = mixture_term(z[0], z[1], Mixture(z[2], tf.constant(partners, tf.int32), alpha), **options)
@@ -117,6 +117,8 @@ def test_total_and_names():
     computed = bound.compute([ViewEmbeddings(tf.constant(z_a), mixture=mixture), ViewEmbeddings(tf.constant(z_b))])
     for name, value in computed.items():
         assert float(value) == float(getattr(terms, name))
+    with pytest.raises(ValueError, match="Invalid views: received none with a mixture"):
+        bound.compute([ViewEmbeddings(tf.constant(z)) for z in (z_a, z_b)])
     with pytest.raises(ConfigError, match=r"loss\.mix: received 0\.0, expected a number greater than 0"):
         bind("mixed_barlow_twins", {"mix": 0.0})
 

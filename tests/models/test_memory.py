@@ -13,11 +13,11 @@ class Settings(Section):
     """No settings."""
 
 
-def estimate(loss):
+def estimate(loss, **options):
     images = keras.Input((4, 4, 3))
     encoder = keras.Model(images, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 1)(images)))
     projector = make_projector(5, (7,))
-    return estimate_memory(encoder, projector, loss=loss, images=10, optimizer_slots=1, activation_bytes=4)
+    return estimate_memory(encoder, projector, loss=loss, images=10, optimizer_slots=1, activation_bytes=4, **options)
 
 
 def own(**options):
@@ -37,3 +37,14 @@ def test_a_moving_average_keeps_the_weights_twice(target, copies):
     found = estimate(own(parts=lambda settings: Parts(target=target)))
     assert found["weights"] == copies * 4 * parameters
     assert found["gradients"] == 4 * parameters
+
+
+def test_mixtures_and_local_views_are_more_images():
+    # Input, convolution, average; the projector's input and output.
+    outputs = (4 * 4 * 3 + 4 * 4 * 5 + 5) + (5 + 7)
+    assert estimate(own())["activations"] == 4 * 2 * 10 * outputs
+    assert estimate(own(parts=lambda settings: Parts(mixture=True)))["activations"] == 4 * 3 * 10 * outputs
+    images = keras.Input((2, 2, 3))
+    small = keras.Model(images, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 1)(images)))
+    local = estimate(own(), local_encoder=small, local_images=30)["activations"] - 4 * 2 * 10 * outputs
+    assert local == 4 * 30 * ((2 * 2 * 3 + 2 * 2 * 5 + 5) + (5 + 7))

@@ -62,10 +62,11 @@ def test_a_step_takes_the_loss_of_three_batches():
 def test_fit_and_evaluate():
     model = mixed_model()
     data = tf.data.Dataset.from_tensor_slices(views(16)).batch(8)
-    history = model.fit(data, epochs=1, validation_data=data, verbose=0).history
+    history = model.fit(data, epochs=1, shuffle=False, validation_data=data, verbose=0).history
     assert np.all(np.isfinite([history["mixture"], history["val_mixture"]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs", [1, 2])
 def test_two_replicas_take_the_step_of_one(two_replicas, pairs):
     # One pair after the other, each of 16 images; the halves differ in brightness.
@@ -90,13 +91,14 @@ def test_two_replicas_take_the_step_of_one(two_replicas, pairs):
     for _ in range(2):
         one = step_of_one(tuple(tf.constant(view) for view in pair))
         two = {name: value.values[0] for name, value in step(batch).items()}
-    for name in ("loss", "mixture", "gradient_norm"):
+    for name in ("loss", "mixture"):
         np.testing.assert_allclose(two[name], one[name], rtol=1e-4)
     # Two steps, so that a wrong first gradient shows; float32 sums in another order.
     for a, b in zip(spread.weights, alone.weights, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-5, err_msg=a.path)
 
 
+@pytest.mark.slow
 def test_the_step_compiles_with_xla():
     model, pair = mixed_model(), tuple(tf.constant(view) for view in views(8))
     plain = mixed_model()

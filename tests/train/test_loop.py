@@ -167,7 +167,7 @@ def test_view_grid_shows_the_images_as_they_were_before_normalization():
     images = np.random.default_rng(0).uniform(size=(3, 4, 5, 3))
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
     normalized = (images - mean) / std
-    grid = view_grid(normalized, normalized[::-1], mean=mean, std=std)
+    grid = view_grid([normalized, normalized[::-1]], mean=mean, std=std)
     assert grid.shape == (8, 15, 3)
     np.testing.assert_array_equal(grid[:4, 5:10], np.uint8(np.round(255 * images[1])))
     np.testing.assert_array_equal(grid[4:, 10:], np.uint8(np.round(255 * images[0])))

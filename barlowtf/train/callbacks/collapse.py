@@ -1,5 +1,6 @@
 """Watches for collapse: effective rank, dead dimensions, redundancy, and pictures of C and of the views."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class CollapseMonitor(Monitor):
         view_a: np.ndarray,
         view_b: np.ndarray,
         *,
+        local_views: np.ndarray | None = None,
         every_epochs: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
@@ -39,26 +41,32 @@ class CollapseMonitor(Monitor):
             recorder: Receives the measurements.
             view_a: Normalized images, float32 [M, H, W, C].
             view_b: The other views of the same images.
+            local_views: Local views of the same images, [K, M, h, w, C], which are shown and not measured.
             every_epochs: Measure after every N-th epoch; also before the first step.
             mean: Means of the normalization, to show the views as they looked before it.
             std: Standard deviations of the normalization.
         """
         super().__init__(recorder)
         self.view_a, self.view_b, self.every_epochs = view_a, view_b, every_epochs
+        self.local_views = local_views
         self.mean, self.std = mean, std
 
     def on_train_begin(self, logs: dict[str, Any]) -> None:
         """Measures and shows the views, unless the run resumes."""
         if int(logs["step"]) == 0:
-            columns = slice(0, _GRID_COLUMNS)
-            grid = view_grid(self.view_a[columns], self.view_b[columns], mean=self.mean, std=self.std)
-            self.recorder.add_picture("view_pairs", grid)
+            self._show("view_pairs", [self.view_a, self.view_b])
+            if self.local_views is not None:
+                self._show("local_views", self.local_views)
             self._measure()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures after the epochs that are due; not where the run is stopping: it measures when it is resumed."""
         if (epoch + 1) % self.every_epochs == 0 and not self.model.stop_training:
             self._measure()
+
+    def _show(self, name: str, rows: Iterable[np.ndarray]) -> None:
+        shown = [views[:_GRID_COLUMNS] for views in rows]
+        self.recorder.add_picture(name, view_grid(shown, mean=self.mean, std=self.std))
 
     def _measure(self) -> None:
         z_a, z_b = self._embed(self.view_a), self._embed(self.view_b)
@@ -77,13 +85,13 @@ class CollapseMonitor(Monitor):
         return np.asarray(tf.cast(self.model.projector(features, training=False), tf.float32))
 
 
-def view_grid(view_a: np.ndarray, view_b: np.ndarray, *, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    """Returns one picture, uint8 [2 H, M W, 1 or 3]: views a above, views b below, of M normalized images each.
+def view_grid(rows: Sequence[np.ndarray], *, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """Returns one picture, uint8 [R H, M W, 1 or 3], of R rows of M normalized images each, one below the other.
 
     Images of another number of channels are shown by their first one.
     """
-    rows = [np.concatenate(list(view * np.asarray(std) + np.asarray(mean)), axis=1) for view in (view_a, view_b)]
-    picture = np.concatenate(rows, axis=0)
+    strips = [np.concatenate(list(views * np.asarray(std) + np.asarray(mean)), axis=1) for views in rows]
+    picture = np.concatenate(strips, axis=0)
     picture = picture if picture.shape[-1] in (1, 3) else picture[..., :1]
     return np.round(255.0 * np.clip(picture, 0.0, 1.0)).astype(np.uint8)
 
