@@ -18,7 +18,7 @@ quickstart: $(STAMP)  ## pre-train on the embedded digits, evaluate, write a rep
 		--encoder runs/quickstart --encoder random --encoder pixels --seeds 0,1,2
 	$(BIN)/barlowtf report runs/quickstart --out runs/quickstart/report.html
 	@echo "Open runs/quickstart/report.html in a browser. Next, on your own photos:"
-	@echo "  $(BIN)/barlowtf pretrain --config cifar10-cpu --data FOLDER --run-dir runs/mine"
+	@echo "  $(BIN)/barlowtf pretrain --data FOLDER --budget 30m"
 
 test: $(STAMP)  ## run the fast tests, in two processes
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"

@@ -28,7 +28,7 @@ SHORT += " --set model.projector=[16,16] --set monitor.knn_every_epochs=2"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with what the README's commands expect: cifar10/{train,test}/CLASS/*.png."""
+    """A folder with what the README's commands expect: cifar10/{train,test}/CLASS/*.png and photos/*.jpg."""
     folder = tmp_path_factory.mktemp("readme")
     r = np.random.default_rng(0)
     for split, count in (("train", 32), ("test", 4)):
@@ -37,6 +37,10 @@ def place(tmp_path_factory):
             for number in range(count):
                 image = Image.fromarray(r.integers(0, 256, (32, 32, 3), np.uint8))
                 image.save(folder / "cifar10" / split / name / f"{number}.png")
+    (folder / "photos").mkdir()
+    for number in range(70):
+        image = Image.fromarray(r.integers(0, 256, (60, 80, 3), np.uint8))
+        image.save(folder / "photos" / f"{number}.jpg")
     return folder
 
 
