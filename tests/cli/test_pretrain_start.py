@@ -35,7 +35,7 @@ def test_an_extension_has_its_recipe_and_weights_from_the_run(words, named):
     [
         (
             ["--config", "digits", "--init", "missing"],
-            "Error: Invalid model.init: received 'missing', expected a finished run folder",
+            "Error: Invalid model.init: received 'missing', expected",
         ),
         (["--extend", "missing"], "Error: missing is not a run folder: it holds no recipe.toml."),
     ],
