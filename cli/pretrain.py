@@ -201,7 +201,7 @@ def _knn_lines(info: "RunInfo", before: float | None, after: float) -> list[str]
     lines = [f"kNN top-1   {100 * before:.1f} % ({kind} encoder) -> {100 * after:.1f} % (trained)"]
     if after < before:
         lines.append(
-            f"            {100 * (before - after):.1f} points lower: by these labels the training has done harm, and "
-            f"the {kind} encoder is the better one."
+            f"            {100 * (before - after):.1f} points lower than before: by these labels the {kind} encoder is "
+            "the better one."
         )
     return lines

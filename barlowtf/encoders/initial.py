@@ -63,10 +63,10 @@ def read_initial(recipe: Recipe) -> tuple[InitialWeights, RunInit]:
     of_encoder = fit_weights(origin.encoder, encoder)
     if of_encoder.misfits:
         raise ConfigError(_explain(origin, recipe, of_encoder))
-    of_projector = _fit_projector(origin, recipe, projector)
     differences = [*of_encoder.adapted, *differing_strides(origin.encoder, encoder)]
     for line in (*differences, *_differing_normalization(origin, recipe)):
         _LOG.info("%s: %s.", origin.spec, line)
+    of_projector = _fit_projector(origin, recipe, projector)
     record = RunInit(
         spec=origin.spec,
         sha256=weights_sha256(origin.encoder),
@@ -187,7 +187,7 @@ def _fit_projector(origin: Origin, recipe: Recipe, projector: keras.Model) -> Fi
         reason = f"the projector of {origin.spec} has another shape ({'; '.join(fit.misfits)})"
     frozen = recipe.train.freeze_encoder_epochs
     then = (
-        f"it learns alone for {frozen} epochs"
+        f"it learns alone first (train.freeze_encoder_epochs = {frozen})"
         if frozen
         else "train.freeze_encoder_epochs lets it learn alone first, so that it does less harm to the encoder"
     )

@@ -76,7 +76,7 @@ def test_a_file_without_a_projector_says_so(read, encoder, tmp_path):
     assert record.taken == ("encoder",)
     assert read.log == [
         f"The projector starts from random weights: {tmp_path / 'alone.keras'} has no projector beside it; it learns "
-        "alone for 2 epochs."
+        "alone first (train.freeze_encoder_epochs = 2)."
     ]
 
 
