@@ -151,10 +151,12 @@ def _of_keras_applications(spec: str) -> Origin:
             f"Invalid model.init: received {spec}, expected {_FORMS.removesuffix(', or keras:NAME')}: this version has "
             "no encoders of keras.applications."
         ) from error
-    name = spec.removeprefix(_KERAS)
-    encoder = applications.imagenet_weights(name)
-    mean, std = applications.expected_normalization(name)
-    return Origin(spec, encoder, None, spec, tuple(mean), tuple(std))
+    try:
+        normalization = applications.expected_normalization(spec)
+        encoder = applications.imagenet_weights(spec)
+    except ValueError as error:
+        raise ConfigError(f"Invalid model.init: received {spec}. {error}") from error
+    return Origin(spec, encoder, None, spec, normalization.mean, normalization.std)
 
 
 def _normalization(

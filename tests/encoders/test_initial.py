@@ -1,5 +1,8 @@
 """Weights that a run starts from: where they may lie, what is taken, and what does not fit."""
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -121,6 +124,25 @@ def test_tensors_of_pytorch(read, encoder, tmp_path):
     np.testing.assert_array_equal(weights.projector[0], projector.weights[0].numpy())
     with pytest.raises(ConversionError, match="conv1.weight"):
         read("model.stem=imagenet", init=tmp_path / "whole.safetensors")
+
+
+def test_weights_of_keras_applications(read, monkeypatch):
+    colored = randomized(make_encoder("resnet10_w0p0625", image_shape=(None, None, 3), stem="small", dtype="float32"))
+    package = ModuleType("barlowtf.models.keras_applications")
+
+    def expected_normalization(name):
+        if name != "keras:Small":
+            raise ValueError('Invalid encoder: received "keras:Other".')
+        return SimpleNamespace(mean=(0.5,) * 3, std=(0.5,) * 3)
+
+    package.expected_normalization, package.imagenet_weights = expected_normalization, lambda name: colored
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    weights, record = read(init="keras:Small")
+    assert (record.spec, record.taken) == ("keras:Small", ("encoder",))
+    assert weights.encoder[0].shape == (3, 3, 1, 4)
+    assert any("mean [0.5, 0.5, 0.5] and std [0.5, 0.5, 0.5]" in line for line in read.log)
+    with pytest.raises(ConfigError, match='received keras:Other. Invalid encoder: received "keras:Other"'):
+        read(init="keras:Other")
 
 
 @pytest.mark.parametrize("spec", ["missing", "random", "pixels", "photo.png"])
