@@ -99,7 +99,7 @@ def pretrain(
     from barlowtf.config import dump_recipe
 
     if extend is not None:
-        recipe = experiment.extended_recipe(extend, _with_source(settings, source))
+        recipe = experiment.extended_recipe(extend, _with_source(settings, source), run_dir=folder)
     else:
         given = (experiment.with_origin(settings), budget, strategy, replicas)
         recipe = named or _chosen_recipe(experiment.ChooseRequest(str(source), *given))

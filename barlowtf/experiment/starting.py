@@ -90,12 +90,14 @@ def with_origin(overrides: Sequence[str]) -> tuple[str, ...]:
     return (*(f"{key}={json.dumps(value)}" for key, value in known.items() if key not in given), *overrides)
 
 
-def extended_recipe(folder: Path, overrides: Iterable[str] = ()) -> Recipe:
+def extended_recipe(folder: Path, overrides: Iterable[str] = (), *, run_dir: Path | None = None) -> Recipe:
     """Returns the recipe of a run that goes on from another one's last checkpoint, with a new schedule.
 
     Args:
         folder: Run folder of the other, finished or stopped.
         overrides: See `barlowtf.config.load_recipe`. Without any it trains for as many epochs as the other.
+        run_dir: Run folder of the new run. Where it holds one that goes on from `folder`, that one's recipe is
+            returned with the overrides, and `folder` is not read: it may have moved on, or be gone.
 
     Returns:
         The other's recipe with the overrides and its `parent`. It starts from no `model.init`, and with a frozen
@@ -105,6 +107,11 @@ def extended_recipe(folder: Path, overrides: Iterable[str] = ()) -> Recipe:
         CheckpointError: It is not a run folder, has no whole checkpoint, or has stopped while its encoder was frozen.
         ConfigError: An override cannot be used, or changes what the state belongs to: all such settings are told.
     """
+    begun = None if run_dir is None else runs.RunFolder(run_dir).recipe
+    if begun is not None and begun.exists():
+        saved = load_recipe(begun, overrides)
+        if saved.parent is not None and saved.parent.run == str(folder):
+            return saved
     run = runs.RunFolder(folder)
     if not run.recipe.exists():
         raise CheckpointError(f"{folder} is not a run folder: it holds no recipe.toml. Expected a run for --extend.")

@@ -220,6 +220,7 @@ def test_an_extension_resumes_bit_for_bit_and_without_its_parent(extended, tmp_p
     moved = recipe.model_copy(update={"parent": recipe.parent.model_copy(update={"run": str(tmp_path / "first")})})
     broken = stop_after(0, moved, tmp_path / "broken")
     (tmp_path / "first").unlink()
+    assert extended_recipe(tmp_path / "first", run_dir=broken.path) == moved
     stop_after(2, moved, broken.path)
     assert_equal_states(state(pretrain(moved, broken.path), 3), state(run, 3))
 
@@ -248,7 +249,7 @@ def test_settings_that_the_state_belongs_to_stay(first):
 
 def test_what_cannot_be_extended(first, tmp_path):
     with pytest.raises(CheckpointError, match="is not a run folder: it holds no recipe.toml"):
-        extended_recipe(tmp_path)
+        extended_recipe(tmp_path, run_dir=first.path)
     runs.open_run(tmp_path / "new", load_recipe("digits", SMALL))
     with pytest.raises(CheckpointError, match="it has not begun"):
         extended_recipe(tmp_path / "new")
