@@ -92,9 +92,8 @@ def pretrain(request: PretrainRequest) -> RunInfo:
                 barrier(strategy)
                 _LOG.info("%s is finished: nothing to do.", run.path)
                 return finished if chief else finished.model_copy(update={"result": None})
-            if start.checkpoint is not None and chief:
-                checkpoint.copy_state(start.checkpoint, run.checkpoints)
-            # Nobody reads the copy before all have come here.
+            if chief:
+                start.take_over(run)
             require_agreement(strategy, {"the weights to start from": start.sha256})
             if recipe.train.deterministic:
                 tf.config.experimental.enable_op_determinism()
@@ -306,8 +305,6 @@ def _describe(job: _Job) -> RunInfo:
 def _log_start(job: _Job, start_step: int) -> None:
     if start_step:
         _LOG.info("Resuming %s after step %d of %d.", job.run.path, start_step, job.total_steps)
-    elif job.start.parent is not None:
-        _LOG.info("Going on from %s after its step %d.", job.start.parent.run, job.start.parent.step)
     if start_step < job.frozen_steps:
         _LOG.info("The encoder stays as it is until step %d: the projector learns alone.", job.frozen_steps)
     left_out = job.source.size - job.steps_per_epoch * job.recipe.train.batch_size

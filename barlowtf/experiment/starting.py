@@ -1,6 +1,7 @@
 """Where a run starts: from random weights, from given ones, or from the state of another run."""
 
 import json
+import logging
 import math
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.transfer import InitialWeights
 from barlowtf.records import RunInit, RunParent
 
+_LOG = logging.getLogger("barlowtf")
 # What the state of a run belongs to, so that a run that goes on from it has the same.
 _KEPT = ("data.channels", "model.encoder", "model.stem", "model.projector", "loss.name", "optimizer.name")
 
@@ -38,6 +40,12 @@ class Start:
     parent: RunParent | None = None
     weights: InitialWeights | None = None
     checkpoint: Path | None = None
+
+    def take_over(self, run: runs.RunFolder) -> None:
+        """Copies the parent's checkpoint, where there is one to take over; the other workers wait until it is done."""
+        if self.checkpoint is not None and self.parent is not None:
+            checkpoint.copy_state(self.checkpoint, run.checkpoints)
+            _LOG.info("Going on from %s after its step %d.", self.parent.run, self.parent.step)
 
     @property
     def sha256(self) -> str:
