@@ -127,7 +127,8 @@ def _require_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     if differences:
         raise CheckpointError(
             f"{run.path} holds a run of another recipe: {'; '.join(differences)}. "
-            "Use the same settings to resume it, or choose another --run-dir."
+            "Use the same settings to resume it, choose another --run-dir, or go on from it with other settings: "
+            f"barlowtf pretrain --extend {run.path} --set KEY=VALUE."
         )
 
 

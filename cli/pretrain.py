@@ -25,10 +25,22 @@ if TYPE_CHECKING:
 @everyday_options
 @set_option("train.seed=1")
 @click.option(
+    "--init",
+    metavar="ENCODER",
+    help="Weights to start from: a finished run, a .keras, .pth, .pt or .safetensors file, or keras:NAME for weights "
+    "of keras.applications. Default: model.init of the recipe.",
+)
+@click.option(
+    "--extend",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on from the last checkpoint of a run, in a new run folder, by its recipe with a new schedule.",
+)
+@click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Run folder. Default: runs/NAME, with the name of the recipe or of the data.",
+    help="Run folder. Default: runs/NAME, with the name of the recipe or of the data; with --extend RUN-extended.",
 )
 @strategy_options(*STRATEGIES)
 @click.option("--dry-run", is_flag=True, help="Print the recipe, sizes, steps, learning rates and memory, and stop.")
@@ -42,6 +54,8 @@ def pretrain(
     image_size: int | None,
     encoder: str | None,
     overrides: tuple[str, ...],
+    init: str | None,
+    extend: Path | None,
     run_dir: Path | None,
     strategy: str,
     replicas: int | None,
@@ -58,6 +72,8 @@ def pretrain(
       barlowtf pretrain --data photos/ --budget 30m
       barlowtf pretrain --config digits
       barlowtf pretrain --config cifar10 --data cifar10/ --run-dir runs/first
+      barlowtf pretrain --data photos/ --init runs/first
+      barlowtf pretrain --extend runs/first --epochs 200
       barlowtf pretrain --config imagenet-b256 --strategy mirrored --set optimizer.learning_rate=0.3 --dry-run
       barlowtf launch --workers 2 -- pretrain --config digits --run-dir runs/rehearsal
 
@@ -65,21 +81,28 @@ def pretrain(
     Ctrl-C and SIGTERM finish the step, save, and exit with status 130 and 143.
     In a SLURM job SIGUSR1 also requeues the job.
     """
-    if config is None and source is None:
+    if extend is not None:
+        _require_alone(**{"--config": config, "--init": init, "--budget": budget})
+    elif config is None and source is None:
         raise click.UsageError("Nothing to train on. Add --data SPEC for images of your own, or --config NAME.")
     if config is not None and budget is not None:
         raise click.UsageError(
             "--budget is for a recipe that is chosen from the images. Leave out --config, or give --epochs."
         )
     settings = overrides_of(overrides, epochs=epochs, batch_size=batch_size, image_size=image_size, encoder=encoder)
-    folder = run_dir or Path("runs") / _run_name(config, source)
-    named = _named_recipe(config, source, settings, folder)
+    settings += () if init is None else (f"model.init={json.dumps(init)}",)
+    folder = run_dir or (Path("runs") / _run_name(config, source) if extend is None else Path(f"{extend}-extended"))
+    named = None if extend is not None else _named_recipe(config, source, settings, folder)
 
     start_tensorflow()
     from barlowtf import experiment
     from barlowtf.config import dump_recipe
 
-    recipe = named or _chosen_recipe(experiment.ChooseRequest(str(source), settings, budget, strategy, replicas))
+    if extend is not None:
+        recipe = experiment.extended_recipe(extend, _with_source(settings, source), run_dir=folder)
+    else:
+        given = (experiment.with_origin(settings), budget, strategy, replicas)
+        recipe = named or _chosen_recipe(experiment.ChooseRequest(str(source), *given))
     request = experiment.PretrainRequest(recipe, folder, strategy=strategy, replicas=replicas)
     if dry_run:
         plan = experiment.plan(request)
@@ -90,6 +113,21 @@ def pretrain(
     if info.result is not None:  # None on a worker that is not the chief
         values = {"run": str(folder), **info.model_dump(mode="json")}
         click.echo(json.dumps(values, indent=2) if as_json else _result_text(folder, info, info.result))
+
+
+def _require_alone(**options: str | None) -> None:
+    """Raises UsageError where one of these options is given beside --extend, which brings recipe and weights."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise click.UsageError(
+            f"--extend takes recipe and weights from its run, so {' and '.join(given)} cannot be used with it. Change "
+            "settings by --set.",
+            click.get_current_context(),
+        )
+
+
+def _with_source(settings: tuple[str, ...], source: str | None) -> tuple[str, ...]:
+    return settings if source is None else (*settings, f"data.source={json.dumps(source)}")
 
 
 def _run_name(config: str | None, source: str | None) -> str:
@@ -103,7 +141,7 @@ def _named_recipe(config: str | None, source: str | None, settings: tuple[str, .
     """Returns the recipe that is named, or that the run folder holds already; None where one is to be chosen."""
     from barlowtf.config import load_recipe
 
-    overrides = settings if source is None else (*settings, f"data.source={json.dumps(source)}")
+    overrides = _with_source(settings, source)
     if config is not None:
         return load_recipe(config, overrides)
     saved = folder / "recipe.toml"
@@ -141,8 +179,7 @@ def _plan_text(plan: "Plan") -> str:
 def _result_text(folder: Path, info: "RunInfo", result: "RunResult") -> str:
     lines = [f"run         {folder}"]
     if result.knn_top1 is not None:
-        before, after = 100 * (result.knn_top1_random_encoder or 0.0), 100 * result.knn_top1
-        lines.append(f"kNN top-1   {before:.1f} % (random encoder) -> {after:.1f} % (trained)")
+        lines += _knn_lines(info, result.knn_top1_before, result.knn_top1)
     figures = [f"{info.wall_seconds or 0.0:.0f} s"]
     if result.images_per_second_median is not None:
         figures.append(f"{result.images_per_second_median} images/s")
@@ -154,3 +191,17 @@ def _result_text(folder: Path, info: "RunInfo", result: "RunResult") -> str:
         f"next        tensorboard --logdir {folder}",
     ]
     return "\n".join(lines)
+
+
+def _knn_lines(info: "RunInfo", before: float | None, after: float) -> list[str]:
+    """Returns the line of the kNN accuracies, and a second one where the training has lowered it."""
+    if before is None:
+        return [f"kNN top-1   {100 * after:.1f} % (trained)"]
+    kind = "random" if info.init is None and info.parent is None else "initial"
+    lines = [f"kNN top-1   {100 * before:.1f} % ({kind} encoder) -> {100 * after:.1f} % (trained)"]
+    if after < before:
+        lines.append(
+            f"            {100 * (before - after):.1f} points lower than before: by these labels the {kind} encoder is "
+            "the better one."
+        )
+    return lines

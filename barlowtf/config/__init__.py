@@ -9,10 +9,11 @@ from barlowtf.config.load import (
     resolve,
     summarize_recipes,
 )
-from barlowtf.config.schema import Recipe
+from barlowtf.config.schema import Parent, Recipe
 from barlowtf.config.section import Section
 
 __all__ = [
+    "Parent",
     "Recipe",
     "Section",
     "dump_recipe",

@@ -6,7 +6,7 @@ Defaults are those of the authors' code (facebookresearch/barlowtwins, main.py) 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from barlowtf.config.optimizers import LARS, Optimizer
 from barlowtf.config.section import Count, NonNegative, Positive, Probability, Section
@@ -125,6 +125,11 @@ class Model(Section):
         "auto", description="half: small at stride 2; auto: small below 64 pixels, else imagenet"
     )
     projector: tuple[Count, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
+    init: str | None = Field(
+        None,
+        description="weights to start from: a finished run, a .keras, .pth, .pt or .safetensors file, or keras:NAME; "
+        "none: random weights",
+    )
 
 
 class LossSection(Section):
@@ -162,6 +167,9 @@ class Train(Section):
     steps_per_call: Count | None = Field(
         None, description="steps in one call of the compiled graph, on one device or a TPU; none: 1, on a TPU 16"
     )
+    freeze_encoder_epochs: Annotated[int, Field(ge=0)] = Field(
+        0, description="first epochs in which the projector alone learns, on an encoder that stays as it started"
+    )
 
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
@@ -172,6 +180,19 @@ class Train(Section):
         if self.micro_batch is not None and self.pairs > 1:
             raise ValueError(f"pairs: received {self.pairs}, expected 1 where micro_batch is set")
         return self
+
+
+class Parent(Section):
+    """The run that this one goes on from, written by `barlowtf pretrain --extend`. A new run has no such section."""
+
+    run: str = Field(description="its run folder")
+    updates: Annotated[int, Field(ge=0)] = Field(
+        0, description="optimizer steps taken before this run's first; its schedule begins there"
+    )
+    frozen_updates: Annotated[int, Field(ge=0)] = Field(0, description="how many of them left the encoder as it was")
+    epochs: Annotated[int, Field(ge=0)] = Field(
+        0, description="epochs begun before this run's first; order and draws go on from there"
+    )
 
 
 class Checkpoint(Section):
@@ -205,6 +226,7 @@ class Recipe(Section):
     train: Train = Train()
     checkpoint: Checkpoint = Checkpoint()
     monitor: Monitor = Monitor()
+    parent: Parent | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -234,5 +256,25 @@ class Recipe(Section):
             raise ValueError(
                 f"optimizer.warmup_epochs: received {self.optimizer.warmup_epochs:g}, "
                 f"expected less than train.epochs = {self.train.epochs}"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_missing_parent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        return {key: value for key, value in values.items() if key != "parent" or value is not None}
+
+    @model_validator(mode="after")
+    def _start(self) -> Self:
+        frozen = self.train.freeze_encoder_epochs
+        if self.model.init is not None and self.parent is not None:
+            raise ValueError(
+                f"model.init: received {self.model.init!r}, expected none where parent.run is {self.parent.run!r}, "
+                "whose weights the run takes over"
+            )
+        if frozen and self.model.init is None and self.parent is None:
+            raise ValueError(
+                f"train.freeze_encoder_epochs: received {frozen}, expected 0 where the encoder starts from random "
+                "weights; set model.init"
             )
         return self

@@ -37,7 +37,9 @@ def steps_per_epoch(size: int, batch_size: int) -> int:
     return size // batch_size
 
 
-def step_ids(step: tf.Tensor, *, size: int, batch_size: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
+def step_ids(
+    step: tf.Tensor, *, size: int, batch_size: int, seed: int, first_epoch: int = 0
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the epoch of a pre-training step and the examples of its global batch, in order.
 
     The order of an epoch is the permutation of (seed, epoch), so each example comes at most once in an epoch, and
@@ -48,16 +50,17 @@ def step_ids(step: tf.Tensor, *, size: int, batch_size: int, seed: int) -> tuple
         size: Number of examples in the data set, >= batch_size.
         batch_size: Global batch N, >= 1.
         seed: Seed of the run, in [0, 2**31).
+        first_epoch: Epoch of step 0, >= 0.
 
     Returns:
-        epoch, int64 [], >= 0, and ids, int64 [N], in [0, size).
+        epoch, int64 [], >= `first_epoch`, and ids, int64 [N], in [0, size).
 
     Raises:
         DataError: The batch is larger than the data set.
     """
     steps = steps_per_epoch(size, batch_size)
     step = tf.cast(step, tf.int64)
-    epoch = step // steps
+    epoch = step // steps + first_epoch
     places = (step % steps) * batch_size + tf.range(batch_size, dtype=tf.int64)  # [N]
     return epoch, tf.ensure_shape(_shuffle(places, size, seed, epoch), [batch_size])
 

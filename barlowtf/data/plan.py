@@ -34,6 +34,7 @@ class BatchPlan:
         crop: How a crop is cut from an image.
         start_step: The first step, >= 0.
         total_steps: The step after the last; None: without end.
+        first_epoch: Epoch of step 0, >= 0: another one has an order and crops of its own.
         workers: Number of images decoded at the same time; None: one for each core.
         local: Local views; None: there are none.
     """
@@ -44,6 +45,7 @@ class BatchPlan:
     crop: CropPlan
     start_step: int = 0
     total_steps: int | None = None
+    first_epoch: int = 0
     workers: int | None = None
     local: LocalPlan | None = None
 

@@ -110,7 +110,13 @@ class TrainingBatches(Iterator):
     def _repair(self, error: tf.errors.OpError) -> None:
         """Records the unreadable images of this step and what to read in their place, or raises `error`."""
         step, plan = tf.constant(self.step, tf.int64), self._plan
-        _, ids = step_ids(step, size=self._source.size, batch_size=plan.batch_size, seed=plan.seed)
+        _, ids = step_ids(
+            step,
+            size=self._source.size,
+            batch_size=plan.batch_size,
+            seed=plan.seed,
+            first_epoch=plan.first_epoch,
+        )
         unreplaced = [number for number in ids.numpy().tolist() if number not in self._replacements]
         # Some are known already: they were in the way when a replacement was looked for.
         bad = [number for number in unreplaced if number in self.unreadable or not self._check(number)]

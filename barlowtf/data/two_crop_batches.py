@@ -93,7 +93,9 @@ def _example_reader(
     # Without autograph: no Python control flow depends on a tensor, and errors keep their one line.
     @tf.autograph.experimental.do_not_convert
     def examples(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        epoch, ids = step_ids(step, size=source.size, batch_size=plan.batch_size, seed=plan.seed)
+        epoch, ids = step_ids(
+            step, size=source.size, batch_size=plan.batch_size, seed=plan.seed, first_epoch=plan.first_epoch
+        )
         ids = ids[share.index * share_size : (share.index + 1) * share_size]  # [N] -> [share]
         seeds = [example_seeds(plan.seed, pair_epoch(epoch, pair), ids) for pair in range(pairs)]
         draws = [[draw_crops(of_pair, streams, crop) for of_pair in seeds] for crop, streams in kinds]

@@ -7,15 +7,17 @@ from barlowtf import augment, losses
 from barlowtf.config import Recipe
 from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
-from barlowtf.optim import make_optimizer
+from barlowtf.models.transfer import InitialWeights
+from barlowtf.optim import AdamW, make_optimizer
 
 
-def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
+def build_model(recipe: Recipe, steps_per_epoch: int, initial: InitialWeights | None = None) -> BarlowTwins:
     """Returns the compiled model of a recipe, its optimizer built; call it in the strategy's scope.
 
     Args:
         recipe: Every setting of the run.
         steps_per_epoch: Optimizer steps of one pass over the data, >= 1: the learning rate follows from it.
+        initial: Weights to start from, see `barlowtf.encoders.initial`; None: random ones.
 
     Raises:
         ConfigError: There is no such loss, it has no such setting, or another setting excludes what it needs.
@@ -29,6 +31,9 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
     if loss.parts.mixture:
         _check_mixtures(recipe)
     encoder, projector = build_parts(recipe)
+    if initial is not None:
+        initial.assign(encoder, projector)
+    first_step = 0 if recipe.parent is None else recipe.parent.updates
     model = BarlowTwins(
         encoder,
         projector,
@@ -39,6 +44,7 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
         pairs=recipe.train.pairs,
         local_views=recipe.augment.local.count,
         total_steps=recipe.train.epochs * steps_per_epoch,
+        first_step=first_step,
         seed=recipe.train.seed,
     )
     model.compile(
@@ -47,9 +53,12 @@ def build_model(recipe: Recipe, steps_per_epoch: int) -> BarlowTwins:
             batch_size=recipe.train.batch_size,
             steps_per_epoch=steps_per_epoch,
             epochs=recipe.train.epochs,
+            first_step=first_step,
         ),
     )
     model.optimizer.build(model.trainable_variables)
+    if isinstance(model.optimizer, AdamW):
+        model.optimizer.delay(encoder.trainable_variables, _count_frozen_updates(recipe, steps_per_epoch))
     return model
 
 
@@ -102,6 +111,12 @@ def build_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) ->
         return make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=dtype, seed=seed)
     except ValueError as error:
         raise ConfigError(f"{error} Set model.encoder and model.stem.") from error
+
+
+def _count_frozen_updates(recipe: Recipe, steps_per_epoch: int) -> int:
+    """Returns the number of updates that leave the encoder as it is, of this run and of those that it goes on from."""
+    before = 0 if recipe.parent is None else recipe.parent.frozen_updates
+    return before + recipe.train.freeze_encoder_epochs * steps_per_epoch
 
 
 def _only_size(recipe: Recipe) -> int | None:

@@ -43,7 +43,7 @@ def restore_parts(run: runs.RunFolder, which: str) -> Restored:
 def find_checkpoint(run: runs.RunFolder, which: str) -> Path:
     """Returns the folder of a checkpoint, see `restore_parts`."""
     paths = checkpoint.list_checkpoints(run.checkpoints)
-    steps = [int(path.name.rpartition("-")[2]) for path in paths]
+    steps = [checkpoint.step_of(path) for path in paths]
     if which == "latest":
         for path in reversed(paths):
             if checkpoint.find_fault(path) is None:

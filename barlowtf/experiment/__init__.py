@@ -9,6 +9,7 @@ from barlowtf.experiment.export import ExportRequest, explain_left_out, export
 from barlowtf.experiment.plan import Plan, plan
 from barlowtf.experiment.pretrain import PretrainRequest, pretrain
 from barlowtf.experiment.report import ReportRequest, report
+from barlowtf.experiment.starting import extended_recipe, with_origin
 
 __all__ = [
     "ChooseRequest",
@@ -29,9 +30,11 @@ __all__ = [
     "evaluate",
     "explain_left_out",
     "export",
+    "extended_recipe",
     "pack_data",
     "plan",
     "pretrain",
     "report",
     "results_folder",
+    "with_origin",
 ]

@@ -2,10 +2,12 @@
 
 from pydantic import Field
 
+from barlowtf import runs
 from barlowtf.distribute import make_strategy
 from barlowtf.encoders.building import build_model, settle_loss
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.pretrain import PretrainRequest
+from barlowtf.experiment.starting import find_start
 from barlowtf.experiment.step_memory import estimate_step_memory
 from barlowtf.records import Record
 from barlowtf.train.stepping import count_steps_per_epoch
@@ -39,7 +41,8 @@ def plan(request: PretrainRequest) -> Plan:
     steps_per_epoch = count_steps_per_epoch(
         source.size, batch_size=train.batch_size, replicas=replicas, micro_batch=train.micro_batch
     )
-    model = build_model(recipe, steps_per_epoch)
+    start = find_start(recipe, runs.RunFolder(request.run_dir))
+    model = build_model(recipe, steps_per_epoch, start.weights)
     rate = train.batch_size / 256
     bias_rate = getattr(recipe.optimizer, "bias_learning_rate", None) or recipe.optimizer.learning_rate
     return Plan(

@@ -17,6 +17,7 @@ from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
 from barlowtf.encoders.building import build_model, settle_loss
 from barlowtf.errors import Interrupted
+from barlowtf.experiment.starting import Start, find_start
 from barlowtf.experiment.training_data import first_views, make_batches, normalized_views, open_training_data
 from barlowtf.models import BarlowTwins, checkpoint
 from barlowtf.models.saving import save_model
@@ -26,7 +27,7 @@ from barlowtf.train.failures import explained_failures
 from barlowtf.train.interruption import Interruption
 from barlowtf.train.monitors import make_knn_monitor
 from barlowtf.train.requeue import requeueing
-from barlowtf.train.stepping import count_steps_per_call, count_steps_per_epoch, group_batches, make_step
+from barlowtf.train.stepping import FrozenPhase, count_steps_per_call, count_steps_per_epoch, group_batches, make_step
 from barlowtf.train.summary import lacks_measurements, summarize_metrics
 from barlowtf.train.workers import barrier, require_agreement, shared_failures
 
@@ -82,6 +83,7 @@ def pretrain(request: PretrainRequest) -> RunInfo:
         steps_per_call = count_steps_per_call(recipe.train.steps_per_call, strategy)
         facts = {"recipe": dump_recipe(recipe), "data fingerprint": source.fingerprint}
         require_agreement(strategy, {**facts, "data size": source.size})
+        start = find_start(recipe, runs.RunFolder(request.run_dir))
         run = runs.open_run(request.run_dir, recipe) if chief else runs.RunFolder(request.run_dir)
         with runs.locked(run.path) if chief else nullcontext():
             finished = run.read_info() if run.finished else None
@@ -90,12 +92,17 @@ def pretrain(request: PretrainRequest) -> RunInfo:
                 barrier(strategy)
                 _LOG.info("%s is finished: nothing to do.", run.path)
                 return finished if chief else finished.model_copy(update={"result": None})
+            if chief:
+                start.take_over(run)
+            require_agreement(strategy, {"the weights to start from": start.sha256})
             if recipe.train.deterministic:
                 tf.config.experimental.enable_op_determinism()
             with strategy.scope():
-                model = build_model(recipe, steps_per_epoch)
+                model = build_model(recipe, steps_per_epoch, start.weights)
             console = request.console or Console(stderr=True)
-            job = _Job(recipe, run, strategy, source, model, steps_per_epoch, steps_per_call, interruption, console)
+            job = _Job(
+                recipe, run, start, strategy, source, model, steps_per_epoch, steps_per_call, interruption, console
+            )
             return _train(job)
 
 
@@ -105,6 +112,7 @@ class _Job:
 
     recipe: Recipe
     run: runs.RunFolder
+    start: Start
     strategy: tf.distribute.Strategy
     source: data.Source
     model: BarlowTwins
@@ -118,6 +126,11 @@ class _Job:
         """Steps of the whole run."""
         return self.recipe.train.epochs * self.steps_per_epoch
 
+    @property
+    def frozen_steps(self) -> int:
+        """Steps at the beginning that leave the encoder as it is."""
+        return self.recipe.train.freeze_encoder_epochs * self.steps_per_epoch
+
 
 def _train(job: _Job) -> RunInfo:
     """Restores, trains to the end and leaves the encoder; returns the content of run.json."""
@@ -130,7 +143,7 @@ def _train(job: _Job) -> RunInfo:
     # The last epoch's measurements are missing where a run was killed between its last step and them.
     repeat_epoch_end = False
     if chief:
-        # A run that starts at step 0 measures the random encoder anew.
+        # A run that starts at step 0 measures its first encoder anew.
         runs.forget_after(run.metrics, start_step if start_step else -1)
         repeat_epoch_end = lacks_measurements(run.metrics, start_step, job.steps_per_epoch)
         write_record(run.info, info)
@@ -165,6 +178,7 @@ def _take_steps(job: _Job, start_step: int, repeat_epoch_end: bool) -> int:
         deterministic=recipe.train.deterministic,
         steps_per_call=job.steps_per_call,
         stop_request=stop_request,
+        frozen=FrozenPhase(job.frozen_steps, start_step, job.steps_per_epoch),
     )
     batches = group_batches(
         make_batches(recipe, job.source, job.strategy, start_step, job.total_steps),
@@ -283,12 +297,16 @@ def _describe(job: _Job) -> RunInfo:
         steps=RunSteps(total=job.total_steps, per_epoch=job.steps_per_epoch),
         parameters=job.model.count_params(),
         loss_terms=job.model.loss_terms,
+        init=job.start.init,
+        parent=job.start.parent,
     )
 
 
 def _log_start(job: _Job, start_step: int) -> None:
     if start_step:
         _LOG.info("Resuming %s after step %d of %d.", job.run.path, start_step, job.total_steps)
+    if start_step < job.frozen_steps:
+        _LOG.info("The encoder stays as it is until step %d: the projector learns alone.", job.frozen_steps)
     left_out = job.source.size - job.steps_per_epoch * job.recipe.train.batch_size
     if left_out:
         _LOG.info("%d of %d images are left out of each epoch, others each time.", left_out, job.source.size)

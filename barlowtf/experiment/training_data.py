@@ -35,6 +35,7 @@ def make_batches(
         start_step=start_step,
         total_steps=total_steps,
         local=data.LocalPlan(small, settings.local.count) if settings.local.count else None,
+        first_epoch=0 if recipe.parent is None else recipe.parent.epochs,
     )
     return data.TrainingBatches(
         source, plan, strategy=strategy, pairs=recipe.train.pairs, max_unreadable=recipe.data.max_unreadable

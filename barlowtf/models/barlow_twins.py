@@ -13,8 +13,8 @@ from barlowtf.models import micro_batches
 from barlowtf.models.compiling import resolve_jit_compile
 from barlowtf.models.embedding import Embedder, by_kind
 from barlowtf.models.finiteness import all_finite, first_nonfinite, square_sum
-from barlowtf.models.parts import ModelParts, make_parts
-from barlowtf.models.target import momentum_at, move_towards
+from barlowtf.models.parts import ModelParts, make_parts, require_batching
+from barlowtf.models.target import follow, momentum_at
 
 _LAMBD, _FORM = 0.0051, "auto"
 
@@ -48,6 +48,7 @@ class BarlowTwins(keras.Model):
         pairs: int = 1,
         local_views: int = 0,
         total_steps: int | None = None,
+        first_step: int = 0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -75,6 +76,7 @@ class BarlowTwins(keras.Model):
                 after the other. They are one more batch of encoder and projector, with batch statistics of their own.
                 The loss is the mean over all pairs of views of which at least one is full.
             total_steps: Steps of the whole training, >= 1, for a loss with a moving average whose momentum changes.
+            first_step: Updates that the optimizer has made before this training's first, >= 0.
             seed: Seed of what a loss draws for each step, in [0, 2**32): the shares of mixed images.
             **kwargs: Of `keras.Model`.
 
@@ -83,18 +85,7 @@ class BarlowTwins(keras.Model):
                 several pairs or local views; `lambd` or `form` is given beside a loss; the loss needs `total_steps`, or
                 a moving average or mixtures beside `micro_batch`.
         """
-        if pairs < 1 or (pairs > 1 and micro_batch is not None):
-            raise ValueError(
-                f"Invalid pairs: received {pairs} with micro_batch = {micro_batch}, expected at least 1, and 1 with "
-                "micro_batch."
-            )
-        if local_views < 0 or (local_views > 0 and micro_batch is not None):
-            raise ValueError(
-                f"Invalid local_views: received {local_views} with micro_batch = {micro_batch}, expected at least 0, "
-                "and 0 with micro_batch."
-            )
-        if micro_batch is not None and micro_batch < 1:
-            raise ValueError(f"Invalid micro_batch: received {micro_batch}, expected None or at least 1.")
+        require_batching(pairs, local_views, micro_batch)
         if loss is not None and (lambd, form) != (_LAMBD, _FORM):
             raise ValueError(f"Invalid lambd or form: received {lambd} and {form!r} beside a loss, expected neither.")
         super().__init__(**kwargs)
@@ -108,6 +99,7 @@ class BarlowTwins(keras.Model):
         self.pairs = pairs
         self.local_views = local_views
         self.total_steps = total_steps
+        self.first_step = first_step
         self.seed = seed
         self._given_loss = loss
         self.bound_loss = bind("barlow_twins", {"lambd": lambd, "form": form}) if loss is None else loss
@@ -155,7 +147,7 @@ class BarlowTwins(keras.Model):
         Returns:
             float32 scalars: loss and its terms, each the mean over the batches so far.
         """
-        views = self._embedder.embed_views(self._make_views(data), self._step(), training=False)
+        views = self._embedder().embed_views(self._make_views(data), self._step(), training=False)
         terms = self.bound_loss.compute(views)
         return self._update_means(_named(terms))
 
@@ -178,51 +170,63 @@ class BarlowTwins(keras.Model):
         Raises:
             ValueError: With `micro_batch`: there is more than one replica, or n is not a multiple of it.
         """
+        return self._take_step(data, frozen=False)
+
+    def frozen_training_logs(self, data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        """Takes the step of `training_logs` on all but the encoder, which stays as it is, running statistics included.
+
+        The encoder, and a moving-average copy of it, are in inference mode: the projector learns from the features
+        that the encoder was trained to give, and that evaluation measures.
+        """
+        return self._take_step(data, frozen=True)
+
+    def _take_step(self, data: tuple[tf.Tensor, ...], *, frozen: bool) -> dict[str, tf.Tensor]:
         differentiate = self._differentiate if self.micro_batch is None else self._differentiate_in_parts
-        terms, gradients, finite = differentiate(data)
-        step = self._step()
-        self.optimizer.apply(gradients, self.trainable_variables)
+        terms, gradients, finite = differentiate(data, frozen=frozen)
+        step = self._step() - self.first_step
+        variables = self.trainable_variables
+        # Encoder, projector, predictor: those that learn are the last ones.
+        self.optimizer.apply(gradients, variables[len(variables) - len(gradients) :])
         if self.target_encoder is not None:
-            self._move_target(step)
-        sums = tf.stack([square_sum(g) for g in gradients])
+            targets = ((self.target_encoder, self.encoder), (self.target_projector, self.projector))
+            momentum = momentum_at(step, self.total_steps or 1, self.bound_loss.parts.momentum)
+            follow(targets[1:] if frozen else targets, momentum)
+        untouched = [tf.zeros([])] * (len(variables) - len(gradients))
+        sums = tf.stack([*untouched, *(square_sum(g) for g in gradients)])
         return {
             **_named(terms),
             "gradient_norm": tf.sqrt(tf.reduce_sum(sums)),
             "first_nonfinite": first_nonfinite([*finite, tf.math.is_finite(terms[TOTAL])], sums),
         }
 
-    def _move_target(self, step: tf.Tensor) -> None:
-        parts = ((self.target_encoder, self.encoder), (self.target_projector, self.projector))
-        pairs = [
-            (copy, trained)
-            for target, model in parts
-            for copy, trained in zip(cast(keras.Model, target).variables, model.variables, strict=True)
-            if trained.trainable
-        ]
-        momentum = momentum_at(step, self.total_steps or 1, self.bound_loss.parts.momentum)
-        copies, trained = zip(*pairs, strict=True)
-        move_towards(copies, trained, momentum)
-
-    @property
-    def _embedder(self) -> Embedder:
+    def _embedder(self, *, frozen: bool = False) -> Embedder:
         models = ModelParts(self.predictor, self.target_encoder, self.target_projector)
-        return Embedder(self, models, self.bound_loss.parts, self.pairs, self.local_views, self.seed)
+        embed = self._embed_frozen if frozen else self
+        return Embedder(embed, models, self.bound_loss.parts, self.pairs, self.local_views, self.seed, frozen)
+
+    def _embed_frozen(self, images: tf.Tensor, *, training: bool) -> tf.Tensor:
+        return self.projector(self.encoder(images, training=False), training=training)
 
     def _step(self) -> tf.Tensor:
         """Returns the number of the step, int64 []; 0 without an optimizer."""
         optimizer = getattr(self, "optimizer", None)
         return tf.constant(0, tf.int64) if optimizer is None else tf.identity(optimizer.iterations)
 
-    def _differentiate(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
+    def _differentiate(self, data: tuple[tf.Tensor, ...], *, frozen: bool) -> _Differentiated:
         views = self._make_views(data)
         with tf.GradientTape() as tape:
-            embedded = self._embedder.embed_views(views, self._step(), training=True)
+            embedded = self._embedder(frozen=frozen).embed_views(views, self._step(), training=True)
             terms, share = self._terms_and_share(embedded)
-        gradients = tape.gradient(share, self.trainable_variables)
+        gradients = tape.gradient(share, self._behind_encoder() if frozen else self.trainable_variables)
         finite = [all_finite(tensor) for tensor in (*views, *by_kind(embedded, self.pairs))]
         return _Differentiated(terms, gradients, finite)
 
-    def _differentiate_in_parts(self, data: tuple[tf.Tensor, ...]) -> _Differentiated:
+    def _behind_encoder(self) -> list[keras.Variable]:
+        """Returns the trainable variables of projector and predictor, the last ones of `trainable_variables`."""
+        parts = (part for part in (self.projector, self.predictor) if part is not None)
+        return [variable for part in parts for variable in part.trainable_variables]
+
+    def _differentiate_in_parts(self, data: tuple[tf.Tensor, ...], *, frozen: bool) -> _Differentiated:
         """Returns the same by the passes of `micro_batches`."""
         if replica_count() > 1:
             raise ValueError(
@@ -231,26 +235,24 @@ class BarlowTwins(keras.Model):
             )
         size = cast(int, self.micro_batch)
         parts = micro_batches.cut(data, size)
-        y_a, y_b, finite_a, finite_b = micro_batches.represent(self.encoder, self._make_views, parts)
+        y_a, y_b, finite_a, finite_b = micro_batches.represent(
+            self.encoder, self._make_views, parts, training=not frozen
+        )
         with tf.GradientTape() as tape:
             tape.watch([y_a, y_b])
             z_a, z_b = self.projector(y_a, training=True), self.projector(y_b, training=True)
-            embedder = self._embedder
+            embedder = self._embedder(frozen=frozen)
             embedded = [
                 view
                 for z in (z_a, z_b)
                 for view in embedder.complete(z, embedder.targets(None, z, training=True), 1, training=True)
             ]
             terms, share = self._terms_and_share(embedded)
-        behind = [
-            variable
-            for part in (self.projector, self.predictor)
-            if part is not None
-            for variable in part.trainable_variables
-        ]
-        of_rest, d_y = tape.gradient(share, (behind, (y_a, y_b)))
-        d_y = micro_batches.cut(d_y, size)
-        of_encoder = micro_batches.encoder_gradients(self.encoder, self._make_views, parts, d_y)
+        of_rest, d_y = tape.gradient(share, (self._behind_encoder(), (y_a, y_b)))
+        of_encoder = []
+        if not frozen:
+            d_y = micro_batches.cut(d_y, size)
+            of_encoder = micro_batches.encoder_gradients(self.encoder, self._make_views, parts, d_y)
         finite = [finite_a, finite_b, all_finite(z_a), all_finite(z_b)]
         # Encoder, projector, predictor, as in `trainable_variables`.
         return _Differentiated(terms, [*of_encoder, *of_rest], finite)
@@ -295,7 +297,8 @@ class BarlowTwins(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""
         parts = {name: keras.saving.serialize_keras_object(value) for name, value in self._config_parts().items()}
-        names = ("lambd", "form", "gradient_scale", "micro_batch", "pairs", "local_views", "total_steps", "seed")
+        numbers = ("micro_batch", "pairs", "local_views", "total_steps", "first_step", "seed")
+        names = ("lambd", "form", "gradient_scale", *numbers)
         return {"name": self.name, **parts, **{name: getattr(self, name) for name in names}}
 
     def _config_parts(self) -> dict[str, Any]:

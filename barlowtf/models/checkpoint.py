@@ -69,6 +69,35 @@ def save_state(folder: Path, state: tf.train.Checkpoint, step: int, *, keep: int
     return target
 
 
+def copy_state(source: Path, folder: Path) -> Path:
+    """Copies a checkpoint of one run to another run, as the state after its step 0.
+
+    Args:
+        source: One of `list_checkpoints` of the first run, whole.
+        folder: The `checkpoints` folder of the other; made when missing.
+
+    Returns:
+        The folder of the copy.
+
+    Raises:
+        CheckpointError: It cannot be read or written, or has changed meanwhile.
+    """
+    target = folder / f"{_PREFIX}{0:08d}"
+    try:
+        recorded = json.loads((source / "manifest.json").read_text(encoding="utf-8"))["files"]
+        with whole_folder(target) as aside:
+            for name in recorded:
+                shutil.copyfile(source / name, aside / name)
+            manifest = {"step": 0, "files": recorded}
+            (aside / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            fault = find_fault(aside)
+            if fault is not None:
+                raise CheckpointError(f"Cannot copy the checkpoint {source}: {fault}. Try again.")
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"Cannot copy the checkpoint {source} to {target}: {_reason(error)}.") from error
+    return target
+
+
 def restore_state(folder: Path, state: tf.train.Checkpoint) -> int:
     """Restores the newest checkpoint that is whole.
 
@@ -86,7 +115,7 @@ def restore_state(folder: Path, state: tf.train.Checkpoint) -> int:
                 state.read(str(path / "state")).assert_consumed()
             except (AssertionError, ValueError, tf.errors.OpError) as error:
                 raise CheckpointError(f"{path} holds the state of another model: {_reason(error)}") from error
-            return int(path.name.removeprefix(_PREFIX))
+            return step_of(path)
         faults.append(f"{path.name} ({fault})")
         _LOG.warning("Checkpoint %s is damaged: %s. Trying the one before.", path, fault)
     if faults:
@@ -120,12 +149,17 @@ def restore_weights(path: Path, *parts: keras.Model) -> int:
         state.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         raise CheckpointError(f"{path} holds the state of another model: {_reason(error)}") from error
-    return int(path.name.removeprefix(_PREFIX))
+    return step_of(path)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Returns the checkpoints of a run, oldest first."""
     return sorted(folder.glob(f"{_PREFIX}*"))
+
+
+def step_of(path: Path) -> int:
+    """Returns the number of finished steps of one of `list_checkpoints`."""
+    return int(path.name.removeprefix(_PREFIX))
 
 
 def find_fault(path: Path) -> str | None:

@@ -27,6 +27,7 @@ class Embedder:
         pairs: P, >= 1.
         local_views: K, >= 0.
         seed: Of the shares of mixed images.
+        frozen: Whether the moving-average copy of the encoder is in inference mode while training.
     """
 
     embed: Callable[..., tf.Tensor]
@@ -35,6 +36,7 @@ class Embedder:
     pairs: int
     local_views: int
     seed: int
+    frozen: bool = False
 
     def embed_views(self, views: Sequence[tf.Tensor], step: tf.Tensor, *, training: bool) -> list[ViewEmbeddings]:
         """Returns the embeddings of all views: P of side a, P of side b, then K P local ones.
@@ -76,7 +78,7 @@ class Embedder:
         if self.parts.target == "moving_average":
             encoder = cast(keras.Model, self.models.target_encoder)
             projector = cast(keras.Model, self.models.target_projector)
-            z = projector(encoder(images, training=training), training=training)
+            z = projector(encoder(images, training=training and not self.frozen), training=training)
         return tf.stop_gradient(z)
 
     def _embed_side(self, images: tf.Tensor, *, training: bool) -> list[ViewEmbeddings]:

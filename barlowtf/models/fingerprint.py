@@ -17,7 +17,7 @@ def weights_sha256(model: keras.Model) -> str:
     """Returns the sha256 over name, shape and values of all weights and running statistics, 64 hexadecimal digits."""
     # Without the model's own name in front, which says nothing about its function.
     paths = [weight.path.split("/")[-2:] for weight in model.weights]
-    layers = _counted(path[0] for path in paths)
+    layers = counted_names(path[0] for path in paths)
     digest = hashlib.sha256()
     for weight, path in zip(model.weights, paths, strict=True):
         value = np.ascontiguousarray(weight.numpy())
@@ -29,7 +29,7 @@ def weights_sha256(model: keras.Model) -> str:
 
 def architecture_sha256(model: keras.Model) -> str:
     """Returns the sha256 over kind, name, stride, padding, shapes and precision of all layers."""
-    names = _counted(layer.name for layer in model.layers)
+    names = counted_names(layer.name for layer in model.layers)
     digest = hashlib.sha256()
     for layer in model.layers:
         settings = [getattr(layer, name, None) for name in ("strides", "padding", "pool_size")]
@@ -39,8 +39,8 @@ def architecture_sha256(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def _counted(names: Iterable[str]) -> dict[str, str]:
-    """Returns for each name itself, and for those that Keras gives the layer's kind and a number from 0."""
+def counted_names(names: Iterable[str]) -> dict[str, str]:
+    """Returns for each layer's name itself, and for those that Keras gives the layer's kind and a number from 0."""
     counted: dict[str, str] = {}
     numbers: dict[str, int] = {}
     for name in names:

@@ -52,8 +52,8 @@ def cut(tensors: tuple[tf.Tensor, ...], size: int) -> Stacks:
     return tuple(tf.reshape(tensor, tf.concat([[-1, size], tf.shape(tensor)[1:]], axis=0)) for tensor in tensors)
 
 
-def represent(encoder: keras.Model, make_views: MakeViews, data: Stacks) -> Represented:
-    """Representations of both views in training mode, micro-batch after micro-batch, view a before view b.
+def represent(encoder: keras.Model, make_views: MakeViews, data: Stacks, *, training: bool = True) -> Represented:
+    """Representations of both views, micro-batch after micro-batch, view a before view b.
 
     The encoder's own state, running statistics above all, is left as it was: it moves when `encoder_gradients` runs.
 
@@ -61,6 +61,7 @@ def represent(encoder: keras.Model, make_views: MakeViews, data: Stacks) -> Repr
         encoder: Functional model, images float32 [m, H, W, C] -> features [m, d].
         make_views: See `MakeViews`.
         data: See `cut`.
+        training: Whether the encoder is in training mode.
 
     Returns:
         Represented, without a gradient to the encoder.
@@ -71,8 +72,8 @@ def represent(encoder: keras.Model, make_views: MakeViews, data: Stacks) -> Repr
 
     def body(index: tf.Tensor, rows_a: tf.TensorArray, rows_b: tf.TensorArray, finite: tf.Tensor) -> tuple:
         view_a, view_b = make_views(_micro_batch(data, index))
-        rows_a = rows_a.write(index, encoder(view_a, training=True))
-        rows_b = rows_b.write(index, encoder(view_b, training=True))
+        rows_a = rows_a.write(index, encoder(view_a, training=training))
+        rows_b = rows_b.write(index, encoder(view_b, training=training))
         return index + 1, rows_a, rows_b, finite & tf.stack([_all_finite(view_a), _all_finite(view_b)])
 
     width, dtype = encoder.output.shape[1], encoder.output.dtype

@@ -17,6 +17,22 @@ class ModelParts(NamedTuple):
     target_projector: keras.Model | None
 
 
+def require_batching(pairs: int, local_views: int, micro_batch: int | None) -> None:
+    """Raises ValueError for numbers of pairs, local views and images in a micro-batch that a model cannot take."""
+    if pairs < 1 or (pairs > 1 and micro_batch is not None):
+        raise ValueError(
+            f"Invalid pairs: received {pairs} with micro_batch = {micro_batch}, expected at least 1, and 1 with "
+            "micro_batch."
+        )
+    if local_views < 0 or (local_views > 0 and micro_batch is not None):
+        raise ValueError(
+            f"Invalid local_views: received {local_views} with micro_batch = {micro_batch}, expected at least 0, "
+            "and 0 with micro_batch."
+        )
+    if micro_batch is not None and micro_batch < 1:
+        raise ValueError(f"Invalid micro_batch: received {micro_batch}, expected None or at least 1.")
+
+
 def make_parts(
     loss: BoundLoss,
     encoder: keras.Model,

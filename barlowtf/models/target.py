@@ -4,7 +4,7 @@ The parameters are averaged, running statistics are not: the copy sees every bat
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -34,6 +34,23 @@ def momentum_at(step: Any, total_steps: int, momentum: tuple[float, float]) -> t
     first, last = momentum
     done = tf.minimum(tf.cast(step, tf.float64) / total_steps, 1.0)
     return tf.cast(last - (last - first) * (tf.cos(math.pi * done) + 1.0) / 2.0, tf.float32)
+
+
+def follow(models: Iterable[tuple[Any, keras.Model]], momentum: tf.Tensor) -> None:
+    """Moves the parameters of copies towards those of the models that they follow, see `move_towards`.
+
+    Args:
+        models: Copy of a model, and the model.
+        momentum: float32 [].
+    """
+    pairs = [
+        (copied, trained)
+        for copy, model in models
+        for copied, trained in zip(copy.variables, model.variables, strict=True)
+        if trained.trainable
+    ]
+    copies, trained = zip(*pairs, strict=True)
+    move_towards(copies, trained, momentum)
 
 
 def move_towards(copies: Sequence[Any], trained: Sequence[Any], momentum: tf.Tensor) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from barlowtf.config import optimizers as settings_of
 from barlowtf.optim.lamb import LAMB
@@ -14,11 +15,36 @@ from barlowtf.optim.schedules import WarmupCosine
 class AdamW(keras.optimizers.AdamW):
     """Keras' AdamW whose decay leaves out biases and normalization parameters (rank <= 1)."""
 
+    # Indices of the variables whose first update comes late, and how late.
+    _delayed: frozenset[int] = frozenset()
+    _delay = 0
+
     def build(self, variables: list[keras.Variable]) -> None:
         """Makes the state, once the variables are known and the biases among them can be named."""
         if not self.built:
             self.exclude_from_weight_decay(var_list=_biases(variables))
         super().build(variables)
+
+    def delay(self, variables: list[keras.Variable], updates: int) -> None:
+        """Has the bias correction of some variables count from an update that is their first.
+
+        Their moments are zero until then. Counted with the others, their first steps would be up to 6.6 times as long.
+
+        Args:
+            variables: Some of those that the optimizer was built with.
+            updates: Number of updates of the others before their first, >= 0.
+        """
+        self._delayed, self._delay = frozenset(self._get_variable_index(variable) for variable in variables), updates
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
+        """Updates one variable and its state; called by Keras for each, with the sum of the replicas' gradients."""
+        if self._delay and self._get_variable_index(variable) in self._delayed:
+            updates = tf.cast(self.iterations + 1, tf.float32)
+            learning_rate *= self._correction(updates - self._delay) / self._correction(updates)
+        super().update_step(gradient, variable, learning_rate)
+
+    def _correction(self, updates: tf.Tensor) -> tf.Tensor:
+        return tf.sqrt(1.0 - self.beta_2**updates) / (1.0 - self.beta_1**updates)
 
 
 @keras.saving.register_keras_serializable(package="barlowtf")
@@ -33,7 +59,7 @@ class SGD(keras.optimizers.SGD):
 
 
 def make_optimizer(
-    settings: settings_of.Optimizer, *, batch_size: int, steps_per_epoch: int, epochs: int
+    settings: settings_of.Optimizer, *, batch_size: int, steps_per_epoch: int, epochs: int, first_step: int = 0
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a recipe, with its schedules.
 
@@ -45,6 +71,7 @@ def make_optimizer(
         batch_size: Global batch, images per step, >= 1; rates grow with batch_size / 256.
         steps_per_epoch: Steps in one epoch, >= 1.
         epochs: Length of the run, above `settings.warmup_epochs`.
+        first_step: Updates that the optimizer has made before the run's first, >= 0: the schedule begins there.
 
     Returns:
         A new optimizer; make it inside the strategy's scope.
@@ -62,6 +89,7 @@ def make_optimizer(
             warmup_epochs=settings.warmup_epochs,
             warmup_start=settings.warmup_start,
             final_scale=settings.final_scale,
+            first_step=first_step,
         )
 
     rate: Any = schedule(settings.learning_rate)

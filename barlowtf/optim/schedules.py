@@ -28,6 +28,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_start: Rate of the first step, >= 0, whatever the batch; base is then reached at step W - 1 and held at
             W, as in solo-learn. None: from 0, and base is reached at step W, as in the authors' code.
         final_scale: Rate at the end as a share of the peak, >= 0.
+        first_step: Number of the step at which s is 0, >= 0, for an optimizer that has taken steps before.
         name: Name of the schedule, or None.
 
     Raises:
@@ -47,6 +48,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_epochs: float = 10,
         warmup_start: float | None = None,
         final_scale: float = 0.001,
+        first_step: int = 0,
         name: str | None = None,
     ) -> None:
         """Stores the settings; see the class."""
@@ -63,6 +65,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             raise ValueError(f"Invalid warmup_start: received {warmup_start}, expected None or a number >= 0.")
         if not final_scale >= 0:
             raise ValueError(f"Invalid final_scale: received {final_scale}, expected a number >= 0.")
+        if not first_step >= 0:
+            raise ValueError(f"Invalid first_step: received {first_step}, expected a number >= 0.")
         super().__init__()
         self.base_rate = base_rate
         self.batch_size = batch_size
@@ -71,15 +75,17 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_epochs = warmup_epochs
         self.warmup_start = warmup_start
         self.final_scale = final_scale
+        self.first_step = first_step
         self.name = name
 
     def __call__(self, step: Any) -> tf.Tensor:
         """Rate at `step`, a float32 scalar.
 
         Args:
-            step: Steps already done, an integer >= 0: Python int, tensor or variable. The first update uses step 0.
+            step: Steps already done, an integer >= `first_step`: Python int, tensor or variable. The first update
+                uses `first_step`.
         """
-        step = tf.cast(tf.convert_to_tensor(step), tf.float64)
+        step = tf.cast(tf.convert_to_tensor(step), tf.float64) - self.first_step
         peak = self.base_rate * self.batch_size / 256
         warmup = self.warmup_epochs * self.steps_per_epoch
         decay = self.epochs * self.steps_per_epoch - warmup
@@ -104,5 +110,6 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_epochs": self.warmup_epochs,
             "warmup_start": self.warmup_start,
             "final_scale": self.final_scale,
+            "first_step": self.first_step,
             "name": self.name,
         }

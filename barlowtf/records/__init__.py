@@ -7,7 +7,7 @@ from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFig
 from barlowtf.records.files import Record, append_line, read_lines, read_record, write_record
 from barlowtf.records.report_summary import ReportedRun, ReportSummary
 from barlowtf.records.result import DataFacts, Measure, Result, Subset, read_result, read_results, write_result
-from barlowtf.records.run_info import RunData, RunInfo, RunResult, RunSteps
+from barlowtf.records.run_info import RunData, RunInfo, RunInit, RunParent, RunResult, RunSteps
 from barlowtf.records.surroundings import Machine, Surroundings
 
 __all__ = [
@@ -30,6 +30,8 @@ __all__ = [
     "Result",
     "RunData",
     "RunInfo",
+    "RunInit",
+    "RunParent",
     "RunResult",
     "RunSteps",
     "Subset",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from barlowtf.records.files import Record
 from barlowtf.records.surroundings import Surroundings
@@ -23,10 +23,31 @@ class RunSteps(Record):
     per_epoch: int = Field(description="optimizer steps of one pass over the data")
 
 
+class RunInit(Record):
+    """The weights that a run has started from."""
+
+    spec: str = Field(description="as the user gave it")
+    sha256: str = Field(description="of the weights of its encoder")
+    taken: tuple[str, ...] = Field(description="what was taken: encoder, projector")
+    adapted: tuple[str, ...] = Field(description="what was changed to fit: the channels of the first convolution")
+
+
+class RunParent(Record):
+    """The run that a run has gone on from."""
+
+    run: str = Field(description="its run folder")
+    step: int = Field(description="its step, of the checkpoint that was taken over")
+    sha256: str = Field(description="of the weights of its encoder at that step")
+
+
 class RunResult(Record):
     """The figures of a finished run that a reader wants first."""
 
-    knn_top1_random_encoder: float | None = Field(description="kNN accuracy before the first step, in [0, 1]")
+    # The second name is that of runs which were made before a run could start from weights.
+    knn_top1_before: float | None = Field(
+        validation_alias=AliasChoices("knn_top1_before", "knn_top1_random_encoder"),
+        description="kNN accuracy before the first step, in [0, 1]",
+    )
     knn_top1: float | None = Field(description="kNN accuracy at the end, in [0, 1]")
     loss: float | None = Field(description="last recorded loss")
     images_per_second_median: float | None = Field(description="median of the recorded speeds, images/s")
@@ -40,6 +61,8 @@ class RunInfo(Surroundings):
     steps: RunSteps = Field(description="the length of the run")
     parameters: int = Field(description="parameters and running statistics of encoder and projector")
     loss_terms: tuple[str, ...] = Field(description="names of the loss's terms in metrics.jsonl")
+    init: RunInit | None = Field(None, description="weights that it has started from; null: random ones")
+    parent: RunParent | None = Field(None, description="run that it has gone on from; null: it has started anew")
     wall_seconds: float | None = Field(None, description="wall time of all processes of the run, s")
     peak_memory_bytes: int | None = Field(None, description="largest resident memory of the last process, bytes")
     result: RunResult | None = Field(None, description="figures of a finished run")

@@ -30,8 +30,8 @@ def compare_settings(runs: list[RunContents]) -> list[Setting]:
     """Returns every setting of the recipes."""
     tables = [flat_settings(run.recipe) for run in runs]
     rows = []
-    for name in tables[0]:
-        values = [_text(table[name]) for table in tables]
+    for name in dict.fromkeys(name for table in tables for name in table):
+        values = [_text(table[name]) if name in table else "" for table in tables]
         rows.append(Setting(name, values, differs=len(set(values)) > 1))
     return rows
 
@@ -48,6 +48,7 @@ def _describe(run: RunContents) -> dict[str, str]:
         "Parameters": "" if run.info is None else f"{run.info.parameters:,}",
         "Data": recipe.data.source if run.info is None else f"{run.info.data.source}, {run.info.data.images:,} images",
         "Views": f"{size} × {size} × {channels}" + (f", tests {tested} × {tested}" if tested != size else ""),
+        "Starts from": "" if run.info is None else _origin(run.info),
         "Batch": f"{recipe.train.batch_size:,} images",
         "Epochs": f"{epochs} of {format_number(recipe.train.epochs)}",
         "Steps": f"{done:,}" if run.info is None else f"{done:,} of {run.info.steps.total:,}",
@@ -55,6 +56,14 @@ def _describe(run: RunContents) -> dict[str, str]:
         **({} if run.info is None else _surroundings(run.info)),
         "Last written": datetime.fromtimestamp(written.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
+
+
+def _origin(info: RunInfo) -> str:
+    if info.parent is not None:
+        return f"{info.parent.run}, step {info.parent.step:,}, with its optimizer"
+    if info.init is not None:
+        return "; ".join((f"{info.init.spec} ({', '.join(info.init.taken)})", *info.init.adapted))
+    return "random weights"
 
 
 def _surroundings(info: RunInfo) -> dict[str, str]:
@@ -73,7 +82,9 @@ def _knn(run: RunContents) -> str:
     values = [(record["step"], record["knn_top1"]) for record in run.metrics if record.get("knn_top1") is not None]
     if not values:
         return ""
-    start = f"{100 * values[0][1]:.1f} % (random encoder) → " if values[0][0] == 0 and len(values) > 1 else ""
+    from_weights = run.info is not None and (run.info.init is not None or run.info.parent is not None)
+    kind = "initial" if from_weights else "random"
+    start = f"{100 * values[0][1]:.1f} % ({kind} encoder) → " if values[0][0] == 0 and len(values) > 1 else ""
     return f"{start}{100 * values[-1][1]:.1f} %"
 
 

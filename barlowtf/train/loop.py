@@ -19,7 +19,12 @@ _FIRST_NONFINITE = "first_nonfinite"
 
 
 def compile_step(
-    model: keras.Model, strategy: tf.distribute.Strategy, *, xla: bool, stop_request: tf.Variable | None = None
+    model: keras.Model,
+    strategy: tf.distribute.Strategy,
+    *,
+    xla: bool,
+    stop_request: tf.Variable | None = None,
+    take: Step | None = None,
 ) -> Step:
     """Returns the compiled training step.
 
@@ -29,6 +34,7 @@ def compile_step(
         xla: Whether XLA compiles it.
         stop_request: 1.0 on a worker that is to stop; the logs then hold "stop_requests", the sum over replicas, so
             that all workers stop after the same step. None: one process, which agrees with nobody.
+        take: What takes a step on a replica's share of a batch. None: `model.training_logs`.
 
     Returns:
         A function of a batch. The values are those of the first replica: terms of the loss are equal on all of them.
@@ -37,7 +43,7 @@ def compile_step(
     """
 
     def replica_step(batch: Any) -> dict[str, tf.Tensor]:
-        logs = _take_step(model, batch)
+        logs = (take or model.training_logs)(batch)
         if stop_request is not None:
             logs["stop_requests"] = all_reduce_sum(tf.identity(stop_request))
         return logs
@@ -50,13 +56,14 @@ def compile_step(
     return step
 
 
-def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: bool) -> Step:
+def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: bool, take: Step | None = None) -> Step:
     """Returns several training steps as one compiled call, so that a TPU need not wait for the host between them.
 
     Args:
         model: The compiled model; its `log_names` are the names of what a step returns.
         strategy: Strategy that runs it: one device or a TPU.
         xla: Whether XLA compiles it.
+        take: As of `compile_step`.
 
     Returns:
         A function of the batches of K steps, stacked: each tensor [K, n, ...]. Its values are those of the last step,
@@ -65,7 +72,7 @@ def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: 
 
     def replica_steps(stacked: Any) -> dict[str, tf.Tensor]:
         def body(index: tf.Tensor, logs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            later = _take_step(model, tf.nest.map_structure(lambda tensor: tensor[index], stacked))
+            later = (take or model.training_logs)(tf.nest.map_structure(lambda tensor: tensor[index], stacked))
             bad = logs[_FIRST_NONFINITE]
             return index + 1, {**later, _FIRST_NONFINITE: tf.where(bad >= 0.0, bad, later[_FIRST_NONFINITE])}
 
@@ -79,12 +86,6 @@ def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: 
         return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
     return steps
-
-
-def _take_step(model: keras.Model, batch: Any) -> dict[str, tf.Tensor]:
-    """Returns the logs of one step of the model on this replica's share of a batch, with "first_nonfinite"."""
-    logs: dict[str, tf.Tensor] = model.training_logs(batch)
-    return logs
 
 
 def with_fallback(preferred: Step, other: Step) -> Step:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -16,6 +16,20 @@ _LOG = logging.getLogger("barlowtf")
 _STEPS_PER_TPU_CALL = 16
 # The published wheels abort under XLA on this and newer GPUs: tensorflow issue 111958.
 _COMPUTE_CAPABILITY_WITHOUT_XLA = (12, 0)
+
+
+class FrozenPhase(NamedTuple):
+    """The first steps of a run, which leave its encoder as it is; they end with an epoch.
+
+    Attributes:
+        until: Number of these steps, >= 0.
+        start_step: Steps finished before the first call of the step function.
+        steps_per_epoch: See `loop.train`.
+    """
+
+    until: int
+    start_step: int
+    steps_per_epoch: int
 
 
 def count_steps_per_epoch(image_count: int, *, batch_size: int, replicas: int, micro_batch: int | None) -> int:
@@ -72,6 +86,7 @@ def make_step(
     deterministic: bool,
     steps_per_call: int,
     stop_request: tf.Variable | None,
+    frozen: FrozenPhase | None = None,
 ) -> loop.Step:
     """Returns the step function of a run.
 
@@ -82,18 +97,37 @@ def make_step(
         deterministic: Whether kernels must be deterministic.
         steps_per_call: See `count_steps_per_call`.
         stop_request: See `loop.compile_step`.
+        frozen: The first steps, in which `model.frozen_training_logs` takes the place of `model.training_logs`; None:
+            none.
     """
+    by_xla = xla == "on" or (xla == "auto" and xla_pays(strategy, deterministic=deterministic))
 
-    def compiled(by_xla: bool) -> loop.Step:
+    def compiled(take: loop.Step, by_xla: bool) -> loop.Step:
         if steps_per_call > 1:
-            return loop.compile_steps(model, strategy, xla=by_xla)
-        return loop.compile_step(model, strategy, xla=by_xla, stop_request=stop_request)
+            return loop.compile_steps(model, strategy, xla=by_xla, take=take)
+        return loop.compile_step(model, strategy, xla=by_xla, stop_request=stop_request, take=take)
 
-    if xla != "auto":
-        return compiled(xla == "on")
-    if xla_pays(strategy, deterministic=deterministic):
-        return loop.with_fallback(compiled(True), compiled(False))
-    return compiled(False)
+    def chosen(take: loop.Step) -> loop.Step:
+        if by_xla and xla == "auto":
+            return loop.with_fallback(compiled(take, True), compiled(take, False))
+        return compiled(take, by_xla)
+
+    if frozen is None or frozen.start_step >= frozen.until:
+        return chosen(model.training_logs)
+    return _in_phases(chosen(model.frozen_training_logs), chosen(model.training_logs), frozen, steps_per_call)
+
+
+def _in_phases(first: loop.Step, then: loop.Step, phase: FrozenPhase, steps_per_call: int) -> loop.Step:
+    """Returns a step function that is `first` until the end of the phase, and `then` from there on."""
+    finished = phase.start_step
+
+    def step(batch: Any) -> dict[str, tf.Tensor]:
+        nonlocal finished
+        function = first if finished < phase.until else then
+        finished += loop.steps_of_call(finished, phase.steps_per_epoch, steps_per_call)
+        return function(batch)
+
+    return step
 
 
 def xla_pays(strategy: tf.distribute.Strategy, *, deterministic: bool) -> bool:

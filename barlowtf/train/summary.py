@@ -22,9 +22,9 @@ def summarize_metrics(path: Path) -> RunResult:
         return [record[name] for record in records if name in record]
 
     knn, losses, speeds = column("knn_top1"), column("loss"), column("images_per_second")
-    random = [record["knn_top1"] for record in records if record["step"] == 0 and "knn_top1" in record]
+    before = [record["knn_top1"] for record in records if record["step"] == 0 and "knn_top1" in record]
     return RunResult(
-        knn_top1_random_encoder=random[0] if random else None,
+        knn_top1_before=before[0] if before else None,
         knn_top1=knn[-1] if knn else None,
         loss=losses[-1] if losses else None,
         images_per_second_median=round(float(np.median(speeds)), 2) if speeds else None,

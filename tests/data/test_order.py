@@ -143,3 +143,11 @@ def test_samples_are_drawn_without_replacement():
 def test_arguments_out_of_range(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_first_epoch_may_be_a_later_one():
+    for step in (0, 9, 10):
+        epoch, ids = step_ids(tf.constant(step), size=101, batch_size=10, seed=1, first_epoch=3)
+        expected_epoch, expected = step_ids(tf.constant(30 + step), size=101, batch_size=10, seed=1)
+        assert epoch.numpy() == expected_epoch.numpy()
+        np.testing.assert_array_equal(ids, expected)

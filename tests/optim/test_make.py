@@ -97,3 +97,33 @@ def test_a_checkpoint_goes_on_bit_for_bit(name, tmp_path):
     resumed = weights_after(fresh, data[2:])
     for one, other in zip(unbroken, resumed, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_schedule_of_an_optimizer_that_has_taken_steps_begins_at_its_next():
+    fresh, later = (
+        make_optimizer(settings("lars", bias_learning_rate=0.1), first_step=first, **LENGTH) for first in (0, 70)
+    )
+    for step in (0, 3, 50, 99):
+        fresh.iterations.assign(step)
+        later.iterations.assign(70 + step)
+        assert float(later.learning_rate) == float(fresh.learning_rate)
+        assert float(later.bias_learning_rate) == float(fresh.bias_learning_rate)
+
+
+def test_a_late_variable_takes_the_steps_of_a_new_one():
+    """Its moments are zero when the others have had 200 updates."""
+    r = np.random.default_rng(0)
+    gradients = [r.standard_normal(3).astype(np.float32) for _ in range(5)]
+    starts = []
+    for delay in (0, 200):
+        late, other = keras.Variable(np.ones(3, np.float32)), keras.Variable(np.ones(3, np.float32))
+        optimizer = AdamW(0.01, weight_decay=0.0)
+        optimizer.build([late, other])
+        optimizer.delay([late], delay)
+        for _ in range(delay):
+            optimizer.apply([tf.ones(3)], [other])
+        for gradient in gradients:
+            optimizer.apply([tf.constant(gradient)] * 2, [late, other])
+        starts.append(late.numpy())
+    # The correction is computed in float32, and so is 1 - 0.999.
+    np.testing.assert_allclose(starts[1], starts[0], rtol=1e-5)

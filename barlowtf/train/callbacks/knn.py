@@ -49,7 +49,7 @@ class KNNMonitor(Monitor):
         self.neighbors, self.temperature, self.class_count = neighbors, temperature, class_count
 
     def on_train_begin(self, logs: dict[str, Any]) -> None:
-        """Measures the random encoder, unless the run resumes."""
+        """Measures the encoder before its first step, unless the run resumes."""
         if int(logs["step"]) == 0:
             self._measure()
 

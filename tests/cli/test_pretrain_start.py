@@ -1,0 +1,109 @@
+"""`barlowtf pretrain --init` and `--extend` as their user meets them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from barlowtf_cli.main import main
+from barlowtf_cli.pretrain import _result_text
+from click.testing import CliRunner
+
+from barlowtf.config import dump_recipe, load_recipe
+from barlowtf.records import RunInfo
+
+
+def invoke(*words):
+    return CliRunner().invoke(main, ["pretrain", *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--config", "digits"], "so --config cannot"),
+        (["--init", "first"], "so --init cannot"),
+        (["--config", "digits", "--init", "first", "--budget", "1h"], "so --config and --init and --budget cannot"),
+    ],
+)
+def test_an_extension_has_its_recipe_and_weights_from_the_run(words, named):
+    result = invoke("--extend", "runs/first", *words)
+    assert result.exit_code == 2
+    assert named in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--config", "digits", "--init", "missing"],
+            "Error: Invalid model.init: received 'missing', expected",
+        ),
+        (["--extend", "missing"], "Error: missing is not a run folder: it holds no recipe.toml."),
+    ],
+)
+def test_what_is_missing_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    result = invoke(*words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_recipe_in_a_run_folder_names_the_way_out(tmp_path):
+    (tmp_path / "recipe.toml").write_text(dump_recipe(load_recipe("digits")))
+    result = invoke("--config", "digits", "--run-dir", str(tmp_path), "--epochs", "99")
+    assert result.exit_code == 1
+    assert "train.epochs: 45 -> 99" in result.stderr
+    assert f"barlowtf pretrain --extend {tmp_path} --set KEY=VALUE." in result.stderr
+
+
+def info(before, after, **changes):
+    result = {"knn_top1_before": before, "knn_top1": after, "loss": 1.0, "images_per_second_median": None}
+    values = {
+        "command": "",
+        "versions": {},
+        "machine": {"processor": "", "cores": 2, "system": ""},
+        "devices": [],
+        "replicas": 1,
+        "git_commit": None,
+        "status": "finished",
+        "data": {"source": "digits", "images": 9, "fingerprint": ""},
+        "steps": {"total": 9, "per_epoch": 3},
+        "parameters": 9,
+        "loss_terms": [],
+        "result": result,
+        **changes,
+    }
+    return RunInfo.model_validate_json(json.dumps(values))
+
+
+INIT = {"init": {"spec": "runs/first", "sha256": "", "taken": ["encoder"], "adapted": []}}
+PARENT = {"parent": {"run": "runs/first", "step": 9, "sha256": ""}}
+
+
+@pytest.mark.parametrize(
+    ("made", "line"),
+    [
+        (info(0.7, 0.969), "kNN top-1   70.0 % (random encoder) -> 96.9 % (trained)"),
+        (info(0.7, 0.969, **INIT), "kNN top-1   70.0 % (initial encoder) -> 96.9 % (trained)"),
+        (info(0.7, 0.969, **PARENT), "kNN top-1   70.0 % (initial encoder) -> 96.9 % (trained)"),
+        (info(None, 0.969), "kNN top-1   96.9 % (trained)"),
+    ],
+)
+def test_accuracy_before_and_after_is_shown(made, line):
+    text = _result_text(Path("runs/second"), made, made.result)
+    assert line in text.splitlines()
+    assert "lower" not in text
+
+
+def test_harm_is_said_in_one_line():
+    made = info(0.8, 0.1, **INIT)
+    (line,) = [line for line in _result_text(Path("runs/second"), made, made.result).splitlines() if "lower" in line]
+    assert line.strip() == ("70.0 points lower than before: by these labels the initial encoder is the better one.")
+
+
+def test_records_of_before_are_read():
+    made = json.loads(info(0.7, 0.9).model_dump_json())
+    made["result"]["knn_top1_random_encoder"] = made["result"].pop("knn_top1_before")
+    del made["init"], made["parent"]
+    assert RunInfo.model_validate_json(json.dumps(made)).result.knn_top1_before == 0.7
