@@ -51,7 +51,12 @@ def estimate_memory(
 
 def _outputs(*models: keras.Model) -> int:
     """Returns the number of values in the outputs of all layers and operations for one image."""
-    return sum(_output_values(operation) for model in models for operation in model.operations)
+    return sum(_output_values(operation) for model in models for operation in _operations(model))
+
+
+def _operations(model: keras.Model) -> list[keras.Operation]:
+    """Returns the layers of a model, of a functional one also what lies between them."""
+    return list(model.layers if isinstance(model, keras.Sequential) else model.operations)
 
 
 def _output_values(operation: keras.Operation) -> int:
