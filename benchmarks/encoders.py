@@ -139,22 +139,27 @@ def _figures(found: Any) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="encoders; none: one of each architecture, and the file is written")
+    parser.add_argument("names", nargs="*", help="encoders to measure anew; none: one of each architecture")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         machine.pin(THREADS)
         sys.stdout.write(json.dumps(measure(options.child)) + "\n")
         return
-    found = {}
+    file = machine.RESULTS / "encoders.json"
+    known = json.loads(file.read_text(encoding="utf-8"))["encoders"] if options.names and file.exists() else {}
     for name in options.names or ENCODERS:
         started = time.perf_counter()
-        found[name] = machine.run_child("benchmarks.encoders", "--child", name, threads=THREADS)
-        sys.stderr.write(f"{name}: {time.perf_counter() - started:.0f} s {json.dumps(found[name])}\n")
-    if not options.names:
-        settings = {"images": _IMAGES, "batch_size": _BATCH, "size": SIZE, "threads": THREADS}
-        architectures = {name: {"architecture": ENCODERS[name], **value} for name, value in found.items()}
-        sys.stderr.write(f"{machine.write_result('encoders', {'settings': settings, 'encoders': architectures})}\n")
+        found = machine.run_child("benchmarks.encoders", "--child", name, threads=THREADS)
+        known[name] = {
+            "architecture": ENCODERS.get(name, "?"),
+            **found,
+            "seconds": round(time.perf_counter() - started),
+        }
+        sys.stderr.write(f"{name}: {json.dumps(known[name])}\n")
+    settings = {"images": _IMAGES, "batch_size": _BATCH, "size": SIZE, "threads": THREADS}
+    ordered = {name: known[name] for name in (*ENCODERS, *known) if name in known}
+    sys.stderr.write(f"{machine.write_result('encoders', {'settings': settings, 'encoders': ordered})}\n")
 
 
 if __name__ == "__main__":
