@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from barlowtf.models import BarlowTwins, BatchNormalization, make_projector
 from barlowtf.models.rebuilding import rebuild
+from barlowtf.models.target import copy_model
 from tests.weights import randomized
 
 
@@ -79,6 +80,11 @@ def test_saved_network_comes_back(source, images, tmp_path):
     copy = remade(source, copy_weights=True)
     copy.save(tmp_path / "encoder.keras")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "encoder.keras")(images), copy(images))
+
+
+def test_a_moving_average_copies_it(source, images):
+    network = remade(source, copy_weights=True)
+    np.testing.assert_array_equal(copy_model(network)(images), network(images))
 
 
 @pytest.mark.slow

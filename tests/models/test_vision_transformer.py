@@ -107,6 +107,8 @@ def test_mixed_precision_keeps_float32_at_both_ends(small, images):
     features = mixed(images)
     assert features.dtype == tf.float32
     assert mixed.get_layer("block0_attention_shares").compute_dtype == "float32"
+    rounded = keras.Model(mixed.input, mixed.get_layer("block0_attention_rounded").output)
+    assert rounded(images).dtype == tf.bfloat16
     assert {weight.dtype for weight in mixed.weights} == {"float32"}
     difference = np.linalg.norm(features - small(images)) / np.linalg.norm(small(images))
     # bfloat16 rounds to 2⁻⁹ = 0.2 % once a layer, and errors add up as in a random walk; 0 would mean float32 was used.
