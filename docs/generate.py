@@ -79,7 +79,7 @@ def encoders_page() -> str:
     tried = json.loads(text)
     forms = ("saved-model", "float32.tflite", "int8.tflite", "model.onnx", "model.keras")
     rows = "\n".join(_tried_row(name, found, forms) for name, found in tried["encoders"].items())
-    columns = ("encoder", "pretrain, s", "resume", "evaluate", *forms)
+    columns = ("encoder", "pretrain", "resume", "evaluate", *forms)
     return _page(
         [
             "# Encoders",
@@ -87,8 +87,8 @@ def encoders_page() -> str:
             f"## Names\n\n| kind | members |\n|---|---|\n{names}",
             "## Tried from end to end\n\n"
             f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n{rows}\n\n"
-            f"`{TRIED.relative_to(ROOT)}` says how. Resume: number of weights that differ from those of the unbroken "
-            "run. Evaluate: whether `knn` and `linear-fast` ran. A file: its largest difference from the Keras layers, "
+            f"`{TRIED.relative_to(ROOT)}`: two steps of training, no encoder to use. Resume: number of weights that differ "
+            "from those of the unbroken run. Evaluate: whether `knn` and `linear-fast` ran. A file: its largest difference from the Keras layers, "
             "relative to the largest feature; of int8 the least cosine of both features. `torch` is "
             "for ResNets alone.",
         ]
@@ -99,7 +99,7 @@ def _tried_row(name: str, found: dict[str, Any], forms: tuple[str, ...]) -> str:
     files = {file: figures for form in found["export"].values() for file, figures in form.get("files", {}).items()}
     cells = [
         f"`{name}`",
-        str(found["pretrain"]["seconds"]),
+        "yes" if found["pretrain"] else "no",
         str(found["resume"]["differing_values"]),
         "yes" if set(found["evaluate"]) == {"knn", "linear-fast"} else "no",
     ]

@@ -93,7 +93,7 @@ def test_stems_are_those_of_the_kind():
     for settings, message in (
         (["model.encoder=vit_ti4", "model.stem=small"], 'received "small" for the encoder vit_ti4, expected "auto"'),
         (["model.encoder=resnet18", "model.stem=auto", "augment.test_size=20"], "expected imagenet, small, half where"),
-        (["model.encoder=resnet19"], 'received "resnet19"'),
+        (["model.encoder=vgg19"], 'received "vgg19", expected resnet10 to resnet200; .*keras:NAME, .*vit_ti16'),
     ):
         with pytest.raises(ConfigError, match=message):
             check_encoder(load_recipe("digits", [*settings]))
