@@ -87,10 +87,10 @@ def encoders_page() -> str:
             f"## Names\n\n| kind | members |\n|---|---|\n{names}",
             "## Tried from end to end\n\n"
             f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n{rows}\n\n"
-            f"`{TRIED.relative_to(ROOT)}`: two steps of training, no encoder to use. Resume: number of weights that differ "
-            "from those of the unbroken run. Evaluate: whether `knn` and `linear-fast` ran. A file: its largest difference from the Keras layers, "
-            "relative to the largest feature; of int8 the least cosine of both features. `torch` is "
-            "for ResNets alone.",
+            f"`{TRIED.relative_to(ROOT)}`: two steps of training, no encoder to use. Resume: number of weights that "
+            "differ from those of the unbroken run. Evaluate: whether `knn` and `linear-fast` ran. A file: its largest "
+            "difference from the Keras layers, relative to the largest feature; of int8 the least cosine of both "
+            "features. `torch` is for ResNets alone.",
         ]
     )
 
