@@ -187,7 +187,7 @@ def test_weights_in_the_folder_of_keras_are_taken(tmp_path):
         )
         randomized(network)
         network.save(sys.argv[1])
-        images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+        images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype(np.float32)
         encoder = imagenet_weights("keras:MobileNetV3Small")
         found, expected = encoder(images / 127.5 - 1.0).numpy(), network(images, training=False).numpy()
         print(json.dumps([float(np.abs(found - expected).max()), float(np.abs(expected).max())]))
