@@ -1,4 +1,4 @@
-"""AdamW and LARS on a vision transformer: kNN on the digits after eight epochs, the reason why LARS is refused.
+"""AdamW and LARS on a vision transformer: kNN on the digits after eight epochs.
 
 vit_ti4 at 16 pixels, recipe `digits` but for optimizer, precision and epochs; one seed. Each trial is a process of its
 own.
