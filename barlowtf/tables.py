@@ -20,7 +20,17 @@ LOSSES: Table[Any] = Table(
 )
 ENCODERS: Table[Any] = Table(
     "encoder",
-    {"resnet": ("barlowtf.models.resnet:RESNET", "resnet10 to resnet200; _w2 doubles every channel count")},
+    {
+        "resnet": ("barlowtf.models.resnet:RESNET", "resnet10 to resnet200; _w2 doubles every channel count"),
+        "keras": (
+            "barlowtf.models.keras_applications:KERAS_APPLICATIONS",
+            "keras:NAME, a network of keras.applications such as keras:MobileNetV3Small",
+        ),
+        "vit": (
+            "barlowtf.models.vision_transformer:VISION_TRANSFORMER",
+            "vit_ti16, vit_s16 or vit_b16, a vision transformer; the number is the side of a patch, pixels",
+        ),
+    },
 )
 PROTOCOLS: Table[Any] = Table(
     "protocol",

@@ -5,6 +5,7 @@ python docs/generate.py [--check]
 With --check nothing is written; the exit status is 1 where a page differs from what it should be.
 """
 
+import json
 import sys
 import types
 from pathlib import Path
@@ -19,7 +20,9 @@ from barlowtf import records, tables
 from barlowtf.choosing import RULES
 from barlowtf.config import Recipe
 
-FOLDER = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "reference"
+TRIED = ROOT / "benchmarks" / "results" / "encoders.json"
 NOTE = "<!-- Written by docs/generate.py: edit the source, then run `make docs`. -->"
 FILES = (
     ("run.json", "In the run folder.", records.RunInfo),
@@ -66,6 +69,51 @@ def tables_page() -> str:
     return _page(parts)
 
 
+def encoders_page() -> str:
+    """Returns the names of encoders, and what was tried with one of each architecture."""
+    names = "\n".join(
+        f"| `{name}` | {', '.join(f'`{member}`' for member in tables.ENCODERS[name].members)} |"
+        for name in tables.ENCODERS
+    )
+    text = TRIED.read_text(encoding="utf-8")
+    tried = json.loads(text)
+    forms = ("saved-model", "float32.tflite", "int8.tflite", "model.onnx", "model.keras")
+    rows = "\n".join(_tried_row(name, found, forms) for name, found in tried["encoders"].items())
+    columns = ("encoder", "pretrain", "resume", "evaluate", *forms)
+    return _page(
+        [
+            "# Encoders",
+            "What they are and which optimizer trains them: [Encoders](../encoders.md).",
+            f"## Names\n\n| kind | members |\n|---|---|\n{names}",
+            "## Tried from end to end\n\n"
+            f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n{rows}\n\n"
+            f"`{TRIED.relative_to(ROOT)}`: two steps of training, no encoder to use. Resume: number of weights that "
+            "differ from those of the unbroken run. Evaluate: whether `knn` and `linear-fast` ran. A file: its largest "
+            "difference from the Keras layers, relative to the largest feature; of int8 the least cosine of both "
+            "features. `torch` is for ResNets alone.",
+        ]
+    )
+
+
+def _tried_row(name: str, found: dict[str, Any], forms: tuple[str, ...]) -> str:
+    files = {file: figures for form in found["export"].values() for file, figures in form.get("files", {}).items()}
+    cells = [
+        f"`{name}`",
+        "yes" if found["pretrain"] else "no",
+        str(found["resume"]["differing_values"]),
+        "yes" if set(found["evaluate"]) == {"knn", "linear-fast"} else "no",
+    ]
+    for form in forms:
+        figures = files.get(form)
+        if figures is None:
+            cells.append("no")
+        elif form == "int8.tflite":
+            cells.append(f"cosine {figures['least_cosine']:.3f}")
+        else:
+            cells.append(f"{figures['relative_difference']:.0e}")
+    return f"| {' | '.join(cells)} |"
+
+
 def commands_page() -> str:
     """Returns the help of every command."""
     parts = ["# Commands", "The text of `barlowtf COMMAND --help`."]
@@ -93,6 +141,7 @@ PAGES = {
     "recipe.md": recipe_page,
     "records.md": records_page,
     "tables.md": tables_page,
+    "encoders.md": encoders_page,
     "commands.md": commands_page,
     PHOTOS: photos_page,
 }

@@ -118,11 +118,11 @@ class Model(Section):
 
     encoder: str = Field(
         "resnet50",
-        description="resnet10, 18, 34, 50, 101, 152 or 200; _w2 doubles every channel count, _w0p5 halves it; "
-        'or "package.module:name" or "file.py:name"',
+        description="a name of the table of encoders (resnet50, resnet18_w0p5, keras:MobileNetV3Small, vit_s16, ...), "
+        '"package.module:name" or "file.py:name"',
     )
     stem: Literal["auto", "imagenet", "small", "half"] = Field(
-        "auto", description="half: small at stride 2; auto: small below 64 pixels, else imagenet"
+        "auto", description="of a ResNet; half: small at stride 2; auto: small below 64 pixels, else imagenet"
     )
     projector: tuple[Count, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
     init: str | None = Field(
@@ -240,12 +240,6 @@ class Recipe(Section):
             if view.channel_drop > 0 and self.data.channels == 1:
                 raise ValueError(
                     f"augment.{name}.channel_drop: received {view.channel_drop:g}, expected 0 where data.channels is 1"
-                )
-        for key, size in self.augment.image_sizes.items():
-            if size != self.augment.size and self.model.stem == "auto":
-                raise ValueError(
-                    f"model.stem: received 'auto', expected imagenet, small or half where {key} differs from "
-                    "augment.size"
                 )
         if self.augment.local.count and self.train.micro_batch is not None:
             raise ValueError(

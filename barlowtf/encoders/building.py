@@ -5,8 +5,10 @@ import tensorflow as tf
 
 from barlowtf import augment, losses
 from barlowtf.config import Recipe
+from barlowtf.config.optimizers import OPTIMIZERS
 from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
+from barlowtf.models.encoder import open_kind, require_stem
 from barlowtf.models.transfer import InitialWeights
 from barlowtf.optim import AdamW, make_optimizer
 
@@ -74,6 +76,31 @@ def _check_mixtures(recipe: Recipe) -> None:
         raise ConfigError(
             f"Invalid train.batch_size: received {train.batch_size}, expected a multiple of {2 * replicas} with the "
             f"loss {recipe.loss.name}, which mixes neighbors on each of {replicas} replicas."
+        )
+
+
+def check_encoder(recipe: Recipe) -> None:
+    """Refuses a recipe whose encoder does not go with its other settings, before anything is read, built or written.
+
+    Raises:
+        ConfigError: There is no such encoder, it has no such stem, or the optimizer does not train it.
+    """
+    name, stem, optimizer = recipe.model.encoder, recipe.model.stem, recipe.optimizer.name
+    try:
+        kind = open_kind(name)
+        require_stem(name, kind, stem)
+    except ValueError as error:
+        raise ConfigError(f"{error} Set model.encoder and model.stem.") from error
+    if stem == "auto" and kind.stems and _only_size(recipe) is None:
+        raise ConfigError(
+            f"Invalid model.stem: received auto, expected {', '.join(kind.stems)} where augment.test_size differs from "
+            "augment.size. Set model.stem."
+        )
+    if optimizer in kind.refused_optimizers:
+        others = [known for known in OPTIMIZERS if known not in kind.refused_optimizers]
+        raise ConfigError(
+            f"Invalid optimizer.name: received {optimizer} for the encoder {name}, expected {', '.join(others)}: "
+            f"{kind.refused_optimizers[optimizer]}. Set optimizer.name."
         )
 
 

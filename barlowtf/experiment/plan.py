@@ -4,7 +4,7 @@ from pydantic import Field
 
 from barlowtf import runs
 from barlowtf.distribute import make_strategy
-from barlowtf.encoders.building import build_model, settle_loss
+from barlowtf.encoders.building import build_model, check_encoder, settle_loss
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.pretrain import PretrainRequest
 from barlowtf.experiment.starting import find_start
@@ -35,7 +35,9 @@ def plan(request: PretrainRequest) -> Plan:
     Raises:
         BarlowTFError: Input or machine would not allow the run to start.
     """
-    recipe, strategy = settle_loss(request.recipe), make_strategy(request.strategy, request.replicas)
+    recipe = settle_loss(request.recipe)
+    check_encoder(recipe)
+    strategy = make_strategy(request.strategy, request.replicas)
     train, replicas = recipe.train, strategy.num_replicas_in_sync
     source = open_split(recipe.data.source, "train")
     steps_per_epoch = count_steps_per_epoch(

@@ -15,7 +15,7 @@ from rich.console import Console
 from barlowtf import data, runs
 from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
-from barlowtf.encoders.building import build_model, settle_loss
+from barlowtf.encoders.building import build_model, check_encoder, settle_loss
 from barlowtf.errors import Interrupted
 from barlowtf.experiment.starting import Start, find_start
 from barlowtf.experiment.training_data import first_views, make_batches, normalized_views, open_training_data
@@ -65,7 +65,9 @@ def pretrain(request: PretrainRequest) -> RunInfo:
         BarlowTFError: Input, run folder, machine or numbers do not allow the run to start or to continue.
         Interrupted: SIGINT, SIGTERM or SIGUSR1 came. What was finished is saved, and the same call resumes.
     """
-    recipe, strategy = settle_loss(request.recipe), make_strategy(request.strategy, request.replicas)
+    recipe = settle_loss(request.recipe)
+    check_encoder(recipe)
+    strategy = make_strategy(request.strategy, request.replicas)
     chief = is_chief(strategy)
     # From here on: making the strategy of several workers takes SIGTERM away from Python.
     with (

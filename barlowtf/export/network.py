@@ -68,7 +68,7 @@ def inference_network(parts: Parts) -> keras.Model:
     shape = (parts.size, parts.size, parts.channels)
     folded = _folded(parts)
     if folded is None:
-        return _network(parts, _normalization(parts), plain_encoder(parts.encoder), shape)
+        return _network(parts, _normalization(parts), plain_encoder(parts.encoder, image_shape=shape), shape)
     return _network(parts, _centering(parts), folded, shape)
 
 
@@ -97,7 +97,8 @@ def _folded(parts: Parts) -> keras.Model | None:
     kind = parts.family
     if kind is None or kind.folds is None:
         return None
-    return folded_encoder(parts.encoder, kind.folds(parts.encoder), input_std=parts.std)
+    shape = (parts.size, parts.size, parts.channels)
+    return folded_encoder(parts.encoder, kind.folds(parts.encoder), input_std=parts.std, image_shape=shape)
 
 
 def _normalization(parts: Parts) -> keras.Layer:

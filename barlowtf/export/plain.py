@@ -3,7 +3,7 @@
 What is exported must load where barlowtf is not installed, and run where bfloat16 is slow or missing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import keras
@@ -16,12 +16,15 @@ from barlowtf.models.folding import find_folds
 from barlowtf.models.normalization import EPSILON, MOMENTUM
 
 
-def plain_encoder(encoder: keras.Model) -> keras.Model:
+def plain_encoder(encoder: keras.Model, *, image_shape: tuple[int | None, ...] | None = None) -> keras.Model:
     """Returns a copy in Keras' own layers, float32, of equal weights; it can be trained on.
 
     Args:
         encoder: A functional model, see `barlowtf.models.make_encoder`. Layers that are neither Keras' nor barlowtf's
-            are copied as they are.
+            are copied as they are, or by their method `by_keras_operations(x)` where they have one: it returns what the
+            layer makes of a symbolic tensor, by operations and layers of Keras alone and without weights.
+        image_shape: Shape of the images that the copy takes; None: as the encoder. What can be computed from a known
+            shape is then a constant.
 
     Returns:
         Functional model of the same name and layer names.
@@ -29,14 +32,17 @@ def plain_encoder(encoder: keras.Model) -> keras.Model:
     Raises:
         ExportError: A layer cannot be copied.
     """
-    copy = _clone(encoder, _plain_layer)
-    for layer, source in zip(copy.layers, encoder.layers, strict=True):
-        layer.set_weights(source.get_weights())
+    copy = _clone(encoder, _plain_layer, image_shape)
+    _copy_weights(encoder, copy)
     return copy
 
 
 def folded_encoder(
-    encoder: keras.Model, folds: Mapping[str, str] | None = None, *, input_std: Sequence[float] | None = None
+    encoder: keras.Model,
+    folds: Mapping[str, str] | None = None,
+    *,
+    input_std: Sequence[float] | None = None,
+    image_shape: tuple[int | None, ...] | None = None,
 ) -> keras.Model:
     """Returns a copy for inference alone: normalizations are part of the convolutions or linear layers before them.
 
@@ -47,6 +53,7 @@ def folded_encoder(
         encoder: See `barlowtf.models.make_encoder` and `make_projector`.
         folds: Normalization -> layer that it becomes a part of; None: see `barlowtf.models.folding.find_folds`.
         input_std: Deviation by which the copy divides its input, one value or one a channel: part of its first layer.
+        image_shape: As of `plain_encoder`.
 
     Raises:
         ExportError: A layer cannot be copied, or the first layer with weights cannot divide.
@@ -59,10 +66,8 @@ def folded_encoder(
             return keras.layers.Activation("linear", name=layer.name, dtype="float32")
         return _plain_layer(layer, **({"use_bias": True} if layer.name in folded else {}))
 
-    copy = _clone(encoder, fold)
-    for layer, source in zip(copy.layers, encoder.layers, strict=True):
-        if source.name not in folded and source.name not in before:
-            layer.set_weights(source.get_weights())
+    copy = _clone(encoder, fold, image_shape)
+    _copy_weights(encoder, copy, without={*folded, *before})
     for name, target in before.items():
         copy.get_layer(target).set_weights(_folded_weights(encoder.get_layer(target), encoder.get_layer(name)))
     if input_std is not None:
@@ -81,14 +86,28 @@ def _divide_input(encoder: keras.Model, deviation: Sequence[float]) -> None:
     first.set_weights([kernel / np.reshape(deviation, (-1, 1)), *bias])
 
 
-def _clone(model: keras.Model, clone: Callable[[Any], Any]) -> keras.Model:
+def _copy_weights(encoder: keras.Model, copy: keras.Model, *, without: Set[str] = frozenset()) -> None:
+    """Gives the layers of a copy the weights of their originals; layers without weights need not be there."""
+    for source in encoder.layers:
+        if source.weights and source.name not in without:
+            copy.get_layer(source.name).set_weights(source.get_weights())
+
+
+def _clone(
+    model: keras.Model, clone: Callable[[Any], Any], image_shape: tuple[int | None, ...] | None = None
+) -> keras.Model:
     if isinstance(model, keras.Sequential):
         return keras.models.clone_model(model, clone_function=clone)
-    return keras.models.clone_model(model, clone_function=clone, call_function=_call)
+    images = None
+    if image_shape is not None and image_shape != model.input_shape[1:]:
+        images = keras.Input(image_shape, dtype=model.inputs[0].dtype, name=model.inputs[0].name)
+    return keras.models.clone_model(model, images, clone_function=clone, call_function=_call)
 
 
 def _call(layer: Any, *arguments: Any, **named: Any) -> Any:
     """Calls a layer as its original was called; an original may take a mask that there is none of."""
+    if hasattr(layer, "by_keras_operations"):
+        return layer.by_keras_operations(*arguments)
     return layer(*arguments, **{name: value for name, value in named.items() if name != "mask" or value is not None})
 
 
@@ -97,7 +116,9 @@ def _plain_layer(layer: Any, **changes: Any) -> Any:
     if not isinstance(layer, keras.Layer):
         return type(layer).from_config(layer.get_config())
     if isinstance(layer, BatchNormalization):
-        return keras.layers.BatchNormalization(epsilon=EPSILON, momentum=MOMENTUM, name=layer.name, dtype="float32")
+        return keras.layers.BatchNormalization(
+            epsilon=layer.epsilon, momentum=MOMENTUM, name=layer.name, dtype="float32"
+        )
     if isinstance(layer, keras.Model) and isinstance(layer.inputs, list):
         return _clone(layer, _plain_layer)
     kind = keras.layers.Conv2D if isinstance(layer, Convolution) else type(layer)
@@ -116,4 +137,6 @@ def _folded_weights(layer: keras.Layer, normalization: keras.Layer) -> list[np.n
     weights = {weight.name: np.asarray(weight.numpy(), np.float64) for weight in normalization.weights}
     epsilon = getattr(normalization, "epsilon", EPSILON)
     scale = weights["gamma"] / np.sqrt(weights["moving_variance"] + epsilon)
-    return [kernel * scale, weights["beta"] - weights["moving_mean"] * scale]
+    # Of a depthwise kernel [k, k, C, m], C m output channels, channel after channel.
+    by_output = scale.reshape(kernel.shape[2:]) if isinstance(layer, keras.layers.DepthwiseConv2D) else scale
+    return [kernel * by_output, weights["beta"] - weights["moving_mean"] * scale]

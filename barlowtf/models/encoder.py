@@ -27,15 +27,15 @@ def make_encoder(
     Args:
         name: A name that an entry of `barlowtf.models.ENCODERS` answers to, or a user's own encoder,
             "package.module:name" or "file.py:name": a function `make(*, image_shape, dtype, seed) -> keras.Model`, or
-            an `EncoderKind`. ResNets: "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152" or
-            "resnet200", with an optional width: in "resnet50_w2" *every* channel count, the stem's and the features'
-            too, is doubled (d = 4096), in "resnet18_w0p5" halved (d = 256). Differs from torchvision's
-            wide_resnet50_2, which widens only the 3×3 convolutions and keeps d = 2048, because the self-supervised
-            literature scales all.
+            an `EncoderKind`. docs/encoders.md says what there is. ResNets: "resnet10", "resnet18", "resnet34",
+            "resnet50", "resnet101", "resnet152" or "resnet200", with an optional width: in "resnet50_w2" *every*
+            channel count, the stem's and the features' too, is doubled (d = 4096), in "resnet18_w0p5" halved (d = 256).
+            Differs from torchvision's wide_resnet50_2, which widens only the 3×3 convolutions and keeps d = 2048,
+            because the self-supervised literature scales all.
         image_shape: Height, width and channels of an image. Height and width may be None: any size.
-        stem: First layers of a ResNet: "imagenet" (7×7 convolution and max pool), "small" (3×3 convolution), "half"
-            (the same at stride 2) or "auto": small where the height is given and below 64 pixels. Other encoders take
-            "auto" alone.
+        stem: One of the kind's `stems`, or "auto". Of a ResNet: "imagenet" (7×7 convolution and max pool), "small" (3×3
+            convolution), "half" (the same at stride 2); "auto" is small where the height is given and below 64 pixels.
+            Encoders without stems take "auto" alone.
         dtype: Keras dtype policy, "float32" or "mixed_bfloat16"; None: the global one.
         seed: Seed of the first weights, >= 0.
 
@@ -44,14 +44,29 @@ def make_encoder(
         are float32 whatever the policy, and a layer's name is its torchvision name with "_" for ".".
 
     Raises:
-        ValueError: Unknown name or stem, a width of 0, or an image shape that is not (H, W, C).
+        ValueError: Unknown name or stem, a width of 0, or an image shape that is not (H, W, C) or that the encoder does
+            not take.
         ConfigError: The user's encoder cannot be imported, or is not an encoder.
 
     Source: arXiv:1512.03385; torchvision resnet.py.
     """
     _check(image_shape)
-    model = open_kind(name).build(name, image_shape=tuple(image_shape), stem=stem, dtype=dtype, seed=seed)
+    kind = open_kind(name)
+    require_stem(name, kind, stem)
+    model = kind.build(name, image_shape=tuple(image_shape), stem=stem, dtype=dtype, seed=seed)
     return _functional(name, model)
+
+
+def require_stem(name: str, kind: EncoderKind, stem: str) -> None:
+    """Raises ValueError where an encoder does not have first layers of this name, see `make_encoder`."""
+    if stem == "auto" or stem in kind.stems:
+        return
+    if not kind.stems:
+        raise ValueError(
+            f'Invalid stem: received "{stem}" for the encoder {name}, expected "auto": it has first layers of its own.'
+        )
+    expected = ", ".join(f'"{known}"' for known in kind.stems[:-1])
+    raise ValueError(f'Invalid stem: received "{stem}", expected "auto", {expected} or "{kind.stems[-1]}".')
 
 
 def open_kind(name: str) -> EncoderKind:
@@ -94,11 +109,6 @@ def find_kind(name: str) -> EncoderKind | None:
 
 def _builder_of(make: Any) -> Any:
     def build(name: str, *, image_shape: tuple[Any, ...], stem: str, dtype: str | None, seed: int) -> keras.Model:
-        if stem != "auto":
-            raise ConfigError(
-                f'Invalid stem: received "{stem}" for the encoder {name}, expected "auto": it has first layers of its '
-                'own. Set model.stem to "auto".'
-            )
         return make(image_shape=image_shape, dtype=dtype, seed=seed)
 
     return build

@@ -1,7 +1,7 @@
 """An entry of the table of encoders: the names that it answers to, and what builds them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 
@@ -18,9 +18,16 @@ class EncoderKind:
             that are for inference alone. None: encoders are exported as they are.
         torch_names: Returns for an encoder {name of a layer: name of the PyTorch module}, in the order of PyTorch's
             modules. None: its weights have no names in PyTorch, and there is no export to a state dict.
+        stems: Values of model.stem beside "auto"; `build` is never called with another. (): its first layers are its
+            own.
+        refused_optimizers: Name of an optimizer that does not train such encoders -> the reason, for the message.
+        members: Names to show in documentation, all of them or examples.
     """
 
     pattern: str
     build: Callable[..., keras.Model]
     folds: Callable[[keras.Model], Mapping[str, str]] | None = None
     torch_names: Callable[[keras.Model], Mapping[str, str]] | None = None
+    stems: tuple[str, ...] = ()
+    refused_optimizers: Mapping[str, str] = field(default_factory=dict)
+    members: tuple[str, ...] = ()

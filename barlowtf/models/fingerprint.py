@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
+from barlowtf.models.layer_names import given_name
+
 
 def weights_sha256(model: keras.Model) -> str:
     """Returns the sha256 over name, shape and values of all weights and running statistics, 64 hexadecimal digits."""
@@ -57,7 +59,5 @@ def counted_names(names: Iterable[str]) -> dict[str, str]:
 def _given_names() -> frozenset[str]:
     """Returns the names that Keras gives to layers without one, before their numbers: "conv2d", "dense", ..."""
     kinds = [name for name in dir(keras.layers) if name[0].isupper()]
-    # As Keras does it: "LayerNormalization" -> "layer_normalization".
-    separated = (re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind)) for kind in kinds)
     # Names that barlowtf gives its own layers are left as they are.
-    return frozenset(re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower() for name in separated) - {"normalization"}
+    return frozenset(map(given_name, kinds)) - {"normalization"}

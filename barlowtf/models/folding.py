@@ -38,5 +38,5 @@ def _inputs(operation: keras.Operation) -> list[keras.KerasTensor]:
 
 
 def _is_linear_map(layer: keras.Layer) -> bool:
-    kinds = keras.layers.Conv2D | keras.layers.Dense
+    kinds = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense
     return isinstance(layer, kinds) and not layer.use_bias and layer.activation is keras.activations.linear

@@ -21,8 +21,8 @@ def estimate_memory(
 ) -> dict[str, int]:
     """Returns the parts of one replica's memory during a training step, bytes.
 
-    Counts the output of each layer for all views and mixtures, which the backward pass needs; buffers of the framework
-    and of the kernels come on top.
+    Counts the output of each layer and operation for all views and mixtures, which the backward pass needs; buffers of
+    the framework and of the kernels come on top.
 
     Args:
         encoder: Built for images of known size.
@@ -50,10 +50,15 @@ def estimate_memory(
 
 
 def _outputs(*models: keras.Model) -> int:
-    """Returns the number of values in the outputs of all layers for one image."""
-    return sum(_output_values(layer) for model in models for layer in model.layers)
+    """Returns the number of values in the outputs of all layers and operations for one image."""
+    return sum(_output_values(operation) for model in models for operation in _operations(model))
 
 
-def _output_values(layer: keras.layers.Layer) -> int:
-    """Returns the number of values in a layer's output for one image."""
-    return int(np.prod([size for size in layer.output.shape[1:] if size is not None]))
+def _operations(model: keras.Model) -> list[keras.Operation]:
+    """Returns the layers of a model, of a functional one also what lies between them."""
+    return list(model.layers if isinstance(model, keras.Sequential) else model.operations)
+
+
+def _output_values(operation: keras.Operation) -> int:
+    """Returns the number of values in the output of a layer or operation for one image."""
+    return int(np.prod([size for size in operation.output.shape[1:] if size is not None]))

@@ -16,26 +16,28 @@ MOMENTUM = 0.9
 _STATISTIC = {"trainable": False, "synchronization": "on_read", "aggregation": "only_first_replica"}
 
 
-def fused_normalization(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def fused_normalization(
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float = EPSILON
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalizes a batch by its own moments with TensorFlow's fused kernel.
 
     Args:
         x: float32, bfloat16 or float16 [n, H, W, C].
         gamma: float32 [C].
         beta: float32 [C].
+        epsilon: Added to the variance, > 0.
 
     Returns:
         Normalized batch, dtype and shape of `x`; mean, float32 [C]; unbiased variance, float32 [C].
     """
     # The kernel itself: tf.compat.v1.nn.fused_batch_norm calls it with the same epsilon and leaves out nothing we need.
-    output = tf.raw_ops.FusedBatchNormV3(x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=EPSILON)
+    output = tf.raw_ops.FusedBatchNormV3(x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon)
     return output.y, output.batch_mean, output.batch_variance
 
 
-@tf.custom_gradient
 def synchronized_normalization(
-    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
-) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., Any]]:
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float = EPSILON
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalizes a batch by the moments of the global batch, with its gradient.
 
     Letters: c_r, m_r, v_r count, mean and biased variance of replica r's share, N = Σ c_r. Then the global mean is
@@ -50,6 +52,7 @@ def synchronized_normalization(
             float64 where `x` is, in float32 otherwise.
         gamma: float32 [C].
         beta: float32 [C].
+        epsilon: ε, added to the variance, > 0.
 
     Returns:
         Normalized share, dtype and shape of `x`; mean, float32 [C], and unbiased variance, float32 [C], of the global
@@ -57,6 +60,20 @@ def synchronized_normalization(
 
     Source: arXiv:1502.03167, algorithm 1, over the global batch.
     """
+
+    @tf.custom_gradient
+    def normalization(
+        x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., Any]]:
+        return _synchronized(x, gamma, beta, epsilon)
+
+    return normalization(x, gamma, beta)
+
+
+def _synchronized(
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., Any]]:
+    """Returns the result of `synchronized_normalization` and the function of its gradient."""
     axes = list(range(x.shape.rank - 1))
     wide = tf.float64 if x.dtype == tf.float64 else tf.float32
     x_wide, gamma_wide, beta_wide = (tf.cast(tensor, wide) for tensor in (x, gamma, beta))
@@ -69,7 +86,7 @@ def synchronized_normalization(
     total = tf.reduce_sum(counts, axis=0)
     mean = tf.reduce_sum(counts * means, axis=0) / total
     variance = tf.reduce_sum(counts * (variances + tf.math.squared_difference(means, mean)), axis=0) / total
-    scale = tf.math.rsqrt(variance + EPSILON)
+    scale = tf.math.rsqrt(variance + epsilon)
 
     def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         upstream_wide = tf.cast(upstream, wide)
@@ -89,6 +106,8 @@ def synchronized_normalization(
 class BatchNormalization(keras.layers.Layer):
     """Batch normalization with PyTorch's constants: epsilon 1e-5, momentum 0.9 in Keras' terms (0.1 in PyTorch's).
 
+    Another epsilon is for encoders whose published weights were trained with it.
+
     Gamma, beta and the running statistics are float32 whatever the policy. While training, the moments are those of the
     global batch: on one replica by the fused kernel, on several by one gather. A float64 policy, for which there is no
     fused kernel, normalizes in float64 by separate operations. The running variance follows the unbiased variance of
@@ -98,15 +117,17 @@ class BatchNormalization(keras.layers.Layer):
     Inputs are float [n, H, W, C] or [n, D]; the output has the policy's compute dtype.
     """
 
-    def __init__(self, *, gamma_initializer: Any = "ones", **layer_options: Any) -> None:
+    def __init__(self, *, gamma_initializer: Any = "ones", epsilon: float = EPSILON, **layer_options: Any) -> None:
         """Makes the layer.
 
         Args:
             gamma_initializer: Keras initializer of gamma; "zeros" for the last normalization of a residual block.
+            epsilon: Added to the variance, > 0.
             **layer_options: `name`, `dtype` and `trainable`, as of every Keras layer.
         """
         super().__init__(**layer_options)
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
+        self.epsilon = epsilon
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes gamma, beta, moving_mean and moving_variance, each float32 [C].
@@ -140,7 +161,8 @@ class BatchNormalization(keras.layers.Layer):
     def _by_batch(self, x: tf.Tensor) -> tf.Tensor:
         fused = replica_count() == 1 and x.dtype != tf.float64
         normalize = fused_normalization if fused else synchronized_normalization
-        y, mean, variance = normalize(x, tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta))
+        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        y, mean, variance = normalize(x, gamma, beta, self.epsilon)
         self.moving_mean.assign(self.moving_mean * MOMENTUM + mean * (1.0 - MOMENTUM))
         self.moving_variance.assign(self.moving_variance * MOMENTUM + variance * (1.0 - MOMENTUM))
         return y
@@ -150,9 +172,9 @@ class BatchNormalization(keras.layers.Layer):
         gamma, beta, mean, variance = (tf.convert_to_tensor(weight) for weight in weights)
         if x.dtype == tf.float64:
             gamma, beta, mean, variance = (tf.cast(value, tf.float64) for value in (gamma, beta, mean, variance))
-            return tf.nn.batch_normalization(x, mean, variance, beta, gamma, EPSILON)
+            return tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.epsilon)
         return tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False
+            x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=self.epsilon, is_training=False
         ).y
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -162,4 +184,4 @@ class BatchNormalization(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this layer again."""
         gamma_initializer = keras.initializers.serialize(self.gamma_initializer)
-        return {**super().get_config(), "gamma_initializer": gamma_initializer}
+        return {**super().get_config(), "gamma_initializer": gamma_initializer, "epsilon": self.epsilon}

@@ -129,8 +129,6 @@ def build_resnet(
     height = image_shape[0]
     if stem == "auto":
         stem = "small" if height is not None and height < _SMALL_IMAGE else "imagenet"
-    if stem not in STEMS:
-        raise ValueError(f'Invalid stem: received "{stem}", expected "auto", "imagenet", "small" or "half".')
     layers = Layers(dtype, seed)
     images = keras.Input(image_shape, dtype="float32", name="images")
     x = STEMS[stem](layers, images, base)
@@ -166,4 +164,11 @@ def _parse(name: str) -> tuple[int, int]:
 
 
 _PATTERN = r"resnet(\d+)(?:_w(\d+(?:p\d+)?))?"
-RESNET = EncoderKind(_PATTERN, build_resnet, find_folds, torch_names)
+RESNET = EncoderKind(
+    _PATTERN,
+    build_resnet,
+    find_folds,
+    torch_names,
+    stems=tuple(STEMS),
+    members=(*(f"resnet{depth}" for depth in RESNETS), "resnet50_w2", "resnet18_w0p5"),
+)

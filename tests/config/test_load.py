@@ -172,11 +172,7 @@ def test_unknown_recipe_names_the_nearest():
         load_recipe("cifar10cpu")
 
 
-def test_two_sizes_of_images_need_a_stem_by_name():
-    with pytest.raises(
-        ConfigError, match="model.stem: received 'auto', expected imagenet, small or half where augment.test_size"
-    ):
-        load_recipe("digits", ["augment.test_size=20", "model.stem=auto"])
+def test_two_sizes_of_images():
     recipe = load_recipe("digits", ["augment.test_size=20", "model.stem=small"])
     assert (recipe.augment.size, recipe.augment.evaluated_size) == (16, 20)
     assert load_recipe("digits").augment.evaluated_size == 16

@@ -130,7 +130,7 @@ def test_what_is_not_an_encoder_is_refused(place):
     ):
         with pytest.raises(ConfigError, match=message):
             make_encoder(f"others.py:{name}", image_shape=(8, 8, 3))
-    with pytest.raises(ConfigError, match='Invalid stem: received "small" for the encoder others.py:sequential'):
+    with pytest.raises(ValueError, match='Invalid stem: received "small" for the encoder others.py:sequential'):
         make_encoder("others.py:sequential", image_shape=(8, 8, 3), stem="small")
     for name in ("sequential", "KIND"):
         assert make_encoder(f"others.py:{name}", image_shape=(8, 8, 3)).output_shape == (None, 4)

@@ -6,8 +6,9 @@ import pytest
 
 from barlowtf.errors import ExportError
 from barlowtf.export.plain import folded_encoder, plain_encoder
-from barlowtf.models import make_encoder, make_projector
+from barlowtf.models import BatchNormalization, make_encoder, make_projector
 from barlowtf.models.folding import find_folds
+from barlowtf.models.positions import SineCosinePositions
 from tests.export.conftest import randomized
 
 
@@ -74,6 +75,33 @@ def test_only_normalizations_of_which_the_layer_before_can_become_a_part_are_fol
     batch = np.random.default_rng(2).standard_normal((3, 8, 8, 3)).astype(np.float32)
     expected = np.asarray(model(batch, training=False))
     np.testing.assert_allclose(np.asarray(folded_encoder(model)(batch, training=False)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_depthwise_convolutions_and_other_epsilons_fold_too():
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False, name="depthwise")(images)
+    x = BatchNormalization(epsilon=1e-2, name="normalization")(x)
+    model = randomized(keras.Model(images, keras.layers.GlobalAveragePooling2D()(x)))
+    assert find_folds(model) == {"normalization": "depthwise"}
+    batch = np.random.default_rng(2).standard_normal((3, 8, 8, 3)).astype(np.float32)
+    expected = np.asarray(model(batch, training=False))
+    for make in (plain_encoder, folded_encoder):
+        np.testing.assert_allclose(np.asarray(make(model)(batch)), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("image_shape", [None, (8, 12, 4)])
+def test_a_layer_that_says_how_becomes_operations_of_keras(image_shape):
+    images = keras.Input((None, None, 4))
+    x = keras.layers.Conv2D(8, 1, name="patches", dtype="mixed_bfloat16")(images)
+    x = SineCosinePositions(dtype="mixed_bfloat16")(x)
+    model = randomized(keras.Model(images, keras.layers.GlobalAveragePooling2D(dtype="float32")(x * x)))
+    copy = plain_encoder(model, image_shape=image_shape)
+    assert copy.input_shape == (None, *(image_shape or (None, None, 4)))
+    assert not any(isinstance(layer, SineCosinePositions) for layer in copy.layers)
+    batch = np.random.default_rng(2).standard_normal((3, 8, 12, 4)).astype(np.float32)
+    kernel, bias = model.get_layer("patches").get_weights()
+    y = SineCosinePositions()(batch @ kernel[0, 0] + bias)
+    np.testing.assert_allclose(np.asarray(copy(batch)), np.mean(np.square(y), axis=(1, 2)), rtol=1e-5)
 
 
 class Doubled(keras.layers.Layer):
