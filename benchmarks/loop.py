@@ -40,7 +40,7 @@ from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.encoders.building import build_model
 from barlowtf.experiment import training_data
-from barlowtf.experiment.pretrain import make_callbacks
+from barlowtf.experiment.watching import make_callbacks
 from barlowtf.train import callbacks, loop
 from benchmarks import machine
 

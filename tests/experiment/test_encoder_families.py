@@ -1,6 +1,6 @@
 """Each kind of encoder: pre-trained, taken up again bit for bit, measured, written in every format and read back.
 
-One member of each entry of the table; `benchmarks/encoders.py` goes the same way with one of each architecture, in fresh
+One member of each entry of the table; `benchmarks/encoders.py` goes the same way with one of each architecture in fresh
 processes.
 """
 

@@ -1,0 +1,99 @@
+"""What watches a run: measurements, files, the progress bar, checkpoints."""
+
+from collections.abc import Callable, Iterator
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+
+from barlowtf import data, runs
+from barlowtf.config import Recipe
+from barlowtf.distribute import is_chief
+from barlowtf.experiment.training_data import first_views, normalized_views
+from barlowtf.models import BarlowTwins
+from barlowtf.train import callbacks
+from barlowtf.train.monitors import make_knn_monitor
+
+# Number of images that the collapse monitor measures.
+_MONITORED_IMAGES = 256
+
+
+def make_callbacks(
+    recipe: Recipe,
+    run: runs.RunFolder,
+    source: data.Source,
+    strategy: tf.distribute.Strategy,
+    model: BarlowTwins,
+    console: Console,
+    stop: callbacks.StopOnRequest,
+) -> list[keras.callbacks.Callback]:
+    """Returns what watches a run, in the order in which it must act: stop, measure, write, show, save.
+
+    Of several workers only the chief measures, writes, shows and saves.
+    """
+    if not is_chief(strategy):
+        return [stop]
+    steps_per_epoch = source.size // recipe.train.batch_size
+    recorder = callbacks.Recorder()
+    # Several workers stop after a step that they take together, so their chief cannot leave a measurement.
+    stop_requested = stop.requested if stop.stop_request is None else lambda: False
+    step_metrics = callbacks.StepMetrics(
+        recorder,
+        every_steps=recipe.monitor.every_steps,
+        batch_size=recipe.train.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        loss_terms=model.loss_terms,
+        embedding_width=recipe.model.projector[-1],
+    )
+    save = callbacks.SaveCheckpoints(
+        run.checkpoints,
+        every_steps=recipe.checkpoint.every_steps,
+        every_minutes=recipe.checkpoint.every_minutes,
+        keep=recipe.checkpoint.keep,
+    )
+    return callbacks.in_order(
+        [
+            stop,
+            recorder,
+            step_metrics,
+            *_make_monitors(recipe, source, recorder, stop_requested),
+            callbacks.JsonLines(run.metrics, recorder),
+            callbacks.TensorBoardWriter(run.tensorboard, recorder),
+            callbacks.Progress(recorder, total_steps=recipe.train.epochs * steps_per_epoch, console=console),
+            save,
+        ]
+    )
+
+
+def _make_monitors(
+    recipe: Recipe, source: data.Source, recorder: callbacks.Recorder, stop_requested: Callable[[], bool]
+) -> Iterator[callbacks.Monitor]:
+    """Yields the monitors that look at images: collapse, and kNN where there are labels."""
+    every = recipe.monitor
+    if every.collapse_every_epochs is not None:
+        view_a, view_b, *local = first_views(recipe, source, _MONITORED_IMAGES)
+        mean, std = recipe.augment.mean, recipe.augment.std
+        yield callbacks.CollapseMonitor(
+            recorder,
+            view_a,
+            view_b,
+            local_views=local[0] if local else None,
+            every_epochs=every.collapse_every_epochs,
+            mean=mean,
+            std=std,
+        )
+    if every.knn_every_epochs is not None and source.has_labels:
+        yield make_knn_monitor(
+            recorder,
+            source,
+            data.open_source(recipe.data.source, "test"),
+            views=lambda images, ids: normalized_views(recipe, images, ids),
+            bank_size=every.knn_bank,
+            query_count=every.knn_queries,
+            seed=recipe.train.seed,
+            every_epochs=every.knn_every_epochs,
+            total_epochs=recipe.train.epochs,
+            neighbors=every.knn_neighbors,
+            temperature=every.knn_temperature,
+            stop_requested=stop_requested,
+        )
