@@ -1,6 +1,5 @@
 """The weights that a run starts from: read, compared with its recipe, and made to fit where that can be done."""
 
-import importlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from barlowtf.encoders.building import build_parts
 from barlowtf.encoders.encoder import exported_encoder, normalization_of
 from barlowtf.encoders.loading import finished_encoder, load_keras
 from barlowtf.errors import CheckpointError, ConfigError
+from barlowtf.models import keras_applications
 from barlowtf.models.encoder import find_kind
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.transfer import Fit, InitialWeights, differing_strides, fit_weights
@@ -145,15 +145,8 @@ def _of_file(spec: str, path: Path) -> Origin:
 
 def _of_keras_applications(spec: str) -> Origin:
     try:
-        applications: Any = importlib.import_module("barlowtf.models.keras_applications")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"Invalid model.init: received {spec}, expected {_FORMS.removesuffix(', or keras:NAME')}: this version has "
-            "no encoders of keras.applications."
-        ) from error
-    try:
-        normalization = applications.expected_normalization(spec)
-        encoder = applications.imagenet_weights(spec)
+        normalization = keras_applications.expected_normalization(spec)
+        encoder = keras_applications.imagenet_weights(spec)
     except ValueError as error:
         raise ConfigError(f"Invalid model.init: received {spec}. {error}") from error
     return Origin(spec, encoder, None, spec, normalization.mean, normalization.std)

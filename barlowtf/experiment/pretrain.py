@@ -98,10 +98,8 @@ def pretrain(request: PretrainRequest) -> RunInfo:
             with strategy.scope():
                 model = build_model(recipe, steps_per_epoch, start.weights)
             console = request.console or Console(stderr=True)
-            job = _Job(
-                recipe, run, start, strategy, source, model, steps_per_epoch, steps_per_call, interruption, console
-            )
-            return _train(job)
+            counts = (steps_per_epoch, steps_per_call)
+            return _train(_Job(recipe, run, start, strategy, source, model, *counts, interruption, console))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,5 @@
 """Weights that a run starts from: where they may lie, what is taken, and what does not fit."""
 
-import sys
-from types import ModuleType, SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
@@ -10,7 +7,7 @@ import pytest
 from barlowtf.config import dump_recipe, load_recipe
 from barlowtf.encoders.initial import read_initial
 from barlowtf.errors import CheckpointError, ConfigError, ConversionError
-from barlowtf.models import make_encoder, make_projector
+from barlowtf.models import keras_applications, make_encoder, make_projector
 from barlowtf.models.fingerprint import weights_sha256
 from tests.weights import randomized
 
@@ -128,20 +125,15 @@ def test_tensors_of_pytorch(read, encoder, tmp_path):
 
 def test_weights_of_keras_applications(read, monkeypatch):
     colored = randomized(make_encoder("resnet10_w0p0625", image_shape=(None, None, 3), stem="small", dtype="float32"))
-    package = ModuleType("barlowtf.models.keras_applications")
-
-    def expected_normalization(name):
-        if name != "keras:Small":
-            raise ValueError('Invalid encoder: received "keras:Other".')
-        return SimpleNamespace(mean=(0.5,) * 3, std=(0.5,) * 3)
-
-    package.expected_normalization, package.imagenet_weights = expected_normalization, lambda name: colored
-    monkeypatch.setitem(sys.modules, package.__name__, package)
+    normalization = keras_applications.Normalization((0.5,) * 3, (0.5,) * 3)
+    monkeypatch.setattr(keras_applications, "expected_normalization", lambda name: normalization)
+    monkeypatch.setattr(keras_applications, "imagenet_weights", lambda name: colored)
     weights, record = read(init="keras:Small")
     assert (record.spec, record.taken) == ("keras:Small", ("encoder",))
     assert weights.encoder[0].shape == (3, 3, 1, 4)
     assert any("mean [0.5, 0.5, 0.5] and std [0.5, 0.5, 0.5]" in line for line in read.log)
-    with pytest.raises(ConfigError, match='received keras:Other. Invalid encoder: received "keras:Other"'):
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match="Invalid model.init: received keras:Other. "):
         read(init="keras:Other")
 
 
