@@ -23,7 +23,7 @@ def weights_sha256(model: keras.Model) -> str:
     digest = hashlib.sha256()
     for weight, path in zip(model.weights, paths, strict=True):
         value = np.ascontiguousarray(weight.numpy())
-        name = "/".join([layers[path[0]], *path[1:]])
+        name = "/".join([layers[path[0]], *map(without_number, path[1:])])
         digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()
@@ -53,6 +53,11 @@ def counted_names(names: Iterable[str]) -> dict[str, str]:
         counted[name] = f"{base}#{numbers.get(base, 0)}"
         numbers[base] = numbers.get(base, 0) + 1
     return counted
+
+
+def without_number(name: str) -> str:
+    """Returns the name of a weight, "variable" for those that Keras names by a count of all variables."""
+    return re.sub(r"^variable_\d+$", "variable", name)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from barlowtf.models.fingerprint import counted_names
+from barlowtf.models.fingerprint import counted_names, without_number
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _named_weights(model: keras.Model) -> dict[str, keras.Variable]:
         for weight in layer.weights:
             path = weight.path.split("/")
             inner = path[path.index(layer.name) + 1 :] if layer.name in path else path[-1:]
-            name = "/".join([layers[layer.name], *inner])
+            name = "/".join([layers[layer.name], *map(without_number, inner)])
             while name in named:
                 name += "'"
             named[name] = weight

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from barlowtf.models import make_encoder, make_projector
+from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.transfer import InitialWeights, adapt_channels, differing_strides, fit_weights
 from tests.weights import randomized
 
@@ -66,6 +67,23 @@ def test_names_that_keras_gives_are_counted():
     assert fit.misfits == ()
     for value, weight in zip(fit.values, source.weights, strict=True):
         np.testing.assert_array_equal(value, weight.numpy())
+
+
+class Scale(keras.layers.Layer):
+    """A weight without a name, which Keras calls by the number of variables before it."""
+
+    def build(self, shape):
+        self.factor = keras.Variable(np.ones(shape[-1], np.float32))
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+def test_weights_without_names_fit_and_have_one_digest():
+    source, target = (keras.Sequential([keras.Input((8, 8, 3)), Scale(name="scale")]) for _ in range(2))
+    assert source.weights[0].path != target.weights[0].path
+    assert fit_weights(source, target).misfits == ()
+    assert weights_sha256(source) == weights_sha256(target)
 
 
 def test_every_weight_that_does_not_fit_is_named():
