@@ -1,9 +1,10 @@
 """Encoded or decoded images as a viewer shows them, with the channels and bits of a recipe.
 
-JPEG and PNG are decoded by TensorFlow, without Python and its lock; all other files by Pillow, tifffile or NumPy
-(`barlowtf.data.stored`) in the threads that read. Both give the same numbers.
+JPEG, and PNG of 8 bits without transparency, are decoded by TensorFlow, without Python and its lock; all other files by
+Pillow, tifffile or NumPy (`barlowtf.data.stored`) in the threads that read. Both give the same numbers.
 """
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ import tensorflow as tf
 from barlowtf.data.orientation import jpeg_orientation, png_orientation, turned
 from barlowtf.data.rendering import EIGHT_BITS, Rendering, render
 from barlowtf.data.source import Source
-from barlowtf.data.stored import read_stored
+from barlowtf.data.stored import read_jpeg_orientation, read_stored
 from barlowtf.errors import DataError
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -23,6 +24,8 @@ _HEAD_BYTES, _JFIF_BYTES = 26, 16
 _IMAGE_MARKERS = (0xDB, 0xC0, 0xC1, 0xC2, 0xC4)
 # Places in a PNG file: bits, and color type, whose bit 4 is alpha.
 _PNG_BITS, _PNG_COLOR, _PNG_ALPHA = 24, 25, 4
+# Its chunks of an orientation and of a transparent color.
+_PNG_CHUNKS = ("eXIf", "tRNS")
 
 
 def decode(image: tf.Tensor, channels: int, rendering: Rendering = EIGHT_BITS) -> tf.Tensor:
@@ -47,7 +50,9 @@ def decode(image: tf.Tensor, channels: int, rendering: Rendering = EIGHT_BITS) -
             (when the graph runs).
     """
     if image.dtype == tf.string:
-        return _decode_bytes(image, channels, rendering, _by_python)
+        if tf.executing_eagerly():
+            return _decode_bytes(image, channels, rendering, _orientation_by_python, _png_or_by_python)
+        return _decoder(channels, rendering)(image)
     if image.dtype not in (tf.uint8, tf.uint16, tf.float32) or image.shape.rank not in (3, 4) or not image.shape[-1]:
         raise ValueError(
             f"Invalid image: received {image.dtype.name} {image.shape}, "
@@ -73,7 +78,7 @@ def decode_in_graph(encoded: tf.Tensor, channels: int, rendering: Rendering = EI
     Raises:
         tf.errors.InvalidArgumentError: The bytes are not such an image (when the graph runs).
     """
-    return _decode_bytes(encoded, channels, rendering, _by_tensorflow)
+    return _decode_bytes(encoded, channels, rendering, jpeg_orientation, _png_or_by_tensorflow)
 
 
 def unreadable_reason(source: Source, index: int, channels: int) -> str | None:
@@ -87,56 +92,72 @@ def unreadable_reason(source: Source, index: int, channels: int) -> str | None:
     return None
 
 
+_OfJpeg = Callable[[tf.Tensor], tf.Tensor]
+_OfRest = Callable[[tf.Tensor, tf.Tensor, int, Rendering], tf.Tensor]
+
+
+@functools.cache
+def _decoder(channels: int, rendering: Rendering) -> tf.types.experimental.GenericFunction:
+    """Returns the decoder as a function that is traced once per process: each of many input pipelines calls it."""
+
+    def decoded(encoded: tf.Tensor) -> tf.Tensor:
+        return _decode_bytes(encoded, channels, rendering, _orientation_by_python, _png_or_by_python)
+
+    return tf.function(decoded, [tf.TensorSpec([], tf.string)], autograph=False)
+
+
 def _decode_bytes(
-    encoded: tf.Tensor, channels: int, rendering: Rendering, by_others: Callable[..., tf.Tensor]
+    encoded: tf.Tensor, channels: int, rendering: Rendering, orientation: _OfJpeg, of_rest: _OfRest
 ) -> tf.Tensor:
     # Shorter files are filled with zeros.
     head = tf.io.decode_raw(encoded, tf.uint8, fixed_length=_HEAD_BYTES)
-
-    def png_or_other() -> tf.Tensor:
-        return tf.cond(
-            tf.strings.substr(encoded, 0, len(_PNG)) == _PNG,
-            lambda: _png(encoded, head, channels, rendering),
-            lambda: by_others(encoded, channels, rendering),
-        )
-
     is_jpeg = tf.strings.substr(encoded, 0, len(_JPEG)) == _JPEG
-    image = tf.cond(is_jpeg, lambda: _jpeg(encoded, head, channels, rendering), png_or_other)
+    image = tf.cond(
+        is_jpeg,
+        lambda: _jpeg(encoded, head, channels, rendering, orientation),
+        lambda: of_rest(encoded, head, channels, rendering),
+    )
     return tf.ensure_shape(image, [None, None, channels])
 
 
-def _jpeg(encoded: tf.Tensor, head: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:
+def _jpeg(encoded: tf.Tensor, head: tf.Tensor, channels: int, rendering: Rendering, orientation: _OfJpeg) -> tf.Tensor:
     # The accurate transform gives Pillow's pixels bit for bit and is not slower than TensorFlow's default.
     stored = tf.io.decode_jpeg(encoded, channels=_asked(channels), dct_method="INTEGER_ACCURATE")
     image = render(_of_channels(stored, channels), channels, rendering)
-    return tf.cond(_is_without_exif(head), lambda: image, lambda: turned(image, jpeg_orientation(encoded)))
+    return tf.cond(_is_without_exif(head), lambda: image, lambda: turned(image, orientation(encoded)))
 
 
 def _is_without_exif(head: tf.Tensor) -> tf.Tensor:
     """Returns whether the image data of a JPEG file follow its start, or the usual JFIF segment, at once."""
-    is_jfif = tf.reduce_all(head[3:6] == (0xE0, 0, _JFIF_BYTES))
-    return tf.reduce_any(tf.where(is_jfif, head[3 + 2 + _JFIF_BYTES], head[3]) == _IMAGE_MARKERS)
+    first, high, low, second = tf.unstack(tf.gather(head, [3, 4, 5, 3 + 2 + _JFIF_BYTES]))
+    is_jfif = (first == 0xE0) & (high == 0) & (low == _JFIF_BYTES)
+    return tf.reduce_any(tf.where(is_jfif, second, first) == _IMAGE_MARKERS)
 
 
-def _png(encoded: tf.Tensor, head: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:
-    # A transparent color and an orientation lie in chunks; these letters may also stand in other data, which costs a
-    # little time and nothing else.
-    has_chunks = tf.strings.regex_full_match(encoded, r"(?s)\C*(?:tRNS|eXIf)\C*")
-    has_alpha = has_chunks | (tf.bitwise.bitwise_and(head[_PNG_COLOR], _PNG_ALPHA) > 0)
-    is_deep = head[_PNG_BITS] == 16
+def _orientation_by_python(encoded: tf.Tensor) -> tf.Tensor:
+    if tf.executing_eagerly():
+        return tf.constant(read_jpeg_orientation(encoded.numpy()))
+    # One operation, where `jpeg_orientation` has many: each of many input pipelines is optimized anew.
+    orientation = tf.numpy_function(
+        lambda content: np.int32(read_jpeg_orientation(content)), [encoded], tf.int32, stateful=False
+    )
+    return tf.ensure_shape(orientation, [])
 
-    def decoded(dtype: tf.DType, with_alpha: bool) -> Callable[[], tf.Tensor]:
-        def image() -> tf.Tensor:
-            asked = _asked(channels) and (4 if with_alpha else 3)
-            stored = tf.io.decode_png(encoded, channels=asked, dtype=dtype)
-            stored = tf.ensure_shape(stored, [None, None, asked or channels])
-            return render(stored, channels, rendering)
 
-        return image
+def _png_or_by_python(encoded: tf.Tensor, head: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:
+    def plain_png() -> tf.Tensor:
+        return render(_of_channels(tf.io.decode_png(encoded, _asked(channels)), channels), channels, rendering)
 
-    kinds = [decoded(dtype, with_alpha) for dtype in (tf.uint8, tf.uint16) for with_alpha in (False, True)]
-    image = tf.switch_case(2 * tf.cast(is_deep, tf.int32) + tf.cast(has_alpha, tf.int32), kinds)
-    return tf.cond(has_chunks, lambda: turned(image, png_orientation(encoded)), lambda: image)
+    # An alpha channel, a transparent color, an orientation and 16 bits ask for more than the decoder gives; the letters
+    # of the chunks may also stand in other data, which costs a little time and nothing else.
+    bits, color = tf.unstack(tf.gather(head, [_PNG_BITS, _PNG_COLOR]))
+    is_plain = (
+        (tf.strings.substr(encoded, 0, len(_PNG)) == _PNG)
+        & (bits <= 8)
+        & (tf.bitwise.bitwise_and(color, _PNG_ALPHA) == 0)
+        & ~tf.strings.regex_full_match(encoded, rf"(?s)\C*(?:{'|'.join(_PNG_CHUNKS)})\C*")
+    )
+    return tf.cond(is_plain, plain_png, lambda: _by_python(encoded, channels, rendering))
 
 
 def _by_python(encoded: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:
@@ -158,9 +179,28 @@ def _by_python(encoded: tf.Tensor, channels: int, rendering: Rendering) -> tf.Te
         raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
 
 
-def _by_tensorflow(encoded: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:
-    stored = tf.io.decode_image(encoded, channels=_asked(channels), expand_animations=False)
-    return render(_of_channels(stored, channels), channels, rendering)
+def _png_or_by_tensorflow(encoded: tf.Tensor, head: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:
+    def png(dtype: tf.DType, with_alpha: bool) -> tf.Tensor:
+        asked = _asked(channels) + with_alpha if channels in (1, 3) else 0
+        stored = tf.ensure_shape(tf.io.decode_png(encoded, asked, dtype), [None, None, asked or channels])
+        return render(stored, channels, rendering)
+
+    def any_png() -> tf.Tensor:
+        bits, color = tf.unstack(tf.gather(head, [_PNG_BITS, _PNG_COLOR]))
+        has_exif, has_transparent = (tf.strings.regex_full_match(encoded, rf"(?s)\C*{name}\C*") for name in _PNG_CHUNKS)
+        # Not always: asked for alpha, TensorFlow gives wrong colors of a palette that has none.
+        has_alpha = (tf.bitwise.bitwise_and(color, _PNG_ALPHA) > 0) | has_transparent
+        kinds = [
+            functools.partial(png, dtype, with_alpha) for dtype in (tf.uint8, tf.uint16) for with_alpha in (False, True)
+        ]
+        image = tf.switch_case(2 * tf.cast(bits > 8, tf.int32) + tf.cast(has_alpha, tf.int32), kinds)
+        return tf.cond(has_exif, lambda: turned(image, png_orientation(encoded)), lambda: image)
+
+    def other() -> tf.Tensor:
+        stored = tf.io.decode_image(encoded, channels=_asked(channels), expand_animations=False)
+        return render(_of_channels(stored, channels), channels, rendering)
+
+    return tf.cond(tf.strings.substr(encoded, 0, len(_PNG)) == _PNG, any_png, other)
 
 
 def _asked(channels: int) -> int:

@@ -46,8 +46,8 @@ def turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
         orientation: int32 [].
     """
     image = tf.cond(orientation >= min(_TRANSPOSED), lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
-    reversed_axes = [tf.reduce_any(orientation == axis) for axis in (_ROWS_REVERSED, _COLUMNS_REVERSED)]
-    return tf.reverse(image, tf.boolean_mask([0, 1], tf.stack(reversed_axes)))
+    is_reversed = [tf.reduce_any(orientation == those) for those in (_ROWS_REVERSED, _COLUMNS_REVERSED)]
+    return tf.reverse(image, tf.boolean_mask([0, 1], tf.stack(is_reversed)))
 
 
 def jpeg_orientation(encoded: tf.Tensor) -> tf.Tensor:

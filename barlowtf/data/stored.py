@@ -60,6 +60,16 @@ def read_stored(encoded: bytes) -> StoredImage:
         raise ValueError(lines[0]) from error
 
 
+def read_jpeg_orientation(encoded: bytes) -> int:
+    """Returns the orientation of a JPEG file, 1 where it says none."""
+    try:
+        with Image.open(io.BytesIO(encoded), formats=("JPEG",)) as image:
+            return int(image.getexif().get(_ORIENTATION, UPRIGHT))
+    # Cameras and editors write EXIF in many wrong ways, which Pillow meets with errors of as many kinds.
+    except Exception:
+        return UPRIGHT
+
+
 def _read_npy(encoded: bytes) -> StoredImage:
     return StoredImage("NPY", as_pixels(np.load(io.BytesIO(encoded), allow_pickle=False)), False)
 

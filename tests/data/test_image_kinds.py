@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from barlowtf.data import Rendering, decode, decode_in_graph, unreadable_reason
+from barlowtf.data.orientation import jpeg_orientation
 from barlowtf.data.stored import read_stored
 
 GENERATOR = np.random.default_rng(0)
@@ -164,6 +165,16 @@ def test_orientation(kind, orientation):
     np.testing.assert_array_equal(read_stored(content).pixels, expected)
 
 
+def oriented():
+    """A JPEG and a PNG file of each orientation."""
+    files = []
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x010F], exif[0x0112] = "a camera", orientation
+        files += [saved(RAMP, "JPEG", exif=exif), saved(COLOR, "PNG", exif=exif)]
+    return files
+
+
 def test_orientation_in_either_byte_order_and_where_there_is_none():
     plain = saved(RAMP, "JPEG")
 
@@ -179,6 +190,7 @@ def test_orientation_in_either_byte_order_and_where_there_is_none():
         # The directory behind other data.
         there = with_exif(head + number(20, 4) + bytes(12) + number(2, 2) + other + entry + bytes(4))
         np.testing.assert_array_equal(in_graph(there), np.rot90(shown(plain), -1))
+        assert jpeg_orientation(tf.constant(there)) == 6
         for nothing in (
             head + number(8, 4) + number(1, 2) + other + bytes(4),
             head + number(8, 4),
@@ -188,6 +200,7 @@ def test_orientation_in_either_byte_order_and_where_there_is_none():
             b"",
         ):
             np.testing.assert_array_equal(in_graph(with_exif(nothing)), shown(plain))
+            assert jpeg_orientation(tf.constant(with_exif(nothing))) == 1
 
 
 DEEP_KINDS = {
@@ -306,10 +319,14 @@ def test_damaged_and_foreign_files_are_one_line(content, reason):
         in_graph(content)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "JPEG, gray", "PNG", "PNG, palette", "PNG, alpha", "BMP", "GIF"])
-def test_exported_models_decode_without_python(kind):
-    graph = tf.function(lambda encoded: decode_in_graph(encoded, 3)).get_concrete_function(tf.TensorSpec([], tf.string))
-    np.testing.assert_array_equal(graph(tf.constant(KINDS[kind])), shown(KINDS[kind]))
+def test_exported_models_decode_without_python():
+    function = tf.function(lambda encoded: decode_in_graph(encoded, 3), autograph=False)
+    graph = function.get_concrete_function(tf.TensorSpec([], tf.string))
+    kinds = [kind for kind in KINDS if kind.startswith(("JPEG", "PNG"))] + ["BMP", "GIF", "WebP, lossless"]
+    for content in [KINDS[kind] for kind in kinds] + oriented():
+        np.testing.assert_array_equal(graph(tf.constant(content)), shown(content))
+    deep = graph(tf.constant(tf.io.encode_png(DEEP)))
+    np.testing.assert_array_equal(deep, np.rint(DEEP / 257.0))
     definition = graph.graph.as_graph_def()
     used = {node.op for node in definition.node}
     used |= {node.op for function in definition.library.function for node in function.node_def}
