@@ -105,7 +105,7 @@ class Encoder:
         center view of `image_shape`, rounded to the bits of its recipe, normalized.
 
         Args:
-            images: uint8, uint16, or float in [0, 1], [N, H, W, C].
+            images: uint8, uint16 with the white of the recipe, or float in [0, 1], [N, H, W, C].
 
         Raises:
             ValueError: They are not such images.
