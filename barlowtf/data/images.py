@@ -18,12 +18,12 @@ from barlowtf.data.stored import read_jpeg_orientation, read_stored
 from barlowtf.errors import DataError
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-# What decides about a file lies in its first bytes; the segment JFIF, the first of most JPEG files, has 16.
-_HEAD_BYTES, _JFIF_BYTES = 26, 16
-# Second bytes of the markers behind which no EXIF follows: quantization tables, frames, Huffman tables.
-_IMAGE_MARKERS = (0xDB, 0xC0, 0xC1, 0xC2, 0xC4)
-# Places in a PNG file: bits, and color type, whose bit 4 is alpha.
-_PNG_BITS, _PNG_COLOR, _PNG_ALPHA = 24, 25, 4
+# What decides about a file lies in its first bytes, read as numbers of 16 bits, big-endian. Most JPEG files begin with
+# a mark, the segment JFIF (its mark and 16, its length), and then quantization tables, a frame or Huffman tables.
+_HEAD_BYTES, _JFIF_PLACES = 26, (0, 1, 2, 10)
+_PLAIN_JFIF = [(0xFFD8, 0xFFE0, 16, mark) for mark in (0xFFDB, 0xFFC0, 0xFFC1, 0xFFC2, 0xFFC4)]
+# Place of a PNG file's bits and color type, upper and lower half of a number; bit 4 of the color type is alpha.
+_PNG_KIND, _PNG_ALPHA = 12, 4
 # Its chunks of an orientation and of a transparent color.
 _PNG_CHUNKS = ("eXIf", "tRNS")
 
@@ -110,28 +110,24 @@ def _decode_bytes(
     encoded: tf.Tensor, channels: int, rendering: Rendering, orientation: _OfJpeg, of_rest: _OfRest
 ) -> tf.Tensor:
     # Shorter files are filled with zeros.
-    head = tf.io.decode_raw(encoded, tf.uint8, fixed_length=_HEAD_BYTES)
-    is_jpeg = tf.strings.substr(encoded, 0, len(_JPEG)) == _JPEG
-    image = tf.cond(
-        is_jpeg,
-        lambda: _jpeg(encoded, head, channels, rendering, orientation),
-        lambda: of_rest(encoded, head, channels, rendering),
-    )
-    return tf.ensure_shape(image, [None, None, channels])
+    head = tf.io.decode_raw(encoded, tf.uint16, little_endian=False, fixed_length=_HEAD_BYTES)
 
+    def jpeg() -> tf.Tensor:
+        # The accurate transform gives Pillow's pixels bit for bit and is not slower than TensorFlow's default.
+        stored = tf.io.decode_jpeg(encoded, channels=_asked(channels), dct_method="INTEGER_ACCURATE")
+        return render(_of_channels(stored, channels), channels, rendering)
 
-def _jpeg(encoded: tf.Tensor, head: tf.Tensor, channels: int, rendering: Rendering, orientation: _OfJpeg) -> tf.Tensor:
-    # The accurate transform gives Pillow's pixels bit for bit and is not slower than TensorFlow's default.
-    stored = tf.io.decode_jpeg(encoded, channels=_asked(channels), dct_method="INTEGER_ACCURATE")
-    image = render(_of_channels(stored, channels), channels, rendering)
-    return tf.cond(_is_without_exif(head), lambda: image, lambda: turned(image, orientation(encoded)))
+    def other() -> tf.Tensor:
+        is_jpeg = tf.strings.substr(encoded, 0, len(_JPEG)) == _JPEG
+        return tf.cond(
+            is_jpeg,
+            lambda: turned(jpeg(), orientation(encoded)),
+            lambda: of_rest(encoded, head, channels, rendering),
+        )
 
-
-def _is_without_exif(head: tf.Tensor) -> tf.Tensor:
-    """Returns whether the image data of a JPEG file follow its start, or the usual JFIF segment, at once."""
-    first, high, low, second = tf.unstack(tf.gather(head, [3, 4, 5, 3 + 2 + _JFIF_BYTES]))
-    is_jfif = (first == 0xE0) & (high == 0) & (low == _JFIF_BYTES)
-    return tf.reduce_any(tf.where(is_jfif, second, first) == _IMAGE_MARKERS)
+    # Most JPEG files have no EXIF: they are told by few operations, and nothing else is asked of them.
+    is_plain = tf.reduce_any(tf.reduce_all(tf.gather(head, _JFIF_PLACES) == _PLAIN_JFIF, axis=1))
+    return tf.ensure_shape(tf.cond(is_plain, jpeg, other), [None, None, channels])
 
 
 def _orientation_by_python(encoded: tf.Tensor) -> tf.Tensor:
@@ -150,11 +146,10 @@ def _png_or_by_python(encoded: tf.Tensor, head: tf.Tensor, channels: int, render
 
     # An alpha channel, a transparent color, an orientation and 16 bits ask for more than the decoder gives; the letters
     # of the chunks may also stand in other data, which costs a little time and nothing else.
-    bits, color = tf.unstack(tf.gather(head, [_PNG_BITS, _PNG_COLOR]))
     is_plain = (
         (tf.strings.substr(encoded, 0, len(_PNG)) == _PNG)
-        & (bits <= 8)
-        & (tf.bitwise.bitwise_and(color, _PNG_ALPHA) == 0)
+        & ~_is_deep(head)
+        & ~_has_alpha(head)
         & ~tf.strings.regex_full_match(encoded, rf"(?s)\C*(?:{'|'.join(_PNG_CHUNKS)})\C*")
     )
     return tf.cond(is_plain, plain_png, lambda: _by_python(encoded, channels, rendering))
@@ -186,14 +181,13 @@ def _png_or_by_tensorflow(encoded: tf.Tensor, head: tf.Tensor, channels: int, re
         return render(stored, channels, rendering)
 
     def any_png() -> tf.Tensor:
-        bits, color = tf.unstack(tf.gather(head, [_PNG_BITS, _PNG_COLOR]))
         has_exif, has_transparent = (tf.strings.regex_full_match(encoded, rf"(?s)\C*{name}\C*") for name in _PNG_CHUNKS)
         # Not always: asked for alpha, TensorFlow gives wrong colors of a palette that has none.
-        has_alpha = (tf.bitwise.bitwise_and(color, _PNG_ALPHA) > 0) | has_transparent
+        has_alpha = _has_alpha(head) | has_transparent
         kinds = [
             functools.partial(png, dtype, with_alpha) for dtype in (tf.uint8, tf.uint16) for with_alpha in (False, True)
         ]
-        image = tf.switch_case(2 * tf.cast(bits > 8, tf.int32) + tf.cast(has_alpha, tf.int32), kinds)
+        image = tf.switch_case(2 * tf.cast(_is_deep(head), tf.int32) + tf.cast(has_alpha, tf.int32), kinds)
         return tf.cond(has_exif, lambda: turned(image, png_orientation(encoded)), lambda: image)
 
     def other() -> tf.Tensor:
@@ -201,6 +195,16 @@ def _png_or_by_tensorflow(encoded: tf.Tensor, head: tf.Tensor, channels: int, re
         return render(_of_channels(stored, channels), channels, rendering)
 
     return tf.cond(tf.strings.substr(encoded, 0, len(_PNG)) == _PNG, any_png, other)
+
+
+def _is_deep(head: tf.Tensor) -> tf.Tensor:
+    """Returns whether a PNG file has 16 bits, bool []."""
+    return head[_PNG_KIND] >= 16 * 256
+
+
+def _has_alpha(head: tf.Tensor) -> tf.Tensor:
+    """Returns whether a PNG file has an alpha channel, bool []."""
+    return tf.bitwise.bitwise_and(head[_PNG_KIND], _PNG_ALPHA) > 0
 
 
 def _asked(channels: int) -> int:

@@ -56,8 +56,8 @@ def read_stored(encoded: bytes) -> StoredImage:
         raise
     # Decoders meet damaged files with errors of many kinds: OSError, SyntaxError, struct.error, KeyError, ...
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(lines[0]) from error
+        lines = str(error).strip().splitlines() or [""]
+        raise ValueError(f"Damaged file: {type(error).__name__}: {lines[0]}") from error
 
 
 def read_jpeg_orientation(encoded: bytes) -> int:

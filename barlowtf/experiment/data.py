@@ -66,11 +66,17 @@ def explain_data(facts: DataDescription) -> str:
         lines.append(("classes", f"{facts.classes:,}{_some(facts.class_names or ())}"))
         counts = facts.images_per_class or (0,)
         lines.append(("images per class", f"{min(counts):,} to {max(counts):,}"))
-    lines.append(("sample", f"{sample.sampled:,} images, {sample.unreadable:,} of them unreadable"))
+    lines.append(
+        (
+            "sample",
+            f"{sample.sampled:,} images{f', {sample.unreadable:,} of them unreadable' if sample.unreadable else ''}",
+        )
+    )
     lines += [("", f"{name}: {reason}") for name, reason in list(sample.problems.items())[:3]]
     lines.append(("formats", _counts(sample.kinds)))
     for axis, (least, median, largest) in (("heights", sample.heights), ("widths", sample.widths)):
-        lines.append((axis, f"{least:,} to {largest:,} pixels, median {median:,}"))
+        extent = f"{least:,} to {largest:,} pixels, median {median:,}" if least < largest else f"{largest:,} pixels"
+        lines.append((axis, extent))
     gray = ", all gray" if sample.is_gray and sample.channels == 3 else ""
     lines.append(("channels", f"{_counts(sample.stored_channels)}{', with alpha' if sample.has_alpha else ''}{gray}"))
     lines.append(("bits", f"{sample.bits}{f', white is {sample.white}' if sample.bits == 16 else ''}"))
