@@ -1,7 +1,8 @@
 """Host input of every kind of image file: photographs of 470×390 to two random 224 crops, images a second on one core.
 
-The same 64 pictures are written as each kind of file; each is read by the data pipeline of a run in a fresh process on
-one core with one thread, the kinds taking turns. A core's second is one of processor time, as in benchmarks/input.py.
+The same 64 pictures are written as each kind of file; each is read by the data pipeline of a run on one core with one
+thread, the kinds one after the other in a fresh process for each round. A core's second is one of processor time, as in
+benchmarks/input.py.
 
 With --before DIR, a checkout of another commit, JPEG is read by that code too, in turn with this one's: the ratio of
 the medians is what a change of the decoder costs.
@@ -24,7 +25,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.input import make_photographs, rates
 
-_ROUNDS, _ROUNDS_OF_JPEG = 3, 9
+_ROUNDS, _ROUNDS_OF_JPEG = 3, {"jpeg": 7, "jpeg_turned": 3}
 _BATCH, _EPOCHS = 32, 1000
 _BANDS = 8
 
@@ -118,6 +119,7 @@ _WRITERS: dict[str, Callable[[Path, Path], None]] = {
     "tiff_8_bands_16_bit": _by_tifffile(),
     "npy": lambda file, path: np.save(path.with_suffix(".npy"), _pixels(file)),
 }
+_KINDS = ("jpeg", *_WRITERS, "npy_stack")
 # What a recipe says about them, beside where they lie.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "png_16_bit": {"depth": 16},
@@ -128,15 +130,13 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def measure(folder: Path, kind: str) -> dict[str, float]:
-    """Returns the rates of the data pipeline on this process' core."""
+    """Returns the rates of the data pipeline for one kind on this process' core."""
     import tensorflow as tf
 
     from barlowtf.config import Recipe
     from barlowtf.data import open_source
     from barlowtf.experiment import training_data
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     spec = f"npy:{folder / kind / 'all.npy'}" if kind == "npy_stack" else str(folder / kind)
     settings = {
         "data": {"source": spec, **_SETTINGS.get(kind, {})},
@@ -152,14 +152,13 @@ def measure(folder: Path, kind: str) -> dict[str, float]:
 
 def compare_kinds(folder: Path, *, rounds: int) -> dict[str, Any]:
     """Returns the rates of all kinds, in turn, and their medians."""
-    kinds = ["jpeg", *_WRITERS, "npy_stack"]
-    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    found: dict[str, list[float]] = {kind: [] for kind in _KINDS}
     for _ in range(rounds):
-        for kind in kinds:
-            rate = machine.run_child("benchmarks.image_kinds", "--child", kind, str(folder), threads=1)
-            found[kind].append(rate["core"])
+        rates_of_round = machine.run_child("benchmarks.image_kinds", "--child", str(folder), threads=1)
+        for kind in _KINDS:
+            found[kind].append(rates_of_round[kind])
     sizes = {
-        kind: round(sum(file.stat().st_size for file in (folder / kind).iterdir()) / 64 / 1000, 1) for kind in kinds
+        kind: round(sum(file.stat().st_size for file in (folder / kind).iterdir()) / 64 / 1000, 1) for kind in _KINDS
     }
     return {
         "median_images_per_core_second": {kind: machine.median(values) for kind, values in found.items()},
@@ -168,15 +167,15 @@ def compare_kinds(folder: Path, *, rounds: int) -> dict[str, Any]:
     }
 
 
-def compare_commits(folder: Path, before: Path, *, rounds: int) -> dict[str, Any]:
+def compare_commits(folder: Path, before: Path, *, rounds: dict[str, int]) -> dict[str, Any]:
     """Returns the rates of JPEG by the code of another checkout and by this one, in turn, and the ratio of the medians.
 
     Files with the usual JFIF segment, and files with EXIF, which the code before may pass over.
     """
     result: dict[str, Any] = {}
-    for kind in ("jpeg", "jpeg_turned"):
+    for kind in rounds:
         found: dict[str, list[float]] = {"before": [], "now": []}
-        for _ in range(rounds):
+        for _ in range(rounds[kind]):
             for side, root in (("before", before), ("now", machine.ROOT)):
                 found[side].append(_rate_of(root, folder / kind))
         medians = {side: machine.median(values) for side, values in found.items()}
@@ -197,19 +196,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="checkout of another commit, to compare JPEG with")
     parser.add_argument("--quick", action="store_true", help="one round: a look, not a figure")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        kind, folder = options.child
+        import tensorflow as tf
+
         machine.pin(1)
-        sys.stdout.write(json.dumps(measure(Path(folder), kind)) + "\n")
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        found = {kind: measure(options.child, kind)["core"] for kind in _KINDS}
+        sys.stdout.write(json.dumps(found) + "\n")
         return
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         make_files(folder)
         result = compare_kinds(folder, rounds=1 if options.quick else _ROUNDS)
         if options.before is not None:
-            rounds = 1 if options.quick else _ROUNDS_OF_JPEG
+            rounds = dict.fromkeys(_ROUNDS_OF_JPEG, 1) if options.quick else _ROUNDS_OF_JPEG
             result["jpeg_compared"] = compare_commits(folder, options.before.resolve(), rounds=rounds)
     path = machine.write_result("image_kinds-quick" if options.quick else "image_kinds", result)
     sys.stderr.write(f"{path}\n")

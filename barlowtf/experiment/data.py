@@ -66,12 +66,8 @@ def explain_data(facts: DataDescription) -> str:
         lines.append(("classes", f"{facts.classes:,}{_some(facts.class_names or ())}"))
         counts = facts.images_per_class or (0,)
         lines.append(("images per class", f"{min(counts):,} to {max(counts):,}"))
-    lines.append(
-        (
-            "sample",
-            f"{sample.sampled:,} images{f', {sample.unreadable:,} of them unreadable' if sample.unreadable else ''}",
-        )
-    )
+    lost = f", {sample.unreadable:,} of them unreadable" if sample.unreadable else ""
+    lines.append(("sample", f"{sample.sampled:,} images{lost}"))
     lines += [("", f"{name}: {reason}") for name, reason in list(sample.problems.items())[:3]]
     lines.append(("formats", _counts(sample.kinds)))
     for axis, (least, median, largest) in (("heights", sample.heights), ("widths", sample.widths)):
