@@ -48,7 +48,7 @@ class SampleFacts(Record):
     std: tuple[float, ...] = Field(description="standard deviation of each, like mean; at least 1 / 255")
     has_labels: bool = Field(description="whether the images have labels")
     classes: int | None = Field(description="number of classes; null: no labels")
-    problems: dict[str, str] = Field(description="some unreadable images: where each lies -> why it cannot be read")
+    problems: dict[str, str] = Field({}, description="some unreadable images: where each lies -> why it cannot be read")
 
 
 def sample_facts(source: Source, count: int = 256, seed: int = 0) -> SampleFacts:
