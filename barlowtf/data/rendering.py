@@ -96,8 +96,10 @@ def _over_background(image: tf.Tensor, rendering: Rendering) -> tf.Tensor:
             return colors * alpha + background * (1.0 - alpha)
         wide = tf.int32 if dtype == tf.uint8 else tf.int64
         s, a, b = tf.cast(colors, wide), tf.cast(alpha, wide), tf.cast(tf.round(background * white), wide)
-        # Adding half before the division rounds.
-        return tf.cast((s * a + b * (int(one) - a) + int(one) // 2) // int(one), dtype)
+        # The sum over 2^n - 1, rounded, by shifts: many times faster than a division of whole numbers.
+        bits = tf.constant(8 * dtype.size, wide)
+        total = s * a + b * (int(one) - a) + (int(one) + 1) // 2
+        return tf.cast(tf.bitwise.right_shift(total + tf.bitwise.right_shift(total, bits), bits), dtype)
 
     # Most images with alpha use it nowhere.
     return tf.cond(tf.reduce_all(alpha == tf.cast(one, dtype)), lambda: colors, blended)
