@@ -72,6 +72,11 @@ SOURCES: Table[Any] = Table(
             "tfds:NAME[/CONFIG][:VERSION], a data set of TensorFlow Datasets",
         ),
         "tfrecord": ("barlowtf.data.tfrecord:TFRECORD", "tfrecord:GLOB, files of tf.train.Example"),
+        "npy": ("barlowtf.data.npy:NPY", "npy:FILE, a stack of images, [N, H, W] or [N, H, W, C], in one .npy file"),
+        "table": (
+            "barlowtf.data.table:TABLE",
+            "table:FILE, a CSV, TSV or JSON-lines file of image files and, where there are some, labels",
+        ),
         "folder": ("barlowtf.data.folder:FOLDER", "FOLDER, a folder of images or of class folders"),
     },
 )

@@ -78,7 +78,7 @@ def measure_ours(folder: Path, *, device_part: bool) -> dict[str, float]:
         crops = next(iterator)
         return finish(crops) if device_part else crops
 
-    return _rates(next_batch)
+    return rates(next_batch)
 
 
 def measure_pil(folder: Path, kind: str) -> dict[str, float]:
@@ -98,10 +98,10 @@ def measure_pil(folder: Path, kind: str) -> dict[str, float]:
         pairs = [views(next(paths), draws) for _ in range(_BATCH)]
         return [torch.stack(view) for view in zip(*pairs, strict=True)]
 
-    return _rates(next_batch)
+    return rates(next_batch)
 
 
-def _rates(next_batch: Callable[[], Any]) -> dict[str, float]:
+def rates(next_batch: Callable[[], Any]) -> dict[str, float]:
     """Returns images per second of the core and of the clock over several batches as one: the pipeline works ahead."""
     for _ in range(_WARM_UP_BATCHES):
         next_batch()

@@ -16,21 +16,20 @@ def data() -> None:
     """
 
 
-@data.command(short_help="Print the number of images and classes.")
+@data.command(short_help="Print what the images are like.")
 @data_option("Images to describe.", required=True)
 @split_option
 @json_option
 def show(source: str, split: str, as_json: bool) -> None:
-    """Print the number of images and classes of a data set.
+    """Print the number of images and classes of a data set, and what a sample of 256 images is like.
 
     Example: barlowtf data show --data cifar10/ --split test
     """
     start_tensorflow()
-    from barlowtf.experiment import describe_data
+    from barlowtf.experiment import describe_data, explain_data
 
-    facts = describe_data(source, split).model_dump(mode="json")
-    text = "\n".join(f"{name:<18}{value}" for name, value in facts.items())
-    click.echo(json.dumps(facts, indent=2) if as_json else text)
+    facts = describe_data(source, split)
+    click.echo(json.dumps(facts.model_dump(mode="json"), indent=2) if as_json else explain_data(facts))
 
 
 @data.command(short_help="Pack images into TFRecord files.")

@@ -93,8 +93,22 @@ def _strings(path):
 
 # Table -> the package whose entries it holds; the entries beside one another may name each other.
 DOORS = {"LOSSES": "losses", "ENCODERS": "models", "PROTOCOLS": "evaluation", "FORMATS": "export", "SOURCES": "data"}
-# Names of entries that name other things, too: a library, a recipe, a kind of encoder, a word; and the default loss.
-AMBIGUOUS = {"barlow_twins", "saved-model", "linear", "transfer", "keras", "torch", "folder", "digits", "onnx", "knn"}
+# Names of entries that name other things, too: a library, a recipe, a file, a kind of encoder, a word; and the default
+# loss.
+AMBIGUOUS = {
+    "barlow_twins",
+    "saved-model",
+    "linear",
+    "transfer",
+    "keras",
+    "torch",
+    "folder",
+    "digits",
+    "onnx",
+    "knn",
+    "npy",
+    "table",
+}
 
 
 @pytest.mark.parametrize("door", DOORS)

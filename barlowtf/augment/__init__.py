@@ -18,7 +18,7 @@ from barlowtf.augment.draws import (
     uniforms,
 )
 from barlowtf.augment.flip import flip
-from barlowtf.augment.normalize import normalize
+from barlowtf.augment.normalize import normalize, unit_range
 from barlowtf.augment.orientation import flip_vertically, turn
 from barlowtf.augment.solarize import solarize
 from barlowtf.augment.two_views import TwoViews
@@ -56,4 +56,5 @@ __all__ = [
     "solarize",
     "turn",
     "uniforms",
+    "unit_range",
 ]

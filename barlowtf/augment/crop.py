@@ -94,13 +94,13 @@ def crop_and_resize(
     """Returns one box of one image, resized; for the host's input pipeline, where each operation counts.
 
     Args:
-        image: Pixels, uint8 [H, W, C].
+        image: Pixels, uint8 or uint16 [H, W, C].
         box: int32 [4] = top, left, height, width in pixels, inside the image.
         size: Height and width of the result, pixels.
         interpolation: "bicubic" or "bilinear", both antialiased.
 
     Returns:
-        uint8 [size[0], size[1], C].
+        The type of `image`, [size[0], size[1], C].
     """
     kernel = _HOST_KERNELS[interpolation]
     channels = image.shape[-1]
@@ -113,7 +113,8 @@ def crop_and_resize(
     rows = tf.transpose(tf.reshape(rows, [height, -1, channels]), [1, 0, 2])  # [box width, height, C]
     rows = _resize_rows(tf.reshape(rows, [1, -1, 1, height * channels]), width, width / sides[1], kernel)
     resized = tf.transpose(tf.reshape(rows, [width, height, channels]), [1, 0, 2])
-    return tf.cast(tf.clip_by_value(resized + 0.5, 0.0, 255.0), tf.uint8)  # The cast cuts, so half rounds up.
+    resized = tf.clip_by_value(resized + 0.5, 0.0, float(image.dtype.max))
+    return tf.cast(resized, image.dtype)  # The cast cuts, so half rounds up.
 
 
 def _resize_rows(rows: tf.Tensor, size: int, scale: tf.Tensor, kernel: str) -> tf.Tensor:

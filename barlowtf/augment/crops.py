@@ -1,4 +1,4 @@
-"""The crops of a view: from an example's random numbers to uint8 pixels, for one image or for images of one size.
+"""The crops of a view: from an example's random numbers to pixels, for one image or for images of one size.
 
 Letters: n examples, V views of each, K = `CropPlan.draws` random numbers for each crop.
 
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from barlowtf.augment.crop import CROP_DRAWS, crop_and_resize, draw_boxes, place_window, random_resized_crop
 from barlowtf.augment.draws import WINDOW, uniforms, uniforms_of_streams
+from barlowtf.augment.normalize import unit_range
 
 _WINDOW_DRAWS = 2
 
@@ -68,12 +69,12 @@ def crop_image(image: tf.Tensor, draws: tf.Tensor, plan: CropPlan) -> tuple[tf.T
     """Returns the crops of one image, one for each view; for the host's input pipeline.
 
     Args:
-        image: uint8 [H, W, C].
+        image: uint8 or uint16 [H, W, C].
         draws: float32 [V, K], one row of `draw_crops`.
         plan: How the crops are cut.
 
     Returns:
-        V crops, uint8 [size[0], size[1], C].
+        V crops of the type of `image`, [size[0], size[1], C].
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     boxes = _boxes(draws, height, width, plan)
@@ -90,16 +91,16 @@ def crop_images(images: tf.Tensor, draws: tf.Tensor, plan: CropPlan) -> tuple[tf
     """Returns the crops of images of one size, one batch for each view; many times faster than one by one.
 
     Args:
-        images: uint8 [n, H, W, C].
+        images: uint8 or uint16 [n, H, W, C].
         draws: float32 [n, V, K] of `draw_crops`.
         plan: How the crops are cut.
 
     Returns:
-        V batches of crops, uint8 [n, size[0], size[1], C]. A pixel may differ by one step of 255 from `crop_image`,
-        which sums in another order.
+        V batches of crops of the type of `images`, [n, size[0], size[1], C]. A pixel may differ by one step from
+        `crop_image`, which sums in another order; of 16 bits by a few.
     """
     height, width = images.shape[1:3]
-    floats = tf.cast(images, tf.float32) / 255.0
+    floats, largest = unit_range(images), float(images.dtype.max)
     batches = []
     for view in range(draws.shape[1]):
         boxes = _boxes(draws[:, view], height, width, plan)
@@ -107,7 +108,7 @@ def crop_images(images: tf.Tensor, draws: tf.Tensor, plan: CropPlan) -> tuple[tf
         if plan.flip > 0:
             mirrored = (draws[:, view, CROP_DRAWS] < plan.flip)[:, tf.newaxis, tf.newaxis, tf.newaxis]
             crops = tf.where(mirrored, crops[:, :, ::-1], crops)
-        batches.append(tf.cast(tf.round(crops * 255.0), tf.uint8))
+        batches.append(tf.cast(tf.round(crops * largest), images.dtype))
     return tuple(batches)
 
 

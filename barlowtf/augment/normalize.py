@@ -7,6 +7,12 @@ import tensorflow as tf
 from barlowtf.augment.planes import check_images
 
 
+def unit_range(images: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 or uint16 pixels as float32 in [0, 1], of the same shape."""
+    images = tf.convert_to_tensor(images)
+    return tf.cast(images, tf.float32) / float(images.dtype.max)
+
+
 def normalize(images: tf.Tensor, mean: Sequence[float], std: Sequence[float]) -> tf.Tensor:
     """Returns (images - mean) / std.
 

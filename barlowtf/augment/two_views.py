@@ -16,7 +16,7 @@ from barlowtf.augment.blur import blur_planes
 from barlowtf.augment.channels import ChannelChanges, adjust_planes, channel_draws, draw_channels, drop_plane
 from barlowtf.augment.color import blend, gray_plane, shift_hue
 from barlowtf.augment.draws import VIEW_A, VIEW_B, local_streams, uniforms_of_streams
-from barlowtf.augment.normalize import scale_and_offset
+from barlowtf.augment.normalize import scale_and_offset, unit_range
 from barlowtf.augment.operations import CONTRAST, SATURATION, VIEW_DRAWS, Operations, blend_slots, draw_operations
 from barlowtf.augment.orientation import ORIENTATION_DRAWS, Orientation, draw_orientation, turn_planes
 from barlowtf.augment.planes import to_images, to_planes
@@ -72,8 +72,8 @@ class TwoViews(keras.layers.Layer):
         """Returns the views.
 
         Args:
-            inputs: Crops of view a, uint8 [n, S, S, C]; crops of view b, the same; seeds of the examples, int32 [n, 2];
-                where there are local views, their crops, uint8 [n, K, s, s, C].
+            inputs: Crops of view a, uint8 or uint16 [n, S, S, C]; crops of view b, the same; seeds of the examples,
+                int32 [n, 2]; where there are local views, their crops, of the same type, [n, K, s, s, C].
 
         Returns:
             View a and view b, normalized float32 [n, S, S, C], and local views, [K * n, s, s, C], the first of all
@@ -115,7 +115,7 @@ class TwoViews(keras.layers.Layer):
     def _view(self, crops: tf.Tensor, seeds: tf.Tensor, streams: list[int], view: View) -> tf.Tensor:
         """Returns views of crops [m * n, S, S, C], whose numbers come from m streams of the n examples."""
         draws = self._draw(seeds, streams, view)
-        planes = tf.cast(to_planes(crops), tf.float32) / 255.0  # [m * n, C, S, S]
+        planes = unit_range(to_planes(crops))  # [m * n, C, S, S]
         planes = apply_operations(planes, draws, self._in_use, view)
         scale, offset = scale_and_offset(self.settings.mean, self.settings.std, self.channels)
         return to_images(planes * tf.reshape(scale, [-1, 1, 1]) + tf.reshape(offset, [-1, 1, 1]))

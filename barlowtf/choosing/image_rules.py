@@ -1,5 +1,7 @@
 """Rules for channels, normalization, crops, and what may happen to a view without making another image of it."""
 
+from typing import Any
+
 from barlowtf.choosing.situation import Choice, Situation
 
 # A window shows the most frequent thing about twice: of blood cells of 102 pixels the autocorrelation reaches 0 at 80.
@@ -12,16 +14,20 @@ _AUTHORS_SIZE = 224
 
 
 def choose_channels(situation: Situation) -> Choice:
-    """Returns the number of channels and their normalization."""
+    """Returns the number of channels, their bits and their normalization."""
     facts = situation.facts
     channels = 1 if facts.is_gray and facts.channels in (1, 3) else facts.channels
     mean, std = facts.mean, facts.std
     if channels == 1:
         mean, std = mean[:1], std[:1]
-    settings = {"data.channels": channels, "augment.mean": mean, "augment.std": std}
+    settings: dict[str, Any] = {"data.channels": channels, "augment.mean": mean, "augment.std": std}
+    if facts.bits == 16:
+        # Mean and deviation are those of pixels over this white.
+        settings |= {"data.depth": 16, "data.white": facts.white}
     what = {1: "all images are gray", 3: "the images have colors"}.get(channels, f"the images have {channels} channels")
     numbers = ", ".join(f"{value:.2f}" for value in mean)
-    return Choice(settings, f"{channels}, mean {numbers}", f"{what}; mean and deviation are those of the sample")
+    bits = f" of 16 bits, white is {facts.white}" if facts.bits == 16 else ""
+    return Choice(settings, f"{channels}{bits}, mean {numbers}", f"{what}; mean and deviation are those of the sample")
 
 
 def choose_window(situation: Situation) -> Choice:

@@ -12,7 +12,8 @@ RULES = (
     Rule(
         "channels",
         choose_channels,
-        "1 where every image of the sample is gray, 3 for RGB, else the images' own; mean and deviation of a sample",
+        "1 where every image of the sample is gray, 3 for RGB, else the images' own; 16 bits where they have them; "
+        "mean and deviation of a sample",
         "data",
     ),
     Rule(

@@ -17,6 +17,15 @@ class Data(Section):
 
     source: str = Field("digits", description="digits | a folder | tfds:NAME | tfrecord:GLOB")
     channels: Count = Field(3, description="channels per image; grayscale and RGB are converted to 1 or 3")
+    depth: Literal[8, 16] = Field(
+        8, description="bits of a pixel in crops and center views; 16 keeps those of 16-bit files"
+    )
+    white: Annotated[int, Field(ge=255, le=65535)] = Field(
+        65535, description="value of a 16-bit pixel that counts as white, e.g. 4095 for cameras of 12 bits"
+    )
+    background: Annotated[str, Field(pattern=r"^(white|black|#[0-9a-fA-F]{6})$")] = Field(
+        "white", description="behind transparent parts: white, as viewers show them, black or #RRGGBB"
+    )
     max_unreadable: int = Field(100, ge=0, description="unreadable images to skip before the run stops")
 
 

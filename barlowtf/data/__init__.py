@@ -2,7 +2,7 @@
 
 from barlowtf.data.arrays import ArraySource, preload
 from barlowtf.data.center_views import center_view, center_views, readable_ids
-from barlowtf.data.images import decode, unreadable_reason
+from barlowtf.data.images import decode, decode_in_graph, unreadable_reason
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.labeled import Labeled, labeled, readable_part
 from barlowtf.data.labeled_batches import labeled_batches
@@ -10,6 +10,7 @@ from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.opening import open_multi_label, open_source
 from barlowtf.data.order import pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
 from barlowtf.data.plan import BatchPlan, LocalPlan, Share
+from barlowtf.data.rendering import EIGHT_BITS, Rendering, rendering_of
 from barlowtf.data.sample import SampleFacts, sample_facts, stored_image
 from barlowtf.data.source import Source
 from barlowtf.data.subsets import balanced_ids, listed_ids, require_classes
@@ -19,11 +20,13 @@ from barlowtf.data.two_crop_batches import two_crop_batches
 from barlowtf.tables import SOURCES
 
 __all__ = [
+    "EIGHT_BITS",
     "SOURCES",
     "ArraySource",
     "BatchPlan",
     "Labeled",
     "MultiLabelSet",
+    "Rendering",
     "SampleFacts",
     "LocalPlan",
     "Share",
@@ -34,6 +37,7 @@ __all__ = [
     "center_view",
     "center_views",
     "decode",
+    "decode_in_graph",
     "labeled",
     "labeled_batches",
     "listed_ids",
@@ -44,6 +48,7 @@ __all__ = [
     "preload",
     "readable_ids",
     "readable_part",
+    "rendering_of",
     "require_classes",
     "sample_facts",
     "sample_ids",

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.data.images import decode
+from barlowtf.data.rendering import EIGHT_BITS, Rendering
 from barlowtf.data.source import Source
 
 # CIFAR takes 147 MiB.
@@ -99,7 +100,7 @@ class _PreloadedSource(Source):
         return self._source.labels_of(ids)
 
 
-def preload(source: Source, channels: int, limit: int = _PRELOAD_BYTES) -> Source:
+def preload(source: Source, channels: int, limit: int = _PRELOAD_BYTES, *, rendering: Rendering = EIGHT_BITS) -> Source:
     """Returns the data set with its images decoded in memory, where they are small and of one size.
 
     Reading a small file costs more than cropping it; in memory a few operations crop a whole batch.
@@ -108,6 +109,7 @@ def preload(source: Source, channels: int, limit: int = _PRELOAD_BYTES) -> Sourc
         source: Any data set.
         channels: Channels of the images, >= 1.
         limit: Maximum memory to take, bytes.
+        rendering: Bits, white and background of the images.
 
     Returns:
         A data set of the same examples in the same order; `source` itself where the images would take more than
@@ -119,14 +121,14 @@ def preload(source: Source, channels: int, limit: int = _PRELOAD_BYTES) -> Sourc
     if source.image_shape is not None:
         return source
     try:
-        first = decode(source.read(tf.constant(0, tf.int64)), channels)
-        if source.size * math.prod(first.shape) > limit:
+        first = decode(source.read(tf.constant(0, tf.int64)), channels, rendering)
+        if source.size * math.prod(first.shape) * first.dtype.size > limit:
             return source
         examples = tf.data.Dataset.range(source.size).map(
-            lambda index: tf.ensure_shape(decode(source.read(index), channels), first.shape),
+            lambda index: tf.ensure_shape(decode(source.read(index), channels, rendering), first.shape),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        images = np.empty([source.size, *first.shape], np.uint8)
+        images = np.empty([source.size, *first.shape], first.dtype.as_numpy_dtype)
         start = 0
         for batch in examples.batch(256).prefetch(2):
             images[start : start + len(batch)] = batch

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.data.images import decode
+from barlowtf.data.rendering import EIGHT_BITS, Rendering
 from barlowtf.data.source import Source
 from barlowtf.data.threads import PREFETCHED_BATCHES, cores, input_options
 
@@ -16,11 +17,11 @@ def center_view(image: tf.Tensor, size: int) -> tf.Tensor:
     """Returns the center of an image; one resampling of the window that is kept.
 
     Args:
-        image: uint8 [H, W, C], or several of one size, [n, H, W, C].
+        image: uint8 or uint16 [H, W, C], or several of one size, [n, H, W, C].
         size: Height and width of the view, pixels, >= 1.
 
     Returns:
-        uint8 [size, size, C] or [n, size, size, C].
+        The type of `image`, [size, size, C] or [n, size, size, C].
     """
     short = round(size * _CENTER_RATIO) if size >= _CENTER_CUT_FROM else size
     images = image if image.shape.rank == 4 else image[tf.newaxis]
@@ -35,13 +36,20 @@ def center_view(image: tf.Tensor, size: int) -> tf.Tensor:
         kernel_type="triangle",
         antialias=True,
     )
-    views = tf.cast(tf.clip_by_value(tf.round(views), 0.0, 255.0), tf.uint8)
+    views = tf.cast(tf.clip_by_value(tf.round(views), 0.0, float(image.dtype.max)), image.dtype)
     views = tf.ensure_shape(views, [None, size, size, image.shape[-1]])
     return views if image.shape.rank == 4 else views[0]
 
 
 def center_views(
-    source: Source, ids: np.ndarray, *, size: int, channels: int, batch_size: int, workers: int | None = None
+    source: Source,
+    ids: np.ndarray,
+    *,
+    size: int,
+    channels: int,
+    batch_size: int,
+    rendering: Rendering = EIGHT_BITS,
+    workers: int | None = None,
 ) -> tf.data.Dataset:
     """Returns the center view of each of some images, in the order of `ids`.
 
@@ -54,10 +62,11 @@ def center_views(
         size: Height and width of a view, pixels, >= 1.
         channels: Channels of the images, >= 1.
         batch_size: Images per batch, >= 1; the last may have fewer.
+        rendering: Bits, white and background of the images.
         workers: Number of images decoded at the same time; None: one for each core.
 
     Returns:
-        Batches uint8 [<= batch_size, size, size, channels].
+        Batches uint8, or uint16 where `rendering.depth` is 16, [<= batch_size, size, size, channels].
 
     Raises:
         DataError: The images' channels cannot become `channels`.
@@ -68,7 +77,7 @@ def center_views(
 
     @tf.autograph.experimental.do_not_convert
     def view(index: tf.Tensor) -> tf.Tensor:
-        return center_view(decode(source.read(index), channels), size)
+        return center_view(decode(source.read(index), channels, rendering), size)
 
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(ids, np.int64))
     dataset = dataset.map(view, num_parallel_calls=workers, deterministic=True)

@@ -8,10 +8,16 @@ from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.label_table import has_label_table, label_table
 from barlowtf.data.multi_label import MultiLabelSet
+from barlowtf.data.npy import LABELS_ENDING
 from barlowtf.data.voc_folder import find_voc_folder, voc_folder
 from barlowtf.errors import DataError
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif"),
+    *(".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy"),
+)
+# What macOS, Windows and storage servers leave in folders, beside what begins with a dot. Some of it holds thumbnails.
+_FOREIGN_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "#recycle", "system volume information", "lost+found")
 _MULTI_LABEL_SYNTAX = (
     "a folder that holds VOC2007, or a folder with train/, test/ and beside them train.csv and test.csv "
     "(file,CLASS1,CLASS2,...)"
@@ -23,7 +29,8 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
 
     Splits: `folder`/train, and the first of `folder`/val, validation and test that exists. A folder without these is
     the train split. Classes: the first folder below the split; deeper folders belong to it. Images beside the class
-    folders have no class, so then none has one. Hidden files and folders are skipped, links are followed.
+    folders have no class, so then none has one. Hidden files and folders are skipped, and folders that
+    systems leave behind (__MACOSX, @eaDir); links are followed, but not one to a folder that it lies in.
 
     Args:
         folder: The data set.
@@ -66,18 +73,27 @@ def _split_folders(folder: Path) -> tuple[Path, Path | None]:
 
 def _visible_folders(folder: Path) -> set[str]:
     with os.scandir(folder) as entries:
-        return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
+        return {entry.name for entry in entries if _is_meant(entry) and entry.is_dir()}
 
 
-def _images(folder: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """Yields relative path and size in bytes of each image below `folder`."""
+def _is_meant(entry: os.DirEntry) -> bool:
+    """Returns whether a user put it there: it is not hidden, and no system's own."""
+    return not entry.name.startswith(".") and entry.name.lower() not in _FOREIGN_FOLDERS
+
+
+def _images(folder: Path, prefix: str = "", above: frozenset[str] = frozenset()) -> Iterator[tuple[str, int]]:
+    """Yields relative path and size in bytes of each image below `folder`; `above` are the real folders it lies in."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            name = entry.name.lower()
+            if not _is_meant(entry):
                 continue
             if entry.is_dir():
-                yield from _images(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.name.lower().endswith(_ENDINGS):
+                yield from _images(Path(entry.path), f"{prefix}{entry.name}/", above | {real})
+            elif name.endswith(_ENDINGS) and not name.endswith(LABELS_ENDING):
                 yield f"{prefix}{entry.name}", _bytes_of(entry)
 
 

@@ -17,7 +17,12 @@ class ImageFiles(Source):
     """Image files below one folder, read when they are needed."""
 
     def __init__(
-        self, name: str, folder: Path, files: list[tuple[str, int]], class_names: tuple[str, ...] | None = None
+        self,
+        name: str,
+        folder: Path,
+        files: list[tuple[str, int]],
+        class_names: tuple[str, ...] | None = None,
+        labels: np.ndarray | None = None,
     ) -> None:
         """Keeps the paths.
 
@@ -25,22 +30,27 @@ class ImageFiles(Source):
             name: Short name for messages.
             folder: The folder of the files.
             files: Path relative to `folder` with "/" between its parts, and size in bytes, of each image.
-            class_names: First part of each path, sorted; None when the files have no labels.
+            class_names: Name of each class; None when the files have no labels.
+            labels: Class of each file, int64 [n]; None: the first part of its path is the name of its class.
         """
         digest = hashlib.sha256()
         for path, length in files:
             digest.update(os.fsencode(path) + b"\0%d\0" % length)
+        if labels is not None:
+            digest.update("\0".join(class_names or ()).encode("utf-8", "surrogateescape") + labels.tobytes())
         super().__init__(name=name, size=len(files), fingerprint=digest.hexdigest(), has_labels=class_names is not None)
         # Bytes, not text: a file name on Linux need not be UTF-8.
         self._paths = tf.constant([os.fsencode(folder / path) for path, _ in files])
         self._class_names = class_names
-        if class_names is not None:
+        if labels is not None:
+            self._labels = labels
+        elif class_names is not None:
             number = {label: index for index, label in enumerate(class_names)}
             self._labels = np.array([number[path.partition("/")[0]] for path, _ in files], np.int64)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Names of the class folders, sorted; None without labels."""
+        """Names of the classes; None without labels."""
         return self._class_names
 
     def read(self, index: tf.Tensor) -> tf.Tensor:

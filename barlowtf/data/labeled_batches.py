@@ -28,7 +28,7 @@ def labeled_batches(
             batch cut into near-equal parts, one for each replica.
 
     Returns:
-        Elements (crops uint8 [n, *size, C], labels int64 [n]).
+        Elements (crops uint8, or uint16 where `plan.rendering.depth` is 16, [n, *size, C], labels int64 [n]).
 
     Raises:
         DataError: The images' channels cannot become `plan.channels`.
@@ -54,12 +54,12 @@ def _dataset(examples: Labeled, plan: BatchPlan) -> tf.data.Dataset:
     @tf.autograph.experimental.do_not_convert
     def in_memory(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         ids, draws, labels = read(step)
-        (crops,) = crop_images(decode(source.read(ids), plan.channels), draws, plan.crop)
+        (crops,) = crop_images(decode(source.read(ids), plan.channels, plan.rendering), draws, plan.crop)
         return crops, labels
 
     @tf.autograph.experimental.do_not_convert
     def crop_one(number: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        (crop,) = crop_image(decode(source.read(number), plan.channels), draws, plan.crop)
+        (crop,) = crop_image(decode(source.read(number), plan.channels, plan.rendering), draws, plan.crop)
         return crop
 
     @tf.autograph.experimental.do_not_convert

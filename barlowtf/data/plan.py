@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from barlowtf.augment import CropPlan
+from barlowtf.data.rendering import EIGHT_BITS, Rendering
 from barlowtf.data.source import Source
 
 # Of larger images a crop is cheaper than its share of one product over a whole batch: measured, 64 images, both crops,
@@ -37,6 +38,7 @@ class BatchPlan:
         first_epoch: Epoch of step 0, >= 0: another one has an order and crops of its own.
         workers: Number of images decoded at the same time; None: one for each core.
         local: Local views; None: there are none.
+        rendering: Bits, white and background of the images.
     """
 
     batch_size: int
@@ -48,6 +50,7 @@ class BatchPlan:
     first_epoch: int = 0
     workers: int | None = None
     local: LocalPlan | None = None
+    rendering: Rendering = EIGHT_BITS
 
 
 @dataclass(frozen=True)

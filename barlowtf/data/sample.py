@@ -3,16 +3,17 @@
 import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
+from pydantic import Field
 
 from barlowtf.data.order import sample_ids
 from barlowtf.data.source import Source
 from barlowtf.data.stored import StoredImage, read_stored
 from barlowtf.data.threads import cores
 from barlowtf.errors import DataError
+from barlowtf.records import Record
 
 # Bits of the cameras and detectors that store their numbers in 16: of a sample that reaches no further than the largest
 # of one of these, that one is taken for white.
@@ -22,49 +23,32 @@ _WHITE = 65535
 _MOST_PIXELS = 2**18
 
 
-@dataclass(frozen=True)
-class SampleFacts:
-    """What a sample of a data set shows.
+class SampleFacts(Record):
+    """What a sample of a data set shows."""
 
-    Attributes:
-        images: Number of images of the whole data set.
-        sampled: Number of images of the sample.
-        unreadable: How many of these cannot be read.
-        kinds: Format -> number of images, most first: {"JPEG": 250, "PNG": 6}; "array" for decoded ones.
-        heights: Least, median and largest height, pixels, as a viewer shows the images.
-        widths: The same of the widths.
-        channels: Channels to train with: 1, 3, or the number of the most images. Alpha does not count.
-        stored_channels: Channels as stored, alpha included -> number of images, most first.
-        has_alpha: Whether an image has an alpha channel.
-        bits: 8, or 16 where an image has numbers of more than 8 bits (16 or floating point).
-        white: What counts as white among numbers of 16 bits: 65535, or less where no image of the sample exceeds the
-            largest number of 9 to 14 bits.
-        is_gray: Whether all images are gray: of one channel, or of three that are equal.
-        mean: Mean of each of the `channels`, in [0, 1], over the pixels of the sample; of images above a quarter of a
-            million pixels over every k-th row and column.
-        std: Standard deviation of each, like `mean`.
-        has_labels: Whether the images have labels.
-        classes: Number of classes; None without labels.
-        problems: Some unreadable images: where each lies, and why it cannot be read.
-    """
-
-    images: int
-    sampled: int
-    unreadable: int
-    kinds: dict[str, int]
-    heights: tuple[int, int, int]
-    widths: tuple[int, int, int]
-    channels: int
-    stored_channels: dict[int, int]
-    has_alpha: bool
-    bits: int
-    white: int
-    is_gray: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    has_labels: bool
-    classes: int | None
-    problems: dict[str, str] = field(default_factory=dict)
+    images: int = Field(description="number of images of the whole data set")
+    sampled: int = Field(description="number of images of the sample")
+    unreadable: int = Field(description="how many of these cannot be read")
+    kinds: dict[str, int] = Field(description="format -> number of images, most first; array: decoded ones")
+    heights: tuple[int, int, int] = Field(description="least, median and largest height, pixels, as viewers show them")
+    widths: tuple[int, int, int] = Field(description="the same of the widths")
+    channels: int = Field(description="channels to train with, 1, 3, or those of the most images; alpha does not count")
+    stored_channels: dict[int, int] = Field(description="channels as stored, alpha too -> number of images, most first")
+    has_alpha: bool = Field(description="whether an image has an alpha channel")
+    bits: int = Field(description="8, or 16 where an image has numbers of 16 bits or floats")
+    white: int = Field(
+        description="what counts as white among numbers of 16 bits: 65535, or the largest of 9 to 14 bits where no "
+        "value exceeds it"
+    )
+    is_gray: bool = Field(description="whether all images are gray: of one channel, or of three that are equal")
+    mean: tuple[float, ...] = Field(
+        description="mean of each of the channels, in [0, 1]; of images above a quarter of a million pixels over every "
+        "k-th row and column"
+    )
+    std: tuple[float, ...] = Field(description="standard deviation of each, like mean; at least 1 / 255")
+    has_labels: bool = Field(description="whether the images have labels")
+    classes: int | None = Field(description="number of classes; null: no labels")
+    problems: dict[str, str] = Field({}, description="some unreadable images: where each lies -> why it cannot be read")
 
 
 def sample_facts(source: Source, count: int = 256, seed: int = 0) -> SampleFacts:

@@ -46,7 +46,7 @@ class Source(abc.ABC):
             index: int64 [], in [0, size).
 
         Returns:
-            An encoded image, string [], or a decoded one, uint8 [H, W, C].
+            An encoded image, string [], or a decoded one, uint8, uint16, or float32 in [0, 1], [H, W, C].
         """
 
     @abc.abstractmethod
@@ -57,7 +57,7 @@ class Source(abc.ABC):
     def image_shape(self) -> tuple[int, int, int] | None:
         """Height, width and channels where all images lie decoded and of one size in memory, else None.
 
-        Where it is known, `read` also takes int64 [n] and returns uint8 [n, H, W, C].
+        Where it is known, `read` also takes int64 [n] and returns [n, H, W, C].
         """
         return None
 

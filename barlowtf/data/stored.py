@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from barlowtf.data.orientation import UPRIGHT, upright
 from barlowtf.data.pixels import as_pixels, pixels_of
@@ -50,12 +50,24 @@ def read_stored(encoded: bytes) -> StoredImage:
             return StoredImage("TIFF", *read_tiff(encoded))
         with Image.open(io.BytesIO(encoded)) as image:
             return _read_pillow(image, encoded)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"Unknown image format: received bytes that begin with {encoded[:8]!r}") from error
     except ValueError:
         raise
     # Decoders meet damaged files with errors of many kinds: OSError, SyntaxError, struct.error, KeyError, ...
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(lines[0].replace(" <_io.BytesIO object", "").partition(" at 0x")[0]) from error
+        lines = str(error).strip().splitlines() or [""]
+        raise ValueError(f"Damaged file: {type(error).__name__}: {lines[0]}") from error
+
+
+def read_jpeg_orientation(encoded: bytes) -> int:
+    """Returns the orientation of a JPEG file, 1 where it says none."""
+    try:
+        with Image.open(io.BytesIO(encoded), formats=("JPEG",)) as image:
+            return int(image.getexif().get(_ORIENTATION, UPRIGHT))
+    # Cameras and editors write EXIF in many wrong ways, which Pillow meets with errors of as many kinds.
+    except Exception:
+        return UPRIGHT
 
 
 def _read_npy(encoded: bytes) -> StoredImage:

@@ -1,9 +1,10 @@
 """Data source `tfrecord`: TFRecord files of `tf.train.Example`, read by a glob; and their writer.
 
-Features: image/encoded (bytes; JPEG, PNG, BMP or GIF), and where there are labels image/class/label (int64) and
+Features: image/encoded (bytes of any image file), and where there are labels image/class/label (int64) and
 image/class/text (bytes, the label's name).
 """
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,7 +67,8 @@ def write_tfrecords(source: Source, prefix: str | Path, shards: int) -> list[Pat
     """Writes a data set as TFRecord files; all of them appear at the end, or none.
 
     Args:
-        source: What to write. Encoded images are copied as they are, decoded ones become PNG.
+        source: What to write. Encoded images are copied as they are, decoded ones become PNG, or .npy where PNG cannot
+            hold them.
         prefix: Path of the files without "-00000-of-00004.tfrecord".
         shards: Number of files, in [1, source.size]; their sizes differ by one example at most.
 
@@ -147,13 +149,21 @@ def _examples(source: Source, ids: np.ndarray) -> Iterator[tf.train.Example]:
             image = source.read(tf.constant(number, tf.int64))
         except tf.errors.OpError as error:
             raise DataError(f"Cannot read {source.identify(int(number))}: {error.message}") from error
-        encoded = image if image.dtype == tf.string else tf.io.encode_png(image)
-        features = {IMAGE: _bytes(encoded.numpy())}
+        features = {IMAGE: _bytes(image.numpy() if image.dtype == tf.string else _encoded(image.numpy()))}
         if labels is not None:
             features[LABEL] = tf.train.Feature(int64_list=tf.train.Int64List(value=[labels[place]]))
             if class_names is not None and 0 <= labels[place] < len(class_names):
                 features[TEXT] = _bytes(class_names[labels[place]].encode())
         yield tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def _encoded(pixels: np.ndarray) -> bytes:
+    """Returns decoded pixels as a file that loses nothing: PNG where it can hold them, else .npy."""
+    if pixels.dtype.kind == "u" and pixels.shape[-1] <= 4:
+        return tf.io.encode_png(pixels).numpy()
+    content = io.BytesIO()
+    np.save(content, pixels)
+    return content.getvalue()
 
 
 def _bytes(value: bytes) -> tf.train.Feature:

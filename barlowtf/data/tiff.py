@@ -70,7 +70,7 @@ def _read_any(encoded: bytes) -> tuple[np.ndarray, bool]:
         except ValueError as error:
             if "imagecodecs" in str(error):
                 raise ValueError(
-                    f"Received a TIFF file compressed by {page.compression.name}; install the package imagecodecs"
+                    f"Received a TIFF file of compression {page.compression!s}; install the package imagecodecs"
                 ) from error
             raise
         bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)

@@ -56,8 +56,9 @@ def two_crop_batches(
         replacements: Unreadable example -> the example that is read in its place. Draws remain those of the first.
 
     Returns:
-        Elements (crops a uint8 [P * n, *size, C], crops b uint8 [P * n, *size, C], seeds int32 [P * n, 2]) with
-        n = N / (`share.count` * `share.pieces`); with `plan.local` also its crops, uint8 [P * n, K, *size, C].
+        Elements (crops a [P * n, *size, C], crops b [P * n, *size, C], seeds int32 [P * n, 2]) with
+        n = N / (`share.count` * `share.pieces`); with `plan.local` also its crops, [P * n, K, *size, C]. Crops are
+        uint8, or uint16 where `plan.rendering.depth` is 16.
 
     Raises:
         ValueError: The batch does not divide, or `share.index` is out of range.
@@ -112,7 +113,7 @@ def _image_by_image(
 
     @tf.autograph.experimental.do_not_convert
     def views(index: tf.Tensor, seeds: tf.Tensor, *draws: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        image = decode(source.read(index), plan.channels)
+        image = decode(source.read(index), plan.channels, plan.rendering)
         (crop_a, crop_b), *local = (
             crop_image(image, of_kind, crop) for of_kind, (crop, _) in zip(draws, _kinds(plan), strict=True)
         )
@@ -130,7 +131,7 @@ def _step_by_step(
     @tf.autograph.experimental.do_not_convert
     def views(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         ids, seeds, *draws = examples(step)
-        images = decode(source.read(ids), plan.channels)
+        images = decode(source.read(ids), plan.channels, plan.rendering)
         (crops_a, crops_b), *local = (
             crop_images(images, of_kind, crop) for of_kind, (crop, _) in zip(draws, _kinds(plan), strict=True)
         )

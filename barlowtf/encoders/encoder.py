@@ -43,6 +43,7 @@ class Encoder:
         model: Normalized images float32 [n, H, W, C] -> features [n, d].
         run: The run folder that it belongs to, or None.
         built_as: Name of the encoder in the run's recipe; None: only the model's own name is known.
+        rendering: Bits, white and background of its images.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Encoder:
     model: keras.Model
     run: Path | None = None
     built_as: str | None = None
+    rendering: data.Rendering = data.EIGHT_BITS
 
     @property
     def width(self) -> int:
@@ -75,6 +77,9 @@ class Encoder:
             image_shape=self.image_shape,
             mean=self.mean,
             std=self.std,
+            depth=self.rendering.depth,
+            white=self.rendering.white,
+            background=self.rendering.background_name,
             feature_width=self.width,
             parameters=int(self.model.count_params()) if known else None,
         )
@@ -90,33 +95,35 @@ class Encoder:
         return find_kind(self.model.name if self.built_as is None else self.built_as)
 
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
-        """Returns uint8 images [n, H, W, C] as the model takes them, float32."""
-        return augment.normalize(tf.cast(images, tf.float32) / 255.0, self.mean, self.std)
+        """Returns uint8 or uint16 images [n, H, W, C] as the model takes them, float32."""
+        return augment.normalize(augment.unit_range(images), self.mean, self.std)
 
     def features(self, images: np.ndarray | tf.Tensor) -> np.ndarray:
         """Returns the features of images of any size, float32 [N, d], in inference mode.
 
         Images are prepared as the protocols prepare them: converted to the encoder's channels, resized and cut to the
-        center view of `image_shape`, rounded to 8 bits, normalized.
+        center view of `image_shape`, rounded to the bits of its recipe, normalized.
 
         Args:
-            images: uint8 [N, H, W, C], or float [N, H, W, C] in [0, 1].
+            images: uint8, uint16 with the white of the recipe, or float in [0, 1], [N, H, W, C].
 
         Raises:
             ValueError: They are not such images.
             DataError: Their channels cannot become the encoder's.
         """
-        images = _as_uint8(images)
+        images = _as_images(images)
         size, _, channels = self.image_shape
         starts = range(0, int(images.shape[0]), _BATCH)
-        batches = (data.center_view(data.decode(images[at : at + _BATCH], channels), size) for at in starts)
+        parts = (images[at : at + _BATCH] for at in starts)
+        batches = (data.center_view(data.decode(part, channels, self.rendering), size) for part in parts)
         return self.features_of(batches, int(images.shape[0]))
 
     def features_of(self, batches: Iterable[Any], count: int | None = None) -> np.ndarray:
         """Returns the features, float32 [M, d], of batches of prepared views, in inference mode.
 
         Args:
-            batches: Views uint8 [n, H, W, C] of the encoder's `image_shape`, see `barlowtf.data.center_views`.
+            batches: Views uint8 or uint16 [n, H, W, C] of the encoder's `image_shape`, see
+                `barlowtf.data.center_views`.
             count: M, where it is known; spares memory.
 
         Raises:
@@ -154,7 +161,8 @@ def model_encoder(
     mean, std = normalization_of(name, recipe, shape[3])
     sha256, architecture = weights_sha256(model), architecture_sha256(model)
     built_as = recipe.model.encoder if recipe is not None and (run is not None or label == "random") else None
-    return Encoder(name, kind, label, sha256, architecture, image_shape, mean, std, model, run, built_as)
+    rendering = data.EIGHT_BITS if recipe is None else data.rendering_of(recipe.data)
+    return Encoder(name, kind, label, sha256, architecture, image_shape, mean, std, model, run, built_as, rendering)
 
 
 def exported_encoder(name: str, model: keras.Model) -> Encoder | None:
@@ -169,12 +177,23 @@ def exported_encoder(name: str, model: keras.Model) -> Encoder | None:
     return Encoder(name, "keras", "trained", sha256, architecture, shape, (0.0,), (1.0,), encoder)
 
 
-def pixel_encoder(image_shape: tuple[int, int, int]) -> Encoder:
+def pixel_encoder(image_shape: tuple[int, int, int], rendering: data.Rendering = data.EIGHT_BITS) -> Encoder:
     """Returns the control without an encoder: the center view itself, flattened, in [0, 1]."""
     images = keras.Input(image_shape, dtype="float32", name="images")
     model = keras.Model(images, keras.layers.Flatten(name="flatten", dtype="float32")(images), name="pixels")
     sha256, architecture = weights_sha256(model), architecture_sha256(model)
-    return Encoder("pixels", "pixels", "pixels", sha256, architecture, image_shape, (0.0,), (1.0,), model)
+    return Encoder(
+        "pixels",
+        "pixels",
+        "pixels",
+        sha256,
+        architecture,
+        image_shape,
+        (0.0,),
+        (1.0,),
+        model,
+        rendering=rendering,
+    )
 
 
 def with_weights_of(encoder: Encoder, model: keras.Model) -> Encoder:
@@ -214,20 +233,20 @@ def normalization_of(name: str, recipe: Recipe | None, channels: int) -> tuple[t
     return _MEAN, _STD
 
 
-def _as_uint8(images: np.ndarray | tf.Tensor) -> tf.Tensor:
-    """Returns images of either kind as uint8; raises ValueError for others."""
+def _as_images(images: np.ndarray | tf.Tensor) -> tf.Tensor:
+    """Returns images of either kind as `data.decode` takes them; raises ValueError for others."""
     images = tf.convert_to_tensor(images)
-    if images.shape.rank != 4 or not (images.dtype.is_floating or images.dtype == tf.uint8):
+    if images.shape.rank != 4 or not (images.dtype.is_floating or images.dtype in (tf.uint8, tf.uint16)):
         raise ValueError(
-            f"Invalid images: received {images.dtype.name} {images.shape}, expected uint8 [N, H, W, C], or float "
-            "[N, H, W, C] in [0, 1]."
+            f"Invalid images: received {images.dtype.name} {images.shape}, expected uint8 or uint16 [N, H, W, C], or "
+            "float [N, H, W, C] in [0, 1]."
         )
-    if images.dtype == tf.uint8:
+    if not images.dtype.is_floating:
         return images
     values = tf.cast(images, tf.float32)
     if tf.size(values) and not (tf.reduce_min(values) >= 0.0 and tf.reduce_max(values) <= 1.0):
         raise ValueError(
             f"Invalid images: received values from {tf.reduce_min(values):.3g} to {tf.reduce_max(values):.3g}, "
-            "expected floats in [0, 1], or uint8."
+            "expected floats in [0, 1], or uint8 or uint16."
         )
-    return tf.cast(tf.round(values * 255.0), tf.uint8)
+    return values

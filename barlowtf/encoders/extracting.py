@@ -50,9 +50,9 @@ def extract(encoder: Encoder, examples: Labeled, folder: Path) -> np.ndarray:
 
 
 def center_views(encoder: Encoder, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:
-    """Returns batches of center views of the encoder's size, uint8 [n, S, S, C]."""
+    """Returns batches of center views of the encoder's size and bits, uint8 or uint16 [n, S, S, C]."""
     size, _, channels = encoder.image_shape
-    return data.center_views(source, ids, size=size, channels=channels, batch_size=_BATCH)
+    return data.center_views(source, ids, size=size, channels=channels, batch_size=_BATCH, rendering=encoder.rendering)
 
 
 def log_progress(done: int, first: int, size: int, started: float) -> None:

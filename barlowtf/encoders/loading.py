@@ -8,6 +8,7 @@ import keras
 
 from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
+from barlowtf.data import rendering_of
 from barlowtf.encoders.building import build_encoder
 from barlowtf.encoders.encoder import Encoder, exported_encoder, model_encoder, pixel_encoder
 from barlowtf.encoders.saved_model import open_saved_model
@@ -119,7 +120,8 @@ def _random(config: str | None, like: Encoder | None, seed: int) -> Encoder:
 
 def _pixels(config: str | None, like: Encoder | None) -> Encoder:
     if config is None:
-        return pixel_encoder(cast(Encoder, like).image_shape)
+        like = cast(Encoder, like)
+        return pixel_encoder(like.image_shape, like.rendering)
     recipe = load_recipe(config)
     size = recipe.augment.evaluated_size
-    return pixel_encoder((size, size, recipe.data.channels))
+    return pixel_encoder((size, size, recipe.data.channels), rendering_of(recipe.data))

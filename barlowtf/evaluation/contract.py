@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.config.section import Section
-from barlowtf.data import Labeled
+from barlowtf.data import Labeled, Rendering
 from barlowtf.encoders import Encoder
 from barlowtf.evaluation.published import Published
 from barlowtf.records import Measure, Subset
@@ -154,8 +154,8 @@ class Protocol:
     Attributes:
         name: On the command line, in file names and in tables.
         variants: Name of a variant -> its settings; the first one is the default. All are of one class.
-        open_data: Function of two SPECs, those of the training and of the test images, and the number of channels:
-            the splits.
+        open_data: Function of two SPECs, those of the training and of the test images, of the number of channels,
+            and of bits, white and background of the images: the splits.
         measure: Function of a `Task`: its outcome; None where a signal came first.
         measures: The scores that tables show, the first one first.
         training_spec: Function of --data: the SPEC of the training images.
@@ -169,7 +169,7 @@ class Protocol:
 
     name: str
     variants: Mapping[str, Section]
-    open_data: Callable[[str, str, int], Splits]
+    open_data: Callable[[str, str, int, Rendering], Splits]
     measure: Callable[[Task[Any]], Outcome | None]
     measures: tuple[Measure, ...]
     training_spec: Callable[[str], str] = str

@@ -61,13 +61,16 @@ class LabeledSplits(Splits):
         return replace(self, train=train, test=test)
 
 
-def open_labeled(train_spec: str, test_spec: str, channels: int) -> LabeledSplits:
+def open_labeled(
+    train_spec: str, test_spec: str, channels: int, rendering: data.Rendering = data.EIGHT_BITS
+) -> LabeledSplits:
     """Returns both splits, in memory where they are small.
 
     Args:
         train_spec: SPEC of the training images.
         test_spec: SPEC of the test images.
         channels: Channels of the images.
+        rendering: Bits, white and background of the images.
 
     Raises:
         DataError: There is no test split, a split has no labels, or there are fewer than two classes.
@@ -85,7 +88,9 @@ def open_labeled(train_spec: str, test_spec: str, channels: int) -> LabeledSplit
                 f"The {split} images of {test_spec} have no labels, which this protocol needs. "
                 "Expected a folder for each class."
             )
-    splits = {name: data.labeled(data.preload(source, channels)) for name, source in sources.items()}
+    splits = {
+        name: data.labeled(data.preload(source, channels, rendering=rendering)) for name, source in sources.items()
+    }
     names = sources["train"].class_names
     least = min(int(split.labels.min()) for split in splits.values())
     largest = max(int(split.labels.max()) for split in splits.values())

@@ -46,13 +46,16 @@ class MultiLabelSplits(Splits):
         return self
 
 
-def open_multi_label_splits(train_spec: str, test_spec: str, channels: int) -> MultiLabelSplits:
+def open_multi_label_splits(
+    train_spec: str, test_spec: str, channels: int, rendering: data.Rendering = data.EIGHT_BITS
+) -> MultiLabelSplits:
     """Returns both splits of a data set.
 
     Args:
         train_spec: SPEC of the training images.
         test_spec: SPEC of the test images.
-        channels: Channels of the images; they do not matter here.
+        channels: Channels of the images; they do not matter here, and no more does `rendering`.
+        rendering: Bits, white and background of the images.
 
     Raises:
         DataError: It cannot be read, or its splits have different classes.

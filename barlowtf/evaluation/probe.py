@@ -152,6 +152,7 @@ def _batches(task: Task[ProbeSettings], start_step: int, total_steps: int) -> It
         crop=crop,
         start_step=start_step,
         total_steps=total_steps,
+        rendering=task.encoder.rendering,
     )
     return data.labeled_batches(task.splits.train, plan, strategy=task.strategy)
 

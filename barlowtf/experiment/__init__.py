@@ -2,7 +2,7 @@
 
 from barlowtf.experiment.choose import ChooseRequest, ChosenRecipe, choose_recipe
 from barlowtf.experiment.convert import ConvertRequest, convert
-from barlowtf.experiment.data import DataDescription, PackedData, describe_data, pack_data
+from barlowtf.experiment.data import DataDescription, PackedData, describe_data, explain_data, pack_data
 from barlowtf.experiment.embed import EmbedRequest, embed
 from barlowtf.experiment.evaluate import EvaluateRequest, evaluate, results_folder
 from barlowtf.experiment.export import ExportRequest, explain_left_out, export
@@ -28,6 +28,7 @@ __all__ = [
     "describe_data",
     "embed",
     "evaluate",
+    "explain_data",
     "explain_left_out",
     "export",
     "extended_recipe",

@@ -1,11 +1,17 @@
 """`barlowtf data`: what a data set holds, and packing it into TFRecord files."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from pydantic import Field
 
 from barlowtf import data
 from barlowtf.errors import DataError
 from barlowtf.records import Record
+
+# Images that are read to describe a data set, and letters of the names of classes that are shown.
+_SAMPLE, _LINE = 256, 80
 
 
 class DataDescription(Record):
@@ -17,6 +23,7 @@ class DataDescription(Record):
     class_names: tuple[str, ...] | None = Field(description="name of each class; null: classes have numbers alone")
     images_per_class: tuple[int, ...] | None = Field(description="number of images of each class; null: no labels")
     fingerprint: str = Field(description="sha256 of what identifies the data")
+    sample: data.SampleFacts = Field(description="what a sample of the images shows")
 
 
 class PackedData(Record):
@@ -46,7 +53,62 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
         class_names=None if source.class_names is None else tuple(source.class_names),
         images_per_class=None if counts is None else tuple(counts.tolist()),
         fingerprint=source.fingerprint,
+        sample=data.sample_facts(source, _SAMPLE),
     )
+
+
+def explain_data(facts: DataDescription) -> str:
+    """Returns what a data set holds as lines of text, on one screen, with the settings that its images ask for."""
+    sample, lines = facts.sample, [("name", facts.name), ("images", f"{facts.images:,}")]
+    if facts.classes is None:
+        lines.append(("labels", "none"))
+    else:
+        lines.append(("classes", f"{facts.classes:,}{_some(facts.class_names or ())}"))
+        counts = facts.images_per_class or (0,)
+        lines.append(("images per class", f"{min(counts):,} to {max(counts):,}"))
+    lost = f", {sample.unreadable:,} of them unreadable" if sample.unreadable else ""
+    lines.append(("sample", f"{sample.sampled:,} images{lost}"))
+    lines += [("", f"{name}: {reason}") for name, reason in list(sample.problems.items())[:3]]
+    lines.append(("formats", _counts(sample.kinds)))
+    for axis, (least, median, largest) in (("heights", sample.heights), ("widths", sample.widths)):
+        extent = f"{least:,} to {largest:,} pixels, median {median:,}" if least < largest else f"{largest:,} pixels"
+        lines.append((axis, extent))
+    gray = ", all gray" if sample.is_gray and sample.channels == 3 else ""
+    lines.append(("channels", f"{_counts(sample.stored_channels)}{', with alpha' if sample.has_alpha else ''}{gray}"))
+    lines.append(("bits", f"{sample.bits}{f', white is {sample.white}' if sample.bits == 16 else ''}"))
+    lines.append(("mean", ", ".join(f"{value:.4g}" for value in sample.mean)))
+    lines.append(("deviation", ", ".join(f"{value:.4g}" for value in sample.std)))
+    lines.append(("settings", " ".join(f"--set {setting}" for setting in _settings(sample))))
+    lines.append(("fingerprint", facts.fingerprint))
+    return "\n".join(f"{name:<18}{text}" for name, text in lines)
+
+
+def _settings(sample: data.SampleFacts) -> list[str]:
+    """Returns the settings of a recipe that make it read and normalize such images."""
+    settings = [f"data.channels={1 if sample.is_gray else sample.channels}"]
+    if sample.bits == 16:
+        settings.append("data.depth=16")
+    if sample.white != 65535:
+        settings.append(f"data.white={sample.white}")
+    for name, values in (("mean", sample.mean), ("std", sample.std)):
+        shown = values[:1] if sample.is_gray else values
+        settings.append(f"augment.{name}=[{','.join(f'{value:.4g}' for value in shown)}]")
+    return settings
+
+
+def _counts(counts: Mapping[Any, int]) -> str:
+    """Returns "JPEG (250), PNG (6)", the name alone where there is one."""
+    if len(counts) == 1:
+        return str(next(iter(counts)))
+    return ", ".join(f"{name} ({count:,})" for name, count in counts.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    """Returns the first of some names for a line, with a colon before them."""
+    text = ", ".join(names)
+    if len(text) > _LINE:
+        text = f"{text[:_LINE].rpartition(', ')[0]}, ..."
+    return f": {text}" if names else ""
 
 
 def pack_data(spec: str, split: str, prefix: str, *, shards: int = 8) -> PackedData:

@@ -217,9 +217,9 @@ class _Measuring:
         """Measures; where an image cannot be read, once more without such images."""
         protocol, channels = choice.protocol, encoder.image_shape[2]
         specs = (protocol.training_spec(self._request.source), self._request.source)
-        key = (protocol.open_data, *specs, channels)
+        key = (protocol.open_data, *specs, channels, encoder.rendering)
         if key not in self._images:
-            self._images[key] = protocol.open_data(*specs, channels)
+            self._images[key] = protocol.open_data(*specs, channels, encoder.rendering)
         splits = self._images[key]
         try:
             return self._measure(choice, encoder, features, splits, seed)

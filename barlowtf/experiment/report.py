@@ -14,7 +14,7 @@ import tensorflow as tf
 import barlowtf.models  # noqa: F401  registers the layers that a saved encoder needs
 from barlowtf import augment
 from barlowtf.atomic import write_file
-from barlowtf.data import Source, center_views, open_source, readable_ids, sample_ids
+from barlowtf.data import Source, center_views, open_source, readable_ids, rendering_of, sample_ids
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import CheckpointError, ConfigError, DataError
 from barlowtf.models.features import extract_features
@@ -124,13 +124,14 @@ def _embedded(run: RunContents, encoder: keras.Model, source: Source, split: str
     ids = readable_ids(source, sample_ids(source.size, count, seed=_SEED), channels=channels)
     if not len(ids):
         raise DataError(f"none of {count} images of {source.name} can be read.")
-    views = center_views(source, ids, size=size, channels=channels, batch_size=_BATCH)
+    rendering = rendering_of(recipe.data)
+    views = center_views(source, ids, size=size, channels=channels, batch_size=_BATCH, rendering=rendering)
     thumbnails: list[np.ndarray] = []
 
     def normalized() -> Iterator[tf.Tensor]:
         for images in views:
-            thumbnails.append(shrink(images.numpy()))
-            yield augment.normalize(tf.cast(images, tf.float32) / 255.0, mean, std)
+            thumbnails.append(shrink(_eight_bits(images)))
+            yield augment.normalize(augment.unit_range(images), mean, std)
 
     features = extract_features(encoder, normalized())
     return EmbeddedImages(
@@ -142,3 +143,8 @@ def _embedded(run: RunContents, encoder: keras.Model, source: Source, split: str
         labels=source.labels_of(ids) if source.has_labels else None,
         class_names=source.class_names,
     )
+
+
+def _eight_bits(images: tf.Tensor) -> np.ndarray:
+    """Returns uint8 pixels of uint8 or uint16 ones."""
+    return images.numpy() if images.dtype == tf.uint8 else (images.numpy() >> 8).astype(np.uint8)

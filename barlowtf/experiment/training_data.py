@@ -15,7 +15,8 @@ _EVALUATION_BATCH = 256
 
 def open_training_data(recipe: Recipe) -> data.Source:
     """Returns the training images, in memory where they are small."""
-    return data.preload(open_split(recipe.data.source, "train"), recipe.data.channels)
+    source = open_split(recipe.data.source, "train")
+    return data.preload(source, recipe.data.channels, rendering=data.rendering_of(recipe.data))
 
 
 def make_batches(
@@ -36,6 +37,7 @@ def make_batches(
         total_steps=total_steps,
         local=data.LocalPlan(small, settings.local.count) if settings.local.count else None,
         first_epoch=0 if recipe.parent is None else recipe.parent.epochs,
+        rendering=data.rendering_of(recipe.data),
     )
     return data.TrainingBatches(
         source, plan, strategy=strategy, pairs=recipe.train.pairs, max_unreadable=recipe.data.max_unreadable
@@ -59,7 +61,12 @@ def first_views(recipe: Recipe, source: data.Source, count: int) -> tuple[np.nda
 def normalized_views(recipe: Recipe, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:
     """Returns batches of center views, float32 [n, S, S, C], normalized."""
     views = data.center_views(
-        source, ids, size=recipe.augment.evaluated_size, channels=recipe.data.channels, batch_size=_EVALUATION_BATCH
+        source,
+        ids,
+        size=recipe.augment.evaluated_size,
+        channels=recipe.data.channels,
+        batch_size=_EVALUATION_BATCH,
+        rendering=data.rendering_of(recipe.data),
     )
     mean, std = recipe.augment.mean, recipe.augment.std
-    return views.map(lambda images: augment.normalize(tf.cast(images, tf.float32) / 255.0, mean, std))
+    return views.map(lambda images: augment.normalize(augment.unit_range(images), mean, std))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from barlowtf.data import EIGHT_BITS, Rendering
 from barlowtf.export.equalization import can_equalize, equalize
 from barlowtf.export.plain import folded_encoder, plain_encoder
 from barlowtf.models import EncoderKind
@@ -28,6 +29,7 @@ class Parts:
         class_names: Of the head's K classes; None without head.
         kind: Entry of `barlowtf.models.ENCODERS`, or the user's own, that builds such encoders; None: the one that
             answers to the encoder's name.
+        rendering: White and background of encoded images; what is exported takes 8 bits.
     """
 
     encoder: keras.Model
@@ -38,6 +40,7 @@ class Parts:
     std: tuple[float, ...]
     class_names: tuple[str, ...] | None
     kind: EncoderKind | None = None
+    rendering: Rendering = EIGHT_BITS
 
     @property
     def family(self) -> EncoderKind | None:

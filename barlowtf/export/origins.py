@@ -51,6 +51,7 @@ class Origin:
             encoder.std,
             None if head is None else head.class_names,
             encoder.family,
+            encoder.rendering,
         )
 
 

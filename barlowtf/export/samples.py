@@ -1,7 +1,7 @@
 """Real images on which an export is compared with its source, and from which a quantized one takes its ranges."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -46,9 +46,10 @@ def open_sample(spec: str | None, encoder: Encoder, count: int) -> Sample:
     if spec is None:
         return _photographs(encoder, count)
     source = data.open_source(spec, "test") or data.open_source(spec, "train")
+    encoder = _of_eight_bits(encoder)
     ids = _spread(source, encoder, count)
     channels = encoder.image_shape[2]
-    images = [data.decode(source.read(tf.constant(number)), channels) for number in ids]
+    images = [data.decode(source.read(tf.constant(number)), channels, encoder.rendering) for number in ids]
     views = np.concatenate([batch.numpy() for batch in center_views(encoder, source, ids)])
     labels = source.labels_of(ids) if source.has_labels else None
     return Sample(source.name, [tf.io.encode_png(image).numpy() for image in images], views, labels)
@@ -60,8 +61,13 @@ def calibration_views(spec: str, encoder: Encoder, count: int) -> np.ndarray:
     Raises:
         DataError: No image can be read.
     """
-    source = data.open_source(spec, "train")
+    source, encoder = data.open_source(spec, "train"), _of_eight_bits(encoder)
     return np.concatenate([batch.numpy() for batch in center_views(encoder, source, _spread(source, encoder, count))])
+
+
+def _of_eight_bits(encoder: Encoder) -> Encoder:
+    """Returns the encoder with images of 8 bits: exported ones take no others."""
+    return replace(encoder, rendering=replace(encoder.rendering, depth=8))
 
 
 def _spread(source: data.Source, encoder: Encoder, count: int) -> np.ndarray:
@@ -69,9 +75,7 @@ def _spread(source: data.Source, encoder: Encoder, count: int) -> np.ndarray:
     ids = np.unique(np.linspace(0, source.size - 1, min(count, source.size)).round().astype(np.int64))
     readable = data.readable_ids(source, ids, channels=encoder.image_shape[2])
     if not len(readable):
-        raise DataError(
-            f"No image of {source.name} can be read: tried {len(ids)}. Expected JPEG, PNG, BMP or GIF files."
-        )
+        raise DataError(f"No image of {source.name} can be read: tried {len(ids)}. Expected image files.")
     return readable
 
 

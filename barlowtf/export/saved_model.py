@@ -1,5 +1,6 @@
 """A SavedModel that TensorFlow Serving mounts as it is: named signatures, preprocessing inside."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from barlowtf.data import center_view, decode
+from barlowtf.data import Rendering, center_view, decode_in_graph
 from barlowtf.errors import ExportError
 from barlowtf.export.comparison import compare_outputs
 from barlowtf.export.format import Format, Material, Replayed, write_class_names
@@ -29,7 +30,7 @@ def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
     ::
 
         serving_default   images uint8 [N, H, W, C], any height and width -> outputs
-        from_jpeg         encoded string [N], JPEG, PNG, BMP or GIF -> outputs and valid bool [N]
+        from_jpeg         encoded string [N], JPEG, PNG, BMP, GIF or WebP -> outputs and valid bool [N]
         float_images      images float32 [N, S, S, C] in [0, 1], views as they are -> outputs
         embed             images uint8 [N, H, W, C] -> embeddings float32 [N, D]; where there is a projector
 
@@ -57,7 +58,7 @@ def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
         return outputs_of(_center_views(images, parts.size))
 
     def from_jpeg(encoded: tf.Tensor) -> _Outputs:
-        views, valid = _decoded_views(encoded, parts.size, parts.channels)
+        views, valid = _decoded_views(encoded, parts.size, parts.channels, replace(parts.rendering, depth=8))
         return {name: _kept(value, valid) for name, value in outputs_of(views).items()} | {"valid": valid}
 
     projector = None if parts.projector is None else folded_encoder(parts.projector)
@@ -96,7 +97,7 @@ def _center_views(images: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cast(center_view(images, size), tf.float32) / 255.0
 
 
-def _decoded_views(encoded: tf.Tensor, size: int, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _decoded_views(encoded: tf.Tensor, size: int, channels: int, rendering: Rendering) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the views float32 [N, size, size, C] in [0, 1] of encoded images, and which bytes are images, bool [N].
 
     A graph cannot catch an error; a data set passes over elements that raise one. Each element brings its number along,
@@ -105,7 +106,7 @@ def _decoded_views(encoded: tf.Tensor, size: int, channels: int) -> tuple[tf.Ten
     count = tf.size(encoded, tf.int64)
 
     def view(number: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return number, center_view(decode(content, channels), size)
+        return number, center_view(decode_in_graph(content, channels, rendering), size)
 
     images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
     images = images.map(view, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()

@@ -18,6 +18,9 @@ class EncoderFacts(Record):
     image_shape: tuple[int, int, int] = Field(description="height, width and channels of a view, pixels")
     mean: tuple[float, ...] = Field(description="of the normalization of images in [0, 1]")
     std: tuple[float, ...] = Field(description="of the normalization of images in [0, 1]")
+    depth: int = Field(8, description="bits of a pixel of its images, 8 or 16")
+    white: int = Field(65535, description="value of a 16-bit pixel that counts as white")
+    background: str = Field("#ffffff", description="color behind transparent parts of its images")
     feature_width: int = Field(description="width of the features")
     parameters: int | None = Field(description="parameters and running statistics; null: unknown")
 
@@ -26,4 +29,7 @@ class EncoderFacts(Record):
         """What decides its features of an image: weights, architecture, and how the image is prepared."""
         keys = ("sha256", "architecture", "image_shape", "mean", "std")
         values = self.model_dump(mode="json")
-        return {key: values[key] for key in keys}
+        # Those of 8 bits over white have the identity that they had before there was anything else.
+        rendering = {key: values[key] for key in ("depth", "white", "background")}
+        usual = {key: type(self).model_fields[key].default for key in rendering}
+        return {key: values[key] for key in keys} | ({} if rendering == usual else rendering)

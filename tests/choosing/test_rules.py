@@ -104,6 +104,12 @@ def test_what_is_not_rgb_gets_no_color_jitter(channels, is_gray):
     assert len(settings["augment.mean"]) == (1 if is_gray else channels)
 
 
+def test_sixteen_bits_are_kept_and_twelve_of_them_become_white():
+    assert "data.depth" not in chosen(PHOTOGRAPHS)
+    settings = chosen(PHOTOGRAPHS, bits=16, white=4095)
+    assert (settings["data.depth"], settings["data.white"]) == (16, 4095)
+
+
 def test_given_settings_stay_and_are_said():
     given = {"model.encoder": "resnet34", "augment.size": 48, "train.batch_size": 100}
     situation = make_situation(given=given)

@@ -20,17 +20,11 @@ def encoded(pixels, file_format, **options):
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "BMP"])
-def test_alpha_is_dropped(file_format):
-    np.testing.assert_array_equal(decode(encoded(PIXELS, file_format), 3), PIXELS[..., :3])
-
-
-@pytest.mark.parametrize("file_format", ["PNG", "BMP"])
 def test_color_becomes_gray_by_luma(file_format):
     gray = np.asarray(Image.fromarray(PIXELS[..., :3]).convert("L"))
     received = decode(encoded(PIXELS[..., :3], file_format), 1)
     assert received.shape == (5, 7, 1)
-    # PIL has 16-bit weights: half a step apart at most, then both round.
-    np.testing.assert_allclose(received[..., 0], gray, atol=1)
+    np.testing.assert_array_equal(received[..., 0], gray)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -44,20 +38,7 @@ def test_jpeg_like_pil(channels):
     smooth = np.linspace(0, 255, 16 * 16 * 3).reshape(16, 16, 3).astype(np.uint8)
     data = encoded(smooth, "JPEG", quality=95)
     reference = np.asarray(Image.open(io.BytesIO(data.numpy())).convert("L" if channels == 1 else "RGB"))
-    # The decoder's fast integer transform is up to 7 from PIL's accurate one on such ramps; luma rounds once more.
-    np.testing.assert_allclose(decode(data, channels).numpy().reshape(reference.shape), reference, atol=8)
-
-
-def test_cmyk_jpeg_becomes_rgb_and_gray():
-    data = _cmyk()
-    assert decode(data, 3).shape == (8, 8, 3)
-    assert decode(data, 1).shape == (8, 8, 1)
-
-
-def _cmyk():
-    buffer = io.BytesIO()
-    Image.new("CMYK", (8, 8), (10, 20, 30, 40)).save(buffer, "JPEG")
-    return tf.constant(buffer.getvalue())
+    np.testing.assert_array_equal(decode(data, channels).numpy().reshape(reference.shape), reference)
 
 
 def test_first_frame_of_an_animation():
@@ -68,11 +49,6 @@ def test_first_frame_of_an_animation():
     np.testing.assert_array_equal(decode(tf.constant(buffer.getvalue()), 1), np.full((6, 6, 1), 10))
 
 
-def test_sixteen_bits_become_the_upper_eight():
-    deep = (np.arange(16, dtype=np.uint16) * 4096 + 255).reshape(4, 4)
-    np.testing.assert_array_equal(decode(encoded(deep, "PNG"), 1)[..., 0], deep >> 8)
-
-
 def test_four_channels_when_asked():
     np.testing.assert_array_equal(decode(encoded(PIXELS, "PNG"), 4), PIXELS)
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -80,11 +56,10 @@ def test_four_channels_when_asked():
 
 
 def test_decoded_images_one_or_many():
-    np.testing.assert_array_equal(decode(tf.constant(PIXELS), 3), PIXELS[..., :3])
+    np.testing.assert_array_equal(decode(tf.constant(PIXELS[..., :3]), 3), PIXELS[..., :3])
     np.testing.assert_array_equal(
         decode(tf.constant(PIXELS[None, ..., :1]), 3), np.repeat(PIXELS[None, ..., :1], 3, -1)
     )
-    np.testing.assert_array_equal(decode(tf.constant(PIXELS[..., :2]), 1), PIXELS[..., :1])
     # 0.299 * 10 + 0.587 * 20 + 0.114 * 250 = 43.23 and 0.299 * 4 + 0.587 * 4 + 0.114 * 4 = 4, exactly.
     pair = tf.constant([[[10, 20, 250], [4, 4, 4]]], tf.uint8)
     np.testing.assert_array_equal(decode(pair, 1), [[[43], [4]]])
@@ -93,8 +68,8 @@ def test_decoded_images_one_or_many():
 def test_channels_that_do_not_convert():
     with pytest.raises(DataError, match="Invalid images: received 1 channels, expected 5"):
         decode(tf.constant(PIXELS[..., :1]), 5)
-    with pytest.raises(ValueError, match="Invalid image: received float32"):
-        decode(tf.zeros([4, 4, 3]), 3)
+    with pytest.raises(ValueError, match="Invalid image: received float64"):
+        decode(tf.zeros([4, 4, 3], tf.float64), 3)
 
 
 def test_reason_is_one_plain_line(tmp_path):
@@ -104,6 +79,6 @@ def test_reason_is_one_plain_line(tmp_path):
 
     source = Broken("x", np.zeros((1, 2, 2, 3), np.uint8))
     reason = unreadable_reason(source, 0, 3)
-    assert "Unknown image file format" in reason
+    assert reason == "Unknown image format: received bytes that begin with b'no image'"
     assert "{{" not in reason and "[Op" not in reason and "\n" not in reason
     assert unreadable_reason(ArraySource("y", np.zeros((1, 2, 2, 3), np.uint8)), 0, 3) is None

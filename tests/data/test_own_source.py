@@ -93,6 +93,7 @@ def test_a_mistyped_prefix_lists_what_there_is():
 
 def test_the_table_gives_the_text_for_help():
     assert source_syntax() == (
-        "digits, tfds:NAME[/CONFIG][:VERSION], tfrecord:GLOB, FOLDER, or your own FILE.py:NAME or PACKAGE.MODULE:NAME"
+        "digits, tfds:NAME[/CONFIG][:VERSION], tfrecord:GLOB, npy:FILE, table:FILE, FOLDER, or your own FILE.py:NAME "
+        "or PACKAGE.MODULE:NAME"
     )
     assert all(isinstance(kind, SourceKind) for kind in SOURCES.values())

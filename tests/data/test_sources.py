@@ -76,6 +76,28 @@ def test_flat_folder_has_no_labels_and_passes_over_hidden_files(tmp_path):
     assert open_source(str(tmp_path), "test") is None
 
 
+def test_what_systems_leave_behind_is_passed_over(tmp_path):
+    kept = ["a/1.webp", "a/deep/2.TIF", "b/3.npy", "b/4.jfif", "b/5.tiff"]
+    left = ["a/._1.webp", ".DS_Store", "a/Thumbs.db", "__MACOSX/a/1.png", "a/@eaDir/1.jpg/x.jpg", "b/3.labels.npy"]
+    for name in [*kept, *left]:
+        write_image(tmp_path / name)
+    source = open_source(str(tmp_path), "train")
+    assert [os.path.relpath(source.identify(index), tmp_path) for index in range(source.size)] == kept
+    assert source.class_names == ("a", "b")
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    for name in ("data/ant/1.png", "elsewhere/2.png", "elsewhere/inner/3.png"):
+        write_image(tmp_path / name)
+    (tmp_path / "data" / "bee").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "inner" / "up").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "data" / "ant" / "all").symlink_to(tmp_path / "data", target_is_directory=True)
+    source = open_source(str(tmp_path / "data"), "train")
+    found = [os.path.relpath(source.identify(index), tmp_path / "data") for index in range(source.size)]
+    assert found == ["ant/1.png", "bee/2.png", "bee/inner/3.png"]
+    assert source.labels.tolist() == [0, 1, 1]
+
+
 def test_the_first_folder_is_the_class_and_one_class_is_none(tmp_path):
     for name in ("dog/old/1.png", "dog/2.png", "train/3.png"):
         write_image(tmp_path / name)
@@ -110,7 +132,7 @@ def test_folder_fingerprint_is_names_and_sizes(tmp_path):
             lambda path: path.mkdir(),
             r"No images in .*missing: received an empty folder, expected files ending in \.jpg",
         ),
-        (lambda path: write_image(path / "x.tiff"), "No images in .*missing: received other files only"),
+        (lambda path: write_image(path / "x.heic"), "No images in .*missing: received other files only"),
     ],
 )
 def test_unusable_folders(tmp_path, make, message):
@@ -124,11 +146,12 @@ def test_unusable_folders(tmp_path, make, message):
 def test_texts_that_name_nothing(spec):
     with pytest.raises(DataError, match="Unknown data: received .*, expected digits, tfds:NAME") as caught:
         open_source(spec, "train")
-    assert "tfrecord:GLOB, FOLDER, or your own FILE.py:NAME" in str(caught.value)
+    assert "tfrecord:GLOB, npy:FILE, table:FILE, FOLDER, or your own FILE.py:NAME" in str(caught.value)
 
 
 def test_every_entry_is_found_by_its_spec(tmp_path):
-    examples = {"digits": "digits", "tfds": "tfds:x/y:1.0.0", "tfrecord": "tfrecord:a/b-*", "folder": str(tmp_path)}
+    examples = {"digits": "digits", "tfds": "tfds:x/y:1.0.0", "tfrecord": "tfrecord:a/b-*"}
+    examples |= {"npy": "npy:a.npy", "table": "table:a.csv", "folder": str(tmp_path)}
     assert list(SOURCES) == list(examples)
     for name, spec in examples.items():
         matching = [other for other, kind in SOURCES.items() if kind.prefix and kind.matches(spec)]

@@ -1,0 +1,151 @@
+"""Data source `npy`: a stack of images in one NumPy file, read where it lies.
+
+::
+
+    cells.npy          [N, H, W] or [N, H, W, C]: uint8, uint16, or floats in [0, 1]
+    cells.labels.npy   [N]: whole numbers or texts; may be missing
+
+The file is the train split. The test split is the file whose name has "test", "val" or "validation" where its own has
+its last "train"; without "train" in its name there is none.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import tensorflow as tf
+
+from barlowtf.data.classes import number_classes
+from barlowtf.data.kind import SourceKind
+from barlowtf.data.pixels import as_pixels
+from barlowtf.data.source import Source
+from barlowtf.errors import DataError
+
+LABELS_ENDING = ".labels.npy"
+_TEST_WORDS = ("val", "validation", "test")
+# Images whose pixels enter the fingerprint, evenly spread: all of a large stack would take minutes to read.
+_HASHED_IMAGES = 64
+
+
+class NpyStack(Source):
+    """The images of one memory-mapped array."""
+
+    def __init__(
+        self, file: Path, images: np.ndarray, labels: np.ndarray | None, class_names: tuple[str, ...] | None
+    ) -> None:
+        """Keeps the array; no image is read but those of the fingerprint.
+
+        Args:
+            file: The file of the array.
+            images: [N, H, W, C], memory-mapped: uint8, uint16 or floats.
+            labels: int64 [N], or None.
+            class_names: Name of each label, or None.
+        """
+        digest = hashlib.sha256(f"{images.shape} {images.dtype.str}".encode())
+        for number in np.unique(np.linspace(0, len(images) - 1, _HASHED_IMAGES).astype(np.int64)):
+            digest.update(images[number].tobytes())
+        if labels is not None:
+            digest.update(labels.tobytes())
+        super().__init__(
+            name=file.name, size=len(images), fingerprint=digest.hexdigest(), has_labels=labels is not None
+        )
+        self._file, self._images, self._labels, self._class_names = file, images, labels, class_names
+        self._dtype = tf.as_dtype(as_pixels(images[0][:1, :1] * 0).dtype)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Name of each label, None where labels have none."""
+        return self._class_names
+
+    def read(self, index: tf.Tensor) -> tf.Tensor:
+        """Returns image `index`, uint8, uint16 or float32 [H, W, C]."""
+        image = tf.numpy_function(lambda number: as_pixels(self._images[number]), [index], self._dtype, stateful=False)
+        return tf.ensure_shape(image, self._images.shape[1:])
+
+    def identify(self, index: int) -> str:
+        """Returns "FILE image INDEX"."""
+        return f"{self._file} image {index}"
+
+    def _read_labels(self, ids: np.ndarray) -> np.ndarray:
+        return cast(np.ndarray, self._labels)[ids]
+
+
+def npy_source(path: str, split: str) -> NpyStack | None:
+    """Returns the images of a stack.
+
+    Args:
+        path: The file of the train split.
+        split: "train" or "test".
+
+    Returns:
+        The split, or None when there is no test split.
+
+    Raises:
+        DataError: The file is missing, is no array of images, or its labels do not fit.
+    """
+    train = Path(path).expanduser()
+    before, word, after = train.name.rpartition("train")
+    others = [train.with_name(f"{before}{other}{after}") for other in _TEST_WORDS] if word else []
+    test = next((file for file in others if file.is_file()), None)
+    file = train if split == "train" else test
+    if file is None:
+        return None
+    images = _map(file)
+    texts = {other: _read_labels_file(other) for other in (train, test) if other is not None and other.is_file()}
+    labels = texts[file]
+    if labels is None:
+        return NpyStack(file, images, None, None)
+    if labels.shape != images.shape[:1]:
+        raise DataError(
+            f"Invalid labels {_labels_file(file)}: received shape {list(labels.shape)}, expected [{len(images)}], one "
+            "for each image."
+        )
+    # One numbering for both splits.
+    class_names, number = number_classes([label for part in texts.values() if part is not None for label in part])
+    return NpyStack(file, images, np.array([number[label] for label in labels.tolist()], np.int64), class_names)
+
+
+def _map(file: Path) -> np.ndarray:
+    try:
+        images = np.load(file, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(f"Invalid file {file}: it does not exist, expected a .npy file. Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read {file} as a .npy file: {str(error).splitlines()[0].rstrip('.')}.") from error
+    if not isinstance(images, np.ndarray) or images.ndim not in (3, 4) or 0 in images.shape:
+        shape = list(images.shape) if isinstance(images, np.ndarray) else "several arrays"
+        raise DataError(
+            f"Invalid images {file}: received {shape}, expected one array [N, H, W] or [N, H, W, C]. Put one image "
+            "per file into a folder, or stack them."
+        )
+    if images.dtype.kind != "f" and images.dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.bool_):
+        raise DataError(
+            f"Invalid images {file}: received {images.dtype}, expected uint8, uint16, or floats in [0, 1]. Convert "
+            "them."
+        )
+    return images if images.ndim == 4 else images[..., np.newaxis]
+
+
+def _labels_file(file: Path) -> Path:
+    return file.with_name(file.name.removesuffix(".npy") + LABELS_ENDING)
+
+
+def _read_labels_file(file: Path) -> np.ndarray | None:
+    """Returns the labels beside a stack, whole numbers or texts [N]; None where there are none."""
+    labels_file = _labels_file(file)
+    if not labels_file.is_file():
+        return None
+    try:
+        labels = np.load(labels_file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read {labels_file}: {str(error).splitlines()[0].rstrip('.')}.") from error
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise DataError(
+            f"Invalid labels {labels_file}: received {labels.dtype} {list(labels.shape)}, expected whole numbers or "
+            "texts [N]."
+        )
+    return labels
+
+
+NPY = SourceKind(prefix="npy:", open=npy_source)

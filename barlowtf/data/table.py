@@ -1,0 +1,190 @@
+"""Data source `table`: image files and their labels as a table lists them.
+
+::
+
+    file,label,split
+    photos/0001.jpg,ant,train
+    photos/0002.jpg,bee,test
+
+CSV (commas or semicolons), TSV, or JSON lines ({"file": "photos/0001.jpg", "label": "ant"}), UTF-8, by the ending of
+its name. Paths are relative to the table. Without a column of labels the images have none; without a column of splits
+all rows are for training.
+"""
+
+import csv
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from barlowtf.data.classes import number_classes
+from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
+from barlowtf.data.kind import SourceKind
+from barlowtf.data.listed import listed_files, name_some
+from barlowtf.errors import DataError
+
+_LOG = logging.getLogger("barlowtf")
+_FILE = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path")
+_LABEL = ("label", "class", "class_name", "category", "target")
+_SPLIT = ("split", "subset")
+_SPLIT_NAMES = {"training": "train", "valid": "val", "dev": "val", "testing": "test"}
+_JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
+_TAB_ENDINGS = (".tsv", ".tab")
+
+
+class _Row(NamedTuple):
+    file: str
+    label: str
+    split: str
+
+
+def table_source(path: str, split: str) -> ImageFiles | None:
+    """Returns the images of a table's rows of one split, in its order.
+
+    Args:
+        path: The table.
+        split: "train", or "test" for the rows of the first of val, validation and test that occurs.
+
+    Returns:
+        The split, or None when no row is for testing.
+
+    Raises:
+        DataError: The table is missing, empty or malformed, has no column of files or an unknown split, names a file
+            twice, or a file is missing.
+    """
+    table = Path(path).expanduser()
+    rows = list(_rows(table))
+    if not rows:
+        raise DataError(f"Invalid table {table}: it has no rows, expected one for each image.")
+    test = next((name for name in TEST_FOLDERS if any(row.split == name for row in rows)), None)
+    chosen = [row for row in rows if row.split == (test if split == "test" else "train")]
+    if not chosen:
+        if split == "test":
+            return None
+        raise DataError(f"No training images in {table}: no row has split train. Mark some.")
+    files = listed_files([row.file for row in chosen], table.parent, table)
+    name = f"{table.name} {split}"
+    unlabeled = [row.file for row in rows if not row.label]
+    if unlabeled:
+        if len(unlabeled) < len(rows):
+            _LOG.warning(
+                "%d of %d rows of %s have no label (%s): its images count as unlabeled.",
+                len(unlabeled),
+                len(rows),
+                table,
+                name_some(unlabeled),
+            )
+        return ImageFiles(name, table.parent, files)
+    # One numbering for all splits.
+    class_names, number = number_classes(row.label for row in rows)
+    labels = np.array([number[row.label] for row in chosen], np.int64)
+    return ImageFiles(name, table.parent, files, class_names, labels)
+
+
+def _rows(table: Path) -> Iterator[_Row]:
+    """Yields the rows of a table."""
+    names: list[str] = []
+    for number, cells in _cells(table):
+        # The keys of JSON objects may differ from line to line.
+        if list(cells) != names:
+            names = list(cells)
+            columns = _columns(table, names)
+        file, label, split = (
+            "" if name is None else _text(cells.get(name))
+            for name in (columns["file"], columns["label"], columns["split"])
+        )
+        if not file:
+            raise DataError(f"Invalid line {number} of {table}: it names no file. Complete or remove it.")
+        yield _Row(file, label, "train" if columns["split"] is None else _split(table, number, split))
+
+
+def _columns(table: Path, names: list[str]) -> dict[str, str | None]:
+    """Returns the names of the columns of files, labels and splits as the table writes them."""
+    known = {name.strip().lower(): name for name in names}
+    found = {
+        kind: next((known[word] for word in words if word in known), None)
+        for kind, words in (("file", _FILE), ("label", _LABEL), ("split", _SPLIT))
+    }
+    if found["file"] is None:
+        raise DataError(
+            f"Invalid table {table}: received the columns {', '.join(names)}, expected one of files: "
+            f"{', '.join(_FILE)}; and for labels: {', '.join(_LABEL)}. Rename one in its first line."
+        )
+    return found
+
+
+def _split(table: Path, number: int, split: str) -> str:
+    name = _SPLIT_NAMES.get(split.lower(), split.lower())
+    if name not in ("train", *TEST_FOLDERS):
+        raise DataError(
+            f"Invalid split in line {number} of {table}: received {split!r}, expected train, {', '.join(TEST_FOLDERS)}."
+        )
+    return name
+
+
+def _cells(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields number of the line, and column -> cell, of each row."""
+    try:
+        # utf-8-sig: spreadsheets put a mark before the first byte.
+        with open(table, newline="", encoding="utf-8-sig") as file:
+            if table.suffix.lower() in _JSON_ENDINGS:
+                yield from _json_cells(table, file)
+            else:
+                yield from _separated_cells(table, file)
+    except FileNotFoundError as error:
+        raise DataError(f"Invalid table {table}: it does not exist. Check the path.") from error
+    except OSError as error:
+        raise DataError(f"Cannot read {table}: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"Cannot read {table}: {error}. Expected a CSV, TSV or JSON-lines file in UTF-8.") from error
+
+
+def _separated_cells(table: Path, file: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    first = file.readline()
+    if table.suffix.lower() in _TAB_ENDINGS:
+        separator = "\t"
+    else:
+        # Spreadsheets write semicolons where the comma is a decimal mark.
+        separator = max(",;\t", key=first.count) if first.strip() else ","
+    file.seek(0)
+    reader = csv.reader(file, delimiter=separator)
+    names: list[str] = []
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if not names:
+            names = cells
+            if len({name.strip().lower() for name in names}) < len(names):
+                raise DataError(
+                    f"Invalid first line of {table}: received {', '.join(names)}, expected each column once."
+                )
+            continue
+        if len(cells) != len(names):
+            raise DataError(
+                f"Invalid line {reader.line_num} of {table}: received {len(cells)} cells, expected {len(names)}: "
+                f"{', '.join(names)}."
+            )
+        yield reader.line_num, dict(zip(names, cells, strict=True))
+
+
+def _json_cells(table: Path, file: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            cells = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"Invalid line {number} of {table}: {error.msg}, expected one JSON object.") from error
+        if not isinstance(cells, dict):
+            raise DataError(f"Invalid line {number} of {table}: received {line.strip()[:40]}, expected a JSON object.")
+        yield number, cells
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else str(cell).strip()
+
+
+TABLE = SourceKind(prefix="table:", open=table_source)

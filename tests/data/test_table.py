@@ -1,0 +1,100 @@
+"""Tables of image files and labels."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from barlowtf.data import open_source
+from barlowtf.errors import DataError
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder with five images, a.png to e.png, below photos/."""
+    (tmp_path / "photos").mkdir()
+    for name in "abcde":
+        (tmp_path / "photos" / f"{name}.png").write_bytes(tf.io.encode_png(np.zeros((3, 3, 3), np.uint8)).numpy())
+    return tmp_path
+
+
+def table(folder, text, name="labels.csv"):
+    (folder / name).write_text(text, encoding="utf-8-sig")
+    return f"table:{folder / name}"
+
+
+def test_files_labels_and_splits(images):
+    text = "file,label,split\nphotos/c.png,ant,train\nphotos/a.png,cow,training\nphotos/b.png,bee,val\n"
+    spec = table(images, text + "\nphotos/d.png,ant,Test\n")
+    train, test = open_source(spec, "train"), open_source(spec, "test")
+    assert [train.identify(index).rpartition("/")[2] for index in range(2)] == ["c.png", "a.png"]
+    # One numbering for all; val comes before test, as for folders.
+    assert train.class_names == test.class_names == ("ant", "bee", "cow")
+    assert (train.labels.tolist(), test.labels.tolist()) == ([0, 2], [1])
+    assert train.read(tf.constant(0)).numpy() == (images / "photos" / "c.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", 'Filename,Class\n"photos/a.png",10\nphotos/b.png,9\n'),
+        ("t.csv", "class;path;other\n10;photos/a.png;x,y\n9;photos/b.png;\n"),
+        ("t.tsv", "image\ttarget\nphotos/a.png\t10\nphotos/b.png\t9\n"),
+        ("t.jsonl", '{"file": "photos/a.png", "label": 10}\n\n{"label": "9", "x": [1], "file": "photos/b.png"}\n'),
+    ],
+)
+def test_forms_of_a_table(images, name, text):
+    source = open_source(table(images, text, name), "train")
+    # Sorted as the numbers that they are.
+    assert (source.class_names, source.labels.tolist()) == (("9", "10"), [1, 0])
+    assert source.identify(0) == str(images / "photos" / "a.png")
+    assert open_source(table(images, text, name), "test") is None
+
+
+def test_without_labels_with_some_and_absolute_paths(images, caplog):
+    source = open_source(table(images, f"file\n{images / 'photos' / 'a.png'}\nphotos/b.png\n"), "train")
+    assert source.labels is None and source.size == 2 and not caplog.records
+    source = open_source(table(images, "file,label\nphotos/a.png,ant\nphotos/b.png,\n"), "train")
+    assert source.labels is None and source.size == 2
+    assert "1 of 2 rows" in caplog.text and "photos/b.png" in caplog.text
+
+
+def test_labels_are_part_of_the_fingerprint(images):
+    found = {
+        open_source(table(images, f"file,label\nphotos/a.png,{first}\nphotos/b.png,{second}\n"), "train").fingerprint
+        for first, second in (("ant", "bee"), ("bee", "ant"), ("ant", "cow"))
+    }
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", None, r"Invalid table .*t\.csv: it does not exist"),
+        ("t.csv", "", "it has no rows, expected one for each image"),
+        ("t.csv", "file,label\n", "it has no rows"),
+        ("t.csv", "name,kind\nphotos/a.png,x\n", "received the columns name, kind, expected one of files: file, path"),
+        ("t.csv", "file,file\na,b\n", "received file, file, expected each column once"),
+        ("t.csv", "file,label\nphotos/a.png\n", "Invalid line 2 of .*: received 1 cells, expected 2: file, label"),
+        ("t.csv", "file,label\n,ant\n", "Invalid line 2 of .*: it names no file"),
+        ("t.csv", "file,split\nphotos/a.png,north\n", "received 'north', expected train, val, validation, test"),
+        ("t.csv", "file,split\nphotos/a.png,test\n", "no row has split train"),
+        ("t.csv", "file\nphotos/a.png\nphotos/a.png\n", "it names 1 images twice, photos/a.png"),
+        ("t.csv", "file\nphotos/a.png\nphotos/z.png\n", "Missing images in .*: 1 of 2 .*photos/z.png"),
+        ("t.jsonl", '{"file": "photos/a.png"\n', "Invalid line 1 of .*expected one JSON object"),
+        ("t.jsonl", "[1]\n", r"Invalid line 1 of .*: received \[1\], expected a JSON object"),
+        ("t.jsonl", json.dumps({"label": 1}), "received the columns label, expected one of files"),
+    ],
+)
+def test_unusable_tables(images, name, text, message):
+    spec = f"table:{images / name}" if text is None else table(images, text, name)
+    with pytest.raises(DataError, match=message) as caught:
+        open_source(spec, "train")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_is_no_text(images):
+    (images / "t.csv").write_bytes(b"file\n\xff\xfe\n")
+    with pytest.raises(DataError, match="Cannot read .*t.csv.*Expected a CSV, TSV or JSON-lines file in UTF-8"):
+        open_source(f"table:{images / 't.csv'}", "train")
