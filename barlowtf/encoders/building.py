@@ -92,8 +92,9 @@ def check_encoder(recipe: Recipe) -> None:
     except ValueError as error:
         raise ConfigError(f"{error} Set model.encoder and model.stem.") from error
     if stem == "auto" and kind.stems and _only_size(recipe) is None:
+        others = [key for key, size in recipe.augment.image_sizes.items() if size != recipe.augment.size]
         raise ConfigError(
-            f"Invalid model.stem: received auto, expected {', '.join(kind.stems)} where augment.test_size differs from "
+            f"Invalid model.stem: received auto, expected {', '.join(kind.stems)} where {others[0]} differs from "
             "augment.size. Set model.stem."
         )
     if optimizer in kind.refused_optimizers:

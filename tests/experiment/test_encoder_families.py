@@ -1,7 +1,7 @@
 """Each kind of encoder: pre-trained, taken up again bit for bit, measured, written in every format and read back.
 
-One member of each entry of the table; `benchmarks/encoders.py` goes the same way with one of each architecture in fresh
-processes.
+One member of each entry of the table; `benchmarks/encoders.py` goes the same way with one of each architecture, exports
+read by fresh processes.
 """
 
 import re
