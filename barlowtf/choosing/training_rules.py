@@ -45,8 +45,8 @@ def choose_optimizer(situation: Situation) -> Choice:
     """Returns optimizer and rates; the warm-up follows with the epochs."""
     batch, encoder = situation["train.batch_size"], situation["model.encoder"]
     if not re.fullmatch(r"resnet\d.*", encoder):
-        settings = {"optimizer.name": "adamw", "optimizer.learning_rate": 0.001, "optimizer.weight_decay": 0.05}
-        return Choice(settings, "AdamW, rate 0.001", "what is not a ResNet trains with AdamW")
+        settings = {"optimizer.name": "adamw", "optimizer.learning_rate": 0.0005, "optimizer.weight_decay": 0.05}
+        return Choice(settings, "AdamW, rate 0.0005 per 256 images", "what is not a ResNet trains with AdamW")
     if not situation.machine.gpus or batch < min(_LARS_RATES) or situation.scale == "tiny":
         decay = 0.01 if situation.scale == "tiny" else 1e-4
         settings = {"optimizer.name": "adamw", "optimizer.learning_rate": _ADAMW_RATE, "optimizer.weight_decay": decay}
