@@ -57,11 +57,13 @@ def overrides_of(overrides: tuple[str, ...], **everyday: str | int | None) -> tu
 
 def explain_choices(chosen: "ChosenRecipe") -> str:
     """Returns what was chosen and why, one screen."""
-    from barlowtf.choosing import format_time
+    from barlowtf.choosing import START_SECONDS
+    from barlowtf.config.durations import format_time
 
     rows = [("images", _images_text(chosen.facts), ""), ("machine", str(chosen.machine), "")]
     rows += [(name, choice.text, choice.reason) for name, choice in chosen.choices.items()]
-    rows.append(("time", f"about {format_time(chosen.seconds)}", ""))
+    start = format_time(START_SECONDS)
+    rows.append(("time", f"about {format_time(chosen.seconds)}, of which {start} to start and to measure", ""))
     rows += [("left out", text, "") for text in chosen.left_out]
     return "\n".join(_row(*row) for row in rows)
 

@@ -89,10 +89,14 @@ def pretrain(
         raise click.UsageError(
             "--budget is for a recipe that is chosen from the images. Leave out --config, or give --epochs."
         )
+    if budget is not None:
+        from barlowtf.config.durations import parse_budget
+
+        parse_budget(budget)
     settings = overrides_of(overrides, epochs=epochs, batch_size=batch_size, image_size=image_size, encoder=encoder)
     settings += () if init is None else (f"model.init={json.dumps(init)}",)
     folder = run_dir or (Path("runs") / _run_name(config, source) if extend is None else Path(f"{extend}-extended"))
-    named = None if extend is not None else _named_recipe(config, source, settings, folder)
+    named = None if extend is not None else _named_recipe(config, source, settings, folder, budget)
 
     start_tensorflow()
     from barlowtf import experiment
@@ -137,7 +141,9 @@ def _run_name(config: str | None, source: str | None) -> str:
     return Path(str(source).rpartition(":")[2].split("*")[0].rstrip("/-_.")).name or "images"
 
 
-def _named_recipe(config: str | None, source: str | None, settings: tuple[str, ...], folder: Path) -> "Recipe | None":
+def _named_recipe(
+    config: str | None, source: str | None, settings: tuple[str, ...], folder: Path, budget: str | None
+) -> "Recipe | None":
     """Returns the recipe that is named, or that the run folder holds already; None where one is to be chosen."""
     from barlowtf.config import load_recipe
 
@@ -147,7 +153,10 @@ def _named_recipe(config: str | None, source: str | None, settings: tuple[str, .
     saved = folder / "recipe.toml"
     if not saved.exists():
         return None
-    click.echo(f"recipe      {saved}, chosen when the run began", err=True)
+    text = f"recipe      {saved}, chosen when the run began"
+    if budget is not None:
+        text += "; for another budget choose another --run-dir, or go on from it with --extend"
+    click.echo(text, err=True)
     return load_recipe(saved, overrides)
 
 

@@ -2,12 +2,11 @@
 
 from barlowtf.choosing.assembling import assemble
 from barlowtf.choosing.budget import (
+    START_SECONDS,
     affordable_epochs,
     default_budget,
-    format_time,
     learns_enough,
     most_epochs,
-    parse_budget,
     seconds_of,
 )
 from barlowtf.choosing.encoder_rules import ladder
@@ -19,6 +18,7 @@ from barlowtf.choosing.training_rules import pace
 
 __all__ = [
     "RULES",
+    "START_SECONDS",
     "Choice",
     "Look",
     "Machine",
@@ -30,12 +30,10 @@ __all__ = [
     "assemble",
     "default_budget",
     "describe_machine",
-    "format_time",
     "ladder",
     "learns_enough",
     "look_at",
     "most_epochs",
     "pace",
-    "parse_budget",
     "seconds_of",
 ]

@@ -1,49 +1,20 @@
 """How long to train: epochs that fit into a time, and the encoder that learns enough in it."""
 
-import re
-
 from barlowtf.choosing.machine import Machine
-from barlowtf.errors import ConfigError
 
 # Pairs of views that an encoder should see; the run cifar10_cpu had 1.5 million, and 0.3 million gave it 60 % of its
 # gain in kNN accuracy (benchmarks/results/cifar10_cpu.json).
 ENOUGH_PAIRS = 200_000
 # Start, compilation and measurements take their share of a budget: seconds, and a part of the rest.
-_START_SECONDS, _USABLE = 30.0, 0.93
+START_SECONDS, _USABLE = 30.0, 0.93
 _MOST_EPOCHS = 1000
 # Few images may be seen more often: pairs of views after which more epochs are not chosen.
 _MOST_PAIRS = 1_000_000
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def default_budget(machine: Machine) -> str:
     """Returns the budget where the user gives none: an hour on a processor, eight on a GPU."""
     return "8h" if machine.gpus else "1h"
-
-
-def parse_budget(text: str) -> float:
-    """Returns a time in seconds: "30m", "8h", "1h30m", "90s" or "2d".
-
-    Raises:
-        ConfigError: It is not a time, or is not above 0.
-    """
-    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
-        raise ConfigError(
-            f"Invalid budget: received {text!r}, expected a time with its unit, such as 30m, 8h or 1h30m."
-        )
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
-    if not seconds > 0:
-        raise ConfigError(f"Invalid budget: received {text!r}, expected more than 0 seconds.")
-    return seconds
-
-
-def format_time(seconds: float) -> str:
-    """Returns a time for people: "45 s", "20 min", "1 h 30 min"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{minutes} min" if not hours else f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def most_epochs(images: int) -> int:
@@ -53,13 +24,13 @@ def most_epochs(images: int) -> int:
 
 def affordable_epochs(seconds: float, seconds_per_step: float, steps_per_epoch: int) -> int:
     """Returns how many epochs fit into a budget; 0 where not even one does."""
-    usable = max(seconds - _START_SECONDS, 0.0) * _USABLE
+    usable = max(seconds - START_SECONDS, 0.0) * _USABLE
     return int(usable / (seconds_per_step * steps_per_epoch))
 
 
 def seconds_of(epochs: int, seconds_per_step: float, steps_per_epoch: int) -> float:
     """Returns the time that a run of some epochs will take, the reverse of `affordable_epochs`."""
-    return _START_SECONDS + epochs * seconds_per_step * steps_per_epoch / _USABLE
+    return START_SECONDS + epochs * seconds_per_step * steps_per_epoch / _USABLE
 
 
 def learns_enough(epochs: int, images: int, pairs: int) -> bool:

@@ -23,7 +23,9 @@ def choose_batch(situation: Situation) -> Choice:
     target = largest.get(situation.scale, 256 if situation.machine.gpus else 64)
     quarter = max(situation.facts.images // 4, 2)
     batch = min(target, max(2 ** (quarter.bit_length() - 1), _SMALLEST_BATCH), situation.facts.images)
-    if batch == target:
+    if batch == situation.facts.images:
+        reason = f"all {batch} images: far more are needed to learn what sets them apart"
+    elif batch == target:
         reason = "large enough for the statistics, small enough for many steps"
     elif batch == _SMALLEST_BATCH:
         reason = "a smaller one has no statistics"

@@ -12,13 +12,16 @@ import tensorflow as tf
 from barlowtf import choosing, data
 from barlowtf.choosing import Choice, Machine, Situation
 from barlowtf.config import Recipe, parse_overrides
+from barlowtf.config.durations import format_time, parse_budget
 from barlowtf.data import SampleFacts
 from barlowtf.distribute import make_strategy
 from barlowtf.encoders.building import build_model, settle_loss
+from barlowtf.encoders.initial import open_origin
 from barlowtf.errors import ConfigError
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.step_memory import estimate_step_memory
 from barlowtf.experiment.training_data import make_batches
+from barlowtf.models.encoder import open_kind
 from barlowtf.train.stepping import count_steps_per_epoch, make_step
 
 _LOG = logging.getLogger("barlowtf")
@@ -80,11 +83,12 @@ def choose_recipe(request: ChooseRequest) -> ChosenRecipe:
         BarlowTFError: The images cannot be read, or a given setting does not fit.
     """
     machine = choosing.describe_machine()
-    budget = choosing.parse_budget(request.budget or choosing.default_budget(machine))
+    budget = parse_budget(request.budget or choosing.default_budget(machine))
     strategy = make_strategy(request.strategy, request.replicas)
     source = open_split(request.source, "train")
     facts, look = data.sample_facts(source), choosing.look_at(source)
     given = parse_overrides(request.overrides)
+    _check_given(given)
     left_out: list[str] = []
     rung = 0
     while True:
@@ -106,7 +110,7 @@ def choose_recipe(request: ChooseRequest) -> ChosenRecipe:
         is_last = rung >= len(choosing.ladder(situation)) - 1 or {"model.encoder", "augment.size"} <= given.keys()
         if "train.epochs" in given or is_last or choosing.learns_enough(affordable, source.size, recipe.train.pairs):
             break
-        few = f"{affordable:,} epochs in {choosing.format_time(budget)}, too few to learn"
+        few = f"{affordable:,} {'epoch' if affordable == 1 else 'epochs'} in {format_time(budget)}, too few to learn"
         left_out.append(f"{choices['encoder'].text}: {few}")
         rung += 1
     epochs, choices["epochs"] = _choose_epochs(given, affordable, source.size, budget, seconds_per_step)
@@ -124,6 +128,21 @@ def choose_recipe(request: ChooseRequest) -> ChosenRecipe:
     )
 
 
+def _check_given(given: dict[str, Any]) -> None:
+    """Refuses what the user chose before anything is timed.
+
+    Raises:
+        ConfigError: There is no such encoder or file of weights.
+    """
+    if "model.encoder" in given:
+        try:
+            open_kind(str(given["model.encoder"]))
+        except ValueError as error:
+            raise ConfigError(f"{error} Set model.encoder.") from error
+    if given.get("model.init") is not None:
+        open_origin(str(given["model.init"]))
+
+
 def _flat_settings(recipe: Recipe, settings: dict[str, Any]) -> dict[str, Any]:
     """Returns the settings with batch and micro-batch as they fit into memory."""
     return {**settings, "train.batch_size": recipe.train.batch_size, "train.micro_batch": recipe.train.micro_batch}
@@ -139,10 +158,10 @@ def _choose_epochs(
         return epochs, Choice({}, f"{epochs:,}", f"given; {step}")
     most = choosing.most_epochs(images)
     if affordable < 1:
-        return 1, Choice({}, "1", f"not even one fits into {choosing.format_time(budget)}: {step}")
+        return 1, Choice({}, "1", f"not even one fits into {format_time(budget)}: {step}")
     if affordable > most:
         return most, Choice({}, f"{most:,}", f"more are not chosen, though {affordable:,} would fit; {step}")
-    return affordable, Choice({}, f"{affordable:,}", f"what fits into {choosing.format_time(budget)}; {step}")
+    return affordable, Choice({}, f"{affordable:,}", f"what fits into {format_time(budget)}; {step}")
 
 
 def _fit_memory(
@@ -179,7 +198,9 @@ def _memory(recipe: Recipe, strategy: tf.distribute.Strategy) -> float:
 
 def _time_step(recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, steps_per_epoch: int) -> float:
     """Returns the seconds of a warm step, images included."""
-    _LOG.info("Timing a step of %s at %d pixels.", recipe.model.encoder, recipe.augment.size)
+    _LOG.info(
+        "Timing a step of %s at %d pixels; this is not part of the budget.", recipe.model.encoder, recipe.augment.size
+    )
     with strategy.scope():
         model = build_model(recipe, steps_per_epoch)
     step = make_step(

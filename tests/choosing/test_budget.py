@@ -5,12 +5,11 @@ import pytest
 from barlowtf.choosing import (
     affordable_epochs,
     default_budget,
-    format_time,
     learns_enough,
     most_epochs,
-    parse_budget,
     seconds_of,
 )
+from barlowtf.config.durations import format_time, parse_budget
 from barlowtf.errors import ConfigError
 from tests.choosing.situations import GPU, PROCESSOR
 
