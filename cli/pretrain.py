@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from barlowtf.records import RunInfo, RunResult
 
 
+# Where one process chooses for all devices.
+_CHOOSING_STRATEGIES = ("one", "mirrored")
+
+
 @click.command(short_help="Train an encoder on images without labels.")
 @data_option("Training images.", default="data.source of the recipe")
 @config_option("Recipe of the run", default_text="chosen from the images and the machine")
@@ -97,6 +101,11 @@ def pretrain(
     settings += () if init is None else (f"model.init={json.dumps(init)}",)
     folder = run_dir or (Path("runs") / _run_name(config, source) if extend is None else Path(f"{extend}-extended"))
     named = None if extend is not None else _named_recipe(config, source, settings, folder, budget)
+    if named is None and extend is None and strategy not in _CHOOSING_STRATEGIES:
+        raise click.UsageError(
+            f"Every worker would choose a recipe of its own with --strategy {strategy}. Write one on one of them, "
+            "barlowtf recipe --data SPEC > mine.toml, and add --config mine.toml."
+        )
 
     start_tensorflow()
     from barlowtf import experiment

@@ -90,6 +90,7 @@ def run(*words, cwd=None):
         (["pretrain", "--nothing"], 2, "--nothing"),
         (["pretrain"], 2, "Nothing to train on. Add --data SPEC"),
         (["pretrain", "--config", "digits", "--budget", "1h"], 2, "--budget is for a recipe that is chosen"),
+        (["pretrain", "--data", "x", "--strategy", "multiworker"], 2, "Every worker would choose a recipe of its own"),
         (["recipe"], 2, "Nothing to choose a recipe for"),
         # The others end before TensorFlow, whose messages must not be seen either, has started.
         (

@@ -189,8 +189,8 @@ def test_workers_that_differ_are_refused(tmp_path):
     """Each worker is started by hand here, with a seed of its own."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "barlowtf_cli.main", "pretrain", "--strategy", "multiworker", "--run-dir"]
-            + [str(tmp_path / "run"), "--set", f"train.seed={index}"],
+            [sys.executable, "-m", "barlowtf_cli.main", "pretrain", "--config", "digits"]
+            + ["--strategy", "multiworker", "--run-dir", str(tmp_path / "run"), "--set", f"train.seed={index}"],
             env={**os.environ, "TF_CONFIG": config},
             stderr=subprocess.PIPE,
             text=True,
