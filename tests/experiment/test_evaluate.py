@@ -65,7 +65,7 @@ def test_command_measures_records_and_shows(thin_run, tmp_path):
     assert np.mean(predicted == test.labels) == pytest.approx(semi["scores"]["top1"], abs=2 / 360)
 
     table = (tmp_path / "table.md").read_text()
-    assert re.search(r"\| semi1 \(repository\) \* \| digits \| 14 \| top-1 \| [\d.]+, [\d.]+ \|", table)
+    assert re.search(r"\| semi1 \(repository\) \* \| digits \| 14 \| top-1 \| – \| [\d.]+, [\d.]+ \|", table)
     assert not list(tmp_path.glob(".semi1*"))
 
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
