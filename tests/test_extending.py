@@ -19,6 +19,7 @@ SHORT = "--set train.epochs=1 --set optimizer.warmup_epochs=0 --set augment.size
 SHORT += " --set monitor.knn_every_epochs=none"
 
 
+@pytest.mark.slow
 def test_commands_run_in_a_folder_outside_the_package(tmp_path, monkeypatch):
     for name in re.findall(r"```python\n# (\S+)\n", PAGE):
         (tmp_path / name).write_text(example(name))

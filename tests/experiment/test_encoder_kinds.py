@@ -17,6 +17,7 @@ from barlowtf.models import make_encoder
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
+@pytest.mark.slow
 def test_files_of_any_size_and_several_kinds_of_encoder(evaluate, photographs, tmp_path, caplog):
     color = load_recipe("digits", ["augment.size=8", "model.encoder=resnet10_w0p0625", "data.channels=3"])
     (tmp_path / "color.toml").write_text(dump_recipe(color))
@@ -99,6 +100,7 @@ def test_another_preparation_or_architecture_is_another_measurement(evaluate, tm
     assert load(str(folder), config=str(configs[12])).image_shape == (8, 8, 1)
 
 
+@pytest.mark.slow
 def test_views_and_tests_of_different_size(evaluate, tmp_path):
     settings = ["augment.size=8", "augment.test_size=12", "model.encoder=resnet10_w0p0625", "model.stem=small"]
     settings += ["model.projector=[16,16]", "train.epochs=1", "optimizer.warmup_epochs=0.5", "train.batch_size=479"]

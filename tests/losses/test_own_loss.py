@@ -37,6 +37,7 @@ def settings(tmp_path):
     return [*SMALL, f"loss.name={tmp_path}/my_loss.py:LOSS", "loss.spread=0.5"]
 
 
+@pytest.mark.slow
 def test_a_run_with_it(settings, tmp_path):
     info = experiment.pretrain(experiment.PretrainRequest(load_recipe("digits", settings), tmp_path / "run"))
     assert info.loss_terms == ("closeness", "spread")
