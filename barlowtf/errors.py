@@ -8,7 +8,8 @@
       CheckpointError    the run folder and what is saved in it
       ConversionError    weights of another library
       ExportError        a served model or file
-      TrainingError      a run that cannot go on: a value that is not finite, a worker that died
+      TrainingError      a run that cannot go on: a value that is not finite
+        LostWorkerError  one of its processes died, hangs or has failed
       Interrupted        a run that a signal stopped
 
 Each message says what is wrong, what was received, what was expected and what to do. The command line prints it as one
@@ -43,6 +44,10 @@ class ExportError(BarlowTFError):
 
 class TrainingError(BarlowTFError):
     """A training run that cannot go on."""
+
+
+class LostWorkerError(TrainingError):
+    """A run of several processes of which another one is gone: end this one, TensorFlow would wait for that one."""
 
 
 class Interrupted(BarlowTFError):

@@ -24,7 +24,7 @@ class OneLineErrors(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Runs the command."""
-        from barlowtf.errors import BarlowTFError, Interrupted
+        from barlowtf.errors import BarlowTFError, Interrupted, LostWorkerError
 
         try:
             return super().invoke(context)
@@ -35,14 +35,19 @@ class OneLineErrors(click.Group):
                 click.echo(str(error), err=True)
             _leave(128 + error.signal_number)
         except BarlowTFError as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+            failure = click.ClickException(" ".join(str(error).split()))
+            if not isinstance(error, LostWorkerError):
+                raise failure from error
+            failure.show()
+            _leave(failure.exit_code)
 
 
 def _leave(status: int) -> NoReturn:
     """Ends the process at once.
 
-    Everything is on the disk, and the sender of the signal waits: batches in preparation are dropped. And where SIGINT
-    came in the middle of an `exec`, as imports have them, Python would end with that signal whatever the status.
+    Everything is on the disk, and the sender of the signal waits: batches in preparation are dropped. Where a worker is
+    lost, TensorFlow may wait for it without end when its own threads are closed. And where SIGINT came in the middle of
+    an `exec`, as imports have them, Python would end with that signal whatever the status.
     """
     logging.shutdown()
     sys.stdout.flush()

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from barlowtf.atomic import write_file
 from barlowtf.distribute import Cluster, all_gather, cluster_of, lost_workers
-from barlowtf.errors import BarlowTFError, ConfigError, Interrupted, TrainingError
+from barlowtf.errors import BarlowTFError, ConfigError, Interrupted, LostWorkerError
 
 _LOG = logging.getLogger("barlowtf")
 # How long a worker waits for the note of one that failed: the note is written before the process ends, but a network
@@ -69,14 +69,14 @@ def _gather(strategy: tf.distribute.Strategy, numbers: list[int]) -> np.ndarray:
 
 @contextmanager
 def shared_failures(folder: Path, cluster: Cluster | None) -> Iterator[None]:
-    """Passes a worker's error on to the others, and turns a lost worker into a TrainingError that names it.
+    """Passes a worker's error on to the others, and turns a lost worker into an error that names it.
 
     Args:
         folder: The run folder, which all workers see.
         cluster: None: one process, and errors pass as they are.
 
     Raises:
-        TrainingError: A collective failed because another worker has ended.
+        LostWorkerError: A collective failed because another worker has ended.
     """
     if cluster is None:
         yield
@@ -93,7 +93,7 @@ def shared_failures(folder: Path, cluster: Cluster | None) -> Iterator[None]:
             _write_note(note, repr(error))
             raise
         reasons = "; ".join(f"{cluster.name(index)} {_read_note(_note(folder, index))}" for index in lost)
-        raise TrainingError(f"{reasons}. Checkpoints are kept; start all workers again to resume.") from error
+        raise LostWorkerError(f"{reasons}. Checkpoints are kept; start all workers again to resume.") from error
     except BaseException as error:
         _write_note(note, str(error) or repr(error))
         if isinstance(error, BarlowTFError):

@@ -18,7 +18,7 @@ import tensorflow as tf
 from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
 from barlowtf.distribute import Cluster
-from barlowtf.errors import ConfigError, TrainingError
+from barlowtf.errors import ConfigError, LostWorkerError
 from barlowtf.launching import cluster_configs, free_ports
 from barlowtf.models import checkpoint
 from barlowtf.records import read_lines
@@ -244,7 +244,7 @@ def test_an_error_of_a_worker_reaches_the_others(tmp_path):
     with pytest.raises(ConfigError, match=r"worker 1 \(b:2\): no such thing"), shared_failures(tmp_path, CLUSTER):
         raise ConfigError("no such thing.")
     lost = tf.errors.UnavailableError(None, None, "aborted by /job:worker/replica:0/task:1")
-    with pytest.raises(TrainingError, match=r"worker 1 \(b:2\) stopped: no such thing\. Checkpoints are kept"):
+    with pytest.raises(LostWorkerError, match=r"worker 1 \(b:2\) stopped: no such thing\. Checkpoints are kept"):
         with shared_failures(tmp_path, dataclasses.replace(CLUSTER, index=0)):
             raise lost
     # The next start forgets it.
