@@ -19,6 +19,8 @@ _EVERYDAY = {
     "image_size": "augment.size",
     "encoder": "model.encoder",
 }
+# Below this there are fewer images than an encoder has features.
+_FEW_IMAGES = 500
 _NAME_WIDTH, _TEXT_WIDTH, _WIDTH = 12, 44, 118
 
 
@@ -65,6 +67,9 @@ def explain_choices(chosen: "ChosenRecipe") -> str:
     start = format_time(START_SECONDS)
     rows.append(("time", f"about {format_time(chosen.seconds)}, of which {start} to start and to measure", ""))
     rows += [("left out", text, "") for text in chosen.left_out]
+    if chosen.facts.images < _FEW_IMAGES:
+        few = f"{chosen.facts.images} images teach an encoder little. Add more, or start from weights with --init."
+        rows.append(("note", few, ""))
     return "\n".join(_row(*row) for row in rows)
 
 

@@ -108,7 +108,8 @@ def export(
     )
     click.echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _table(record))
     if record.left_out:
-        raise ExportError(explain_left_out(record.left_out))
+        written = [name for name in record.files if name not in record.left_out]
+        raise ExportError(explain_left_out(record.left_out, written))
 
 
 def _table(record: "ExportRecord") -> str:

@@ -206,7 +206,7 @@ def _result_text(folder: Path, info: "RunInfo", result: "RunResult") -> str:
     lines += [
         f"encoder     {folder / 'encoder.keras'}",
         f"time        {', '.join(figures)}",
-        f"next        tensorboard --logdir {folder}",
+        f"next        barlowtf report {folder} --out {folder / 'report.html'}",
     ]
     return "\n".join(lines)
 

@@ -45,7 +45,11 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     if not folder.exists():
         raise DataError(f"Invalid folder {folder}: it does not exist, expected a folder of images. Check the path.")
     if not folder.is_dir():
-        raise DataError(f"Invalid folder {folder}: it is a file, expected a folder of images.")
+        raise DataError(
+            f"Invalid folder {folder}: it is a file, expected a folder of images. "
+            "Unpack an archive; a file of many images goes by its kind: table:FILE (CSV, TSV, JSON lines), npy:FILE or "
+            "tfrecord:GLOB."
+        )
     train, test = _split_folders(folder)
     chosen = test if split == "test" else train
     if chosen is None:

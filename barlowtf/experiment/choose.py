@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from barlowtf import choosing, data
-from barlowtf.choosing import Choice, Machine, Situation
+from barlowtf.choosing import Choice, Look, Machine, Situation
 from barlowtf.config import Recipe, parse_overrides
 from barlowtf.config.durations import format_time, parse_budget
 from barlowtf.data import SampleFacts
@@ -28,6 +28,8 @@ _LOG = logging.getLogger("barlowtf")
 # Steps that are not timed: the first compiles, the second fills the buffers.
 _WARM_STEPS = 2
 _TIMED_SECONDS, _MOST_TIMED_STEPS = 8.0, 50
+# A rung below must need this much less time an epoch: of two equal rungs, timing a few steps calls one faster.
+_CLEARLY_CHEAPER = 1.25
 # The framework and the images need the rest.
 _MEMORY_SHARE = 0.6
 
@@ -89,43 +91,92 @@ def choose_recipe(request: ChooseRequest) -> ChosenRecipe:
     facts, look = data.sample_facts(source), choosing.look_at(source)
     given = parse_overrides(request.overrides)
     _check_given(given)
-    left_out: list[str] = []
-    rung = 0
-    while True:
-        situation = Situation(facts, look, machine, given=given, rung=rung)
-        choices = choosing.apply_rules(situation)
-        settings = {**situation.chosen, "data.source": request.source}
-        recipe, batch = _fit_memory(settings, request, machine, strategy)
-        if batch is not None:
-            choices["batch"] = batch
-        source = data.preload(source, recipe.data.channels)
-        steps_per_epoch = count_steps_per_epoch(
-            source.size,
-            batch_size=recipe.train.batch_size,
-            replicas=strategy.num_replicas_in_sync,
-            micro_batch=recipe.train.micro_batch,
-        )
-        seconds_per_step = _time_step(recipe, source, strategy, steps_per_epoch)
-        affordable = choosing.affordable_epochs(budget, seconds_per_step, steps_per_epoch)
-        is_last = rung >= len(choosing.ladder(situation)) - 1 or {"model.encoder", "augment.size"} <= given.keys()
-        if "train.epochs" in given or is_last or choosing.learns_enough(affordable, source.size, recipe.train.pairs):
-            break
-        few = f"{affordable:,} {'epoch' if affordable == 1 else 'epochs'} in {format_time(budget)}, too few to learn"
-        left_out.append(f"{choices['encoder'].text}: {few}")
-        rung += 1
-    epochs, choices["epochs"] = _choose_epochs(given, affordable, source.size, budget, seconds_per_step)
-    recipe = choosing.assemble(
-        {**_flat_settings(recipe, settings), **choosing.pace(epochs), "train.epochs": epochs}, request.overrides
-    )
+    ladder = _Ladder(request, machine, strategy, source, facts, look, given, budget)
+    rung, left_out = ladder.walk()
+    epochs, rung.choices["epochs"] = _choose_epochs(given, rung.affordable, source.size, budget, rung.step_seconds)
+    settings = {**rung.settings, **choosing.pace(epochs), "train.epochs": epochs}
     return ChosenRecipe(
-        recipe=settle_loss(recipe),
-        choices=choices,
+        recipe=settle_loss(choosing.assemble(settings, request.overrides)),
+        choices=rung.choices,
         facts=facts,
         machine=machine,
-        seconds_per_step=seconds_per_step,
-        seconds=choosing.seconds_of(epochs, seconds_per_step, steps_per_epoch),
-        left_out=tuple(left_out),
+        seconds_per_step=rung.step_seconds,
+        seconds=choosing.seconds_of(epochs, rung.step_seconds, rung.steps_per_epoch),
+        left_out=left_out,
     )
+
+
+@dataclass(frozen=True)
+class _Rung:
+    """What was found out about a rung; `affordable` epochs fit into the budget."""
+
+    choices: dict[str, Choice]
+    settings: dict[str, Any]
+    step_seconds: float
+    steps_per_epoch: int
+    affordable: int
+    settles: bool  # It sees enough images, or there is nothing below it.
+
+    @property
+    def epoch_seconds(self) -> float:
+        return self.step_seconds * self.steps_per_epoch
+
+
+@dataclass
+class _Ladder:
+    """The rungs for some images and a machine, and what they are tried with."""
+
+    request: ChooseRequest
+    machine: Machine
+    strategy: tf.distribute.Strategy
+    source: data.Source
+    facts: SampleFacts
+    look: Look
+    given: dict[str, Any]
+    budget: float
+
+    def walk(self) -> tuple[_Rung, tuple[str, ...]]:
+        """Returns the rung to take, and why those above it are left out.
+
+        It is the first that sees enough images; a cheaper one must be clearly cheaper, or the noise of a few steps
+        would decide.
+        """
+        taken, left_out, number = self._try(0), [], 0
+        while not taken.settles:
+            number += 1
+            rung = self._try(number)
+            if rung.epoch_seconds * _CLEARLY_CHEAPER < taken.epoch_seconds:
+                epochs = f"{taken.affordable:,} {'epoch' if taken.affordable == 1 else 'epochs'}"
+                few = f"{epochs} in {format_time(self.budget)}, too few to learn"
+                left_out.append(f"{taken.choices['encoder'].text}: {few}")
+                taken = rung
+            elif rung.settles:
+                break
+        return taken, tuple(left_out)
+
+    def _try(self, number: int) -> _Rung:
+        """Applies the rules for a rung, and times its step."""
+        situation = Situation(self.facts, self.look, self.machine, given=self.given, rung=number)
+        choices = choosing.apply_rules(situation)
+        settings = {**situation.chosen, "data.source": self.request.source}
+        recipe, batch = _fit_memory(settings, self.request, self.machine, self.strategy)
+        if batch is not None:
+            choices["batch"] = batch
+        # All rungs see the same channels: the first decodes the images for those below it.
+        self.source = data.preload(self.source, recipe.data.channels, rendering=data.rendering_of(recipe.data))
+        steps_per_epoch = count_steps_per_epoch(
+            self.source.size,
+            batch_size=recipe.train.batch_size,
+            replicas=self.strategy.num_replicas_in_sync,
+            micro_batch=recipe.train.micro_batch,
+        )
+        step_seconds = _time_step(recipe, self.source, self.strategy, steps_per_epoch)
+        affordable = choosing.affordable_epochs(self.budget, step_seconds, steps_per_epoch)
+        is_last = number >= len(choosing.ladder(situation)) - 1
+        is_given = "train.epochs" in self.given or {"model.encoder", "augment.size"} <= self.given.keys()
+        sees_enough = choosing.learns_enough(affordable, self.source.size, recipe.train.pairs)
+        settings = _flat_settings(recipe, settings)
+        return _Rung(choices, settings, step_seconds, steps_per_epoch, affordable, is_last or is_given or sees_enough)
 
 
 def _check_given(given: dict[str, Any]) -> None:

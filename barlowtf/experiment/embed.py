@@ -133,7 +133,7 @@ def _claim(out: Path, wanted: EmbedManifest) -> EmbedManifest | None:
     essence = _essence(wanted)
     differing = [key for key, value in _essence(found).items() if value != essence[key]]
     if differing:
-        raise CheckpointError(f"{out} holds features of another {', '.join(differing)}. Choose another --out.")
+        raise CheckpointError(f"{out} holds features that differ in {', '.join(differing)}. Choose another --out.")
     return found if found.status == "finished" else None
 
 

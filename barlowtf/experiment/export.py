@@ -8,7 +8,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -131,10 +131,11 @@ def export(request: ExportRequest) -> ExportRecord:
     return record
 
 
-def explain_left_out(left_out: Mapping[str, str]) -> str:
-    """Returns one line about files that were not written."""
+def explain_left_out(left_out: Mapping[str, str], written: Iterable[str] = ()) -> str:
+    """Returns one line about files that were not written, and which were."""
     reasons = "; ".join(f"{name} {reason}" for name, reason in left_out.items())
-    return f"{reasons}. Not written: calibrate on more images with --representative, or keep it with --accept-loss."
+    advice = "Not written: calibrate on more images with --representative, or keep it with --accept-loss."
+    return f"{reasons}. {advice}" + (f" Written: {', '.join(written)}." if written else "")
 
 
 def _default_folder(request: ExportRequest, form_name: str) -> Path:

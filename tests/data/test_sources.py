@@ -127,7 +127,7 @@ def test_folder_fingerprint_is_names_and_sizes(tmp_path):
     ("make", "message"),
     [
         (lambda path: None, "Invalid folder .*missing: it does not exist"),
-        (lambda path: path.write_text("x"), "Invalid folder .*missing: it is a file"),
+        (lambda path: path.write_text("x"), "Invalid folder .*missing: it is a file.*table:FILE"),
         (
             lambda path: path.mkdir(),
             r"No images in .*missing: received an empty folder, expected files ending in \.jpg",

@@ -56,11 +56,21 @@ def test_the_first_rung_that_sees_enough_is_taken(photos, timed):
 
 def test_the_last_rung_is_taken_however_little_it_sees(photos, timed):
     taken, seconds = timed
-    seconds.update({128: 60.0, 96: 60.0, 64: 60.0})
+    seconds.update({128: 90.0, 96: 60.0, 64: 40.0})
     chosen = choose_recipe(ChooseRequest(str(photos), budget="40s"))
     assert len(taken) == 3 and chosen.recipe.augment.size == 64
     assert chosen.recipe.train.epochs == 1
     assert "not even one fits into 40 s" in chosen.choices["epochs"].reason
+
+
+def test_a_rung_that_is_hardly_cheaper_is_not_taken(photos, timed):
+    taken, seconds = timed
+    # The first would see 83 % of what is enough and the second all of it, for a time that noise could explain.
+    seconds.update({128: 0.4, 96: 0.33, 64: 0.01})
+    chosen = choose_recipe(ChooseRequest(str(photos), budget="1h"))
+    assert (chosen.recipe.model.encoder, chosen.recipe.augment.size) == ("resnet18", 128)
+    assert taken == [("resnet18", 128), ("resnet10", 96)]
+    assert chosen.left_out == ()
 
 
 def test_given_settings_are_taken_as_given(photos, timed):

@@ -158,7 +158,19 @@ def test_progress_on_a_terminal_and_elsewhere(caplog):
             assert "loss 4" in screen.getvalue()
         else:
             assert screen.getvalue() == ""
-    assert "step 2/2  loss 4" in caplog.text
+    assert "step 2/2  loss 4" in caplog.text and "0:00:00 left" in caplog.text
+
+
+def test_the_first_step_says_nothing_about_the_time_left(caplog, monkeypatch):
+    caplog.set_level("INFO", "barlowtf")
+    now = iter([0.0, 100.0, 110.0, 110.0, 120.0])
+    monkeypatch.setattr(callbacks.progress.time, "monotonic", lambda: next(now, 120.0))
+    recorder = callbacks.Recorder()
+    progress = callbacks.Progress(recorder, total_steps=4, console=Console(file=io.StringIO()), line_seconds=0.0)
+    run([3.0, 4.0, 5.0, 6.0], [recorder, progress])
+    first, *rest = [line for line in caplog.messages if "loss" in line]
+    assert first == "step 1/4  loss 3"
+    assert all(line.endswith(" left") for line in rest)
 
 
 def test_view_grid_shows_the_images_as_they_were_before_normalization():

@@ -29,18 +29,18 @@ class Progress(Writer):
         super().__init__(recorder)
         self.total_steps, self.console, self.line_seconds = total_steps, console, line_seconds
         self._speed = ""
+        self._clock: tuple[int, float] | None = None
         self._bar: Bar | None = None
         self._task = TaskID(0)
 
     def on_train_begin(self, logs: dict[str, Any]) -> None:
-        """Starts the clock and the bar."""
-        self._first_step = int(logs["step"])
-        self._started = self._written = time.monotonic()
+        """Starts the bar."""
+        self._written = time.monotonic()
         if self.console.is_terminal:
             text = "{task.fields[text]}"
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn(text), TimeElapsedColumn())
             self._bar = Bar(*columns, console=self.console)
-            self._task = self._bar.add_task("", total=self.total_steps, completed=self._first_step, text="first step")
+            self._task = self._bar.add_task("", total=self.total_steps, completed=int(logs["step"]), text="first step")
             self._bar.start()
         super().on_train_begin(logs)
 
@@ -49,6 +49,8 @@ class Progress(Writer):
         if "images_per_second" in self.recorder.scalars:
             self._speed = f"{self.recorder.scalars['images_per_second']:.4g} images/s  "
         step = int(logs["step"])
+        if self._clock is None:
+            self._clock = (step, time.monotonic())
         if self._bar is not None:
             self._bar.update(self._task, completed=step, text=self._text(step, logs))
         elif time.monotonic() - self._written >= self.line_seconds or step == self.total_steps:
@@ -61,8 +63,13 @@ class Progress(Writer):
             self._bar.stop()
 
     def _text(self, step: int, logs: dict[str, Any]) -> str:
-        seconds = (time.monotonic() - self._started) / (step - self._first_step) * (self.total_steps - step)
-        return f"loss {logs['loss']:.4g}  {self._speed}{timedelta(seconds=round(seconds))} left"
+        text = f"loss {logs['loss']:.4g}  {self._speed}"
+        if self._clock is None or self._clock[0] == step:
+            # The first step compiles: it says nothing about those to come.
+            return text.rstrip()
+        first, started = self._clock
+        seconds = (time.monotonic() - started) / (step - first) * (self.total_steps - step)
+        return f"{text}{timedelta(seconds=round(seconds))} left"
 
     def write(self, step: int) -> None:
         """Shows what monitors measured before the first step or after an epoch."""
