@@ -42,6 +42,7 @@ PROTOCOLS: Table[Any] = Table(
         ),
         "semi1": ("barlowtf.evaluation.semi:SEMI1", "the whole network, fine-tuned on 1 % of the labels"),
         "semi10": ("barlowtf.evaluation.semi:SEMI10", "the whole network, fine-tuned on 10 % of the labels"),
+        "finetune": ("barlowtf.evaluation.finetune:FINETUNE", "the whole network, fine-tuned on all labels"),
         "knn": ("barlowtf.evaluation.knn:KNN", "weighted vote of the nearest neighbors"),
         "voc07": ("barlowtf.evaluation.voc07:VOC07", "linear support vector machines, for images of several labels"),
         "places205": ("barlowtf.evaluation.transfer:PLACES205", "linear transfer, 14 epochs"),

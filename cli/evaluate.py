@@ -20,7 +20,12 @@ Protocols:
 {_LIST}
 
 \b
+Without --protocol it answers "is it any good?": by those that fit the data and take minutes, beside the untrained
+encoder and the pixels, with one sentence.
+
+\b
 Examples:
+  barlowtf evaluate --encoder runs/photos --data labeled/
   barlowtf evaluate --protocol linear --encoder runs/cifar --data cifar10/
   barlowtf evaluate --protocol semi1 --encoder runs/digits --encoder random --encoder pixels --seeds 0,1,2
   barlowtf evaluate --protocol linear --encoder resnet50.pth --data tfds:imagenet2012 --strategy mirrored
@@ -36,7 +41,9 @@ def _protocols(context: click.Context, parameter: click.Parameter, value: tuple[
     return value
 
 
-def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
     try:
         seeds = tuple(int(seed) for seed in value.split(","))
     except ValueError as error:
@@ -51,10 +58,9 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tu
     "--protocol",
     "protocols",
     multiple=True,
-    required=True,
     callback=_protocols,
     metavar="NAME|FILE.py:NAME",
-    help="Protocol to measure by; repeat it for several.",
+    help="Protocol to measure by; repeat it for several. Default: those that fit the data and take minutes.",
 )
 @click.option(
     "--encoder",
@@ -71,15 +77,22 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option(
     "--variant",
     metavar="NAME",
-    help="Variant of the protocols that have it, e.g. paper (semi1, semi10) or small. Default: the first of each.",
+    help="Variant of the protocols that have it, e.g. paper (semi1, semi10) or small. Default: small below 10,000 "
+    "images, tiny where they are tiny, else the first of each.",
 )
 @click.option(
     "--seeds",
-    default="0",
-    show_default=True,
     callback=_seeds,
     metavar="0,1,2",
-    help="Seeds of heads, orders, draws and untrained encoders. The table has an interval from three seeds on.",
+    help="Seeds of heads, orders, draws, held-out images, untrained encoders; an interval from three on. Default: 0.",
+)
+@click.option(
+    "--holdout",
+    "held_out",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    metavar="SHARE",
+    help="Hold this share of the images out as test images, of each class, where the data has no test split; the seeds "
+    "0,1,2,3,4 with 0.2 cross-validate. Default without --protocol: 0.2.",
 )
 @click.option("--subset", type=click.Path(path_type=Path), help="Text file with one labeled training image per line.")
 @click.option("--subset-sha256", metavar="HEX", help="Expected SHA-256 of the file of --subset.")
@@ -116,7 +129,8 @@ def evaluate(
     encoders: tuple[str, ...],
     source: str | None,
     variant: str | None,
-    seeds: tuple[int, ...],
+    seeds: tuple[int, ...] | None,
+    held_out: float | None,
     subset: Path | None,
     subset_sha256: str | None,
     config: str | None,
@@ -134,7 +148,7 @@ def evaluate(
         if source is None:
             raise ConfigError("Missing --data: no run among the encoders says which data it is for. Add --data SPEC.")
     start_tensorflow()
-    from barlowtf.evaluation import results_table
+    from barlowtf.evaluation import judge, results_table
     from barlowtf.experiment import EvaluateRequest, results_folder
     from barlowtf.experiment import evaluate as measure
 
@@ -144,6 +158,7 @@ def evaluate(
         source=source,
         variant=variant,
         seeds=seeds,
+        held_out=held_out,
         overrides=overrides,
         subset=subset,
         subset_sha256=subset_sha256,
@@ -155,9 +170,10 @@ def evaluate(
     results, folder = measure(request), results_folder(request)
     if as_json:
         listed = [result.model_dump(mode="json") for result in results]
-        click.echo(json.dumps({"folder": str(folder), "results": listed}, indent=2))
+        told = {"folder": str(folder), "verdict": judge(results), "results": listed}
+        click.echo(json.dumps(told, indent=2))
     else:
-        click.echo(f"{results_table(results)}\n\nresults     {folder}")
+        click.echo("\n\n".join([results_table(results), *judge(results), f"results     {folder}"]))
 
 
 def _data_of(encoders: tuple[str, ...], config: str | None) -> str | None:

@@ -13,7 +13,7 @@ from barlowtf.data.plan import BatchPlan, LocalPlan, Share
 from barlowtf.data.rendering import EIGHT_BITS, Rendering, rendering_of
 from barlowtf.data.sample import SampleFacts, sample_facts, stored_image
 from barlowtf.data.source import Source
-from barlowtf.data.subsets import balanced_ids, listed_ids, require_classes
+from barlowtf.data.subsets import balanced_ids, held_out_ids, listed_ids, require_classes
 from barlowtf.data.tfrecord import write_tfrecords
 from barlowtf.data.training_batches import TrainingBatches
 from barlowtf.data.two_crop_batches import two_crop_batches
@@ -34,6 +34,7 @@ __all__ = [
     "SourceKind",
     "TrainingBatches",
     "balanced_ids",
+    "held_out_ids",
     "center_view",
     "center_views",
     "decode",

@@ -42,6 +42,36 @@ def balanced_ids(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
+def held_out_ids(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Returns the numbers of the examples that are held out for a test, the same share of each class.
+
+    The seeds 0 to n - 1, with n = round(1 / fraction), share one order of the examples and hold out one part of it
+    each, so that with fraction = 1 / n they make an n-fold cross-validation; the next n seeds have another order. Of a
+    class of fewer than n examples some seeds hold out none.
+
+    Args:
+        labels: Integers [M].
+        fraction: Share to hold out, in (0, 0.5].
+        seed: Seed, >= 0.
+
+    Returns:
+        int64 [n], sorted.
+
+    Raises:
+        ValueError: The fraction is out of range.
+    """
+    if not 0 < fraction <= 0.5:
+        raise ValueError(f"Invalid fraction: received {fraction}, expected a number in (0, 0.5].")
+    labels = np.asarray(labels)
+    turn, part = divmod(seed, round(1 / fraction))
+    held = [np.zeros(0, np.int64)]
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        order = members[hashed_order(members, f"{turn}/held out")]
+        held.append(order[round(part * fraction * len(order)) : round((part + 1) * fraction * len(order))])
+    return np.sort(np.concatenate(held)).astype(np.int64)
+
+
 def _quotas(sizes: np.ndarray, count: int, order: np.ndarray) -> np.ndarray:
     """Returns how many examples each class gives, int64 [K]: equal where possible, `count` in total."""
     quotas = np.zeros(len(sizes), np.int64)

@@ -36,6 +36,7 @@ class Splits(abc.ABC):
         class_count: Number of classes K.
         class_names: [K]; None: the classes are only numbered.
         fingerprints: Split -> sha256 of what identifies its data.
+        held_out: Share of the training images that is held out as test images; None: there are test images.
     """
 
     train: Any
@@ -43,6 +44,11 @@ class Splits(abc.ABC):
     class_count: int
     class_names: tuple[str, ...] | None
     fingerprints: dict[str, str]
+    held_out: float | None = None
+
+    def for_seed(self, seed: int) -> "Splits":
+        """Returns the splits of a seed: the same for all, unless test images are held out of the training images."""
+        return self
 
     @abc.abstractmethod
     def choose(
@@ -154,8 +160,9 @@ class Protocol:
     Attributes:
         name: On the command line, in file names and in tables.
         variants: Name of a variant -> its settings; the first one is the default. All are of one class.
-        open_data: Function of two SPECs, those of the training and of the test images, of the number of channels,
-            and of bits, white and background of the images: the splits.
+        open_data: Function of two SPECs, those of the training and of the test images, of the number of channels, of
+            bits, white and background of the images, and of the share of the training images to hold out as test
+            images (None: there are test images): the splits.
         measure: Function of a `Task`: its outcome; None where a signal came first.
         measures: The scores that tables show, the first one first.
         training_spec: Function of --data: the SPEC of the training images.
@@ -169,7 +176,7 @@ class Protocol:
 
     name: str
     variants: Mapping[str, Section]
-    open_data: Callable[[str, str, int, Rendering], Splits]
+    open_data: Callable[[str, str, int, Rendering, float | None], Splits]
     measure: Callable[[Task[Any]], Outcome | None]
     measures: tuple[Measure, ...]
     training_spec: Callable[[str], str] = str

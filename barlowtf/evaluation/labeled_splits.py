@@ -25,6 +25,7 @@ class LabeledSplits(Splits):
         class_names: [K]; None: the classes are only numbered.
         fingerprints: Split -> sha256 of what identifies its data.
         is_subset: Whether the training data is a published part already, from which no share is drawn.
+        held_out: Share of the images that each seed holds out as test images; until then both splits are all images.
     """
 
     train: Labeled
@@ -33,6 +34,18 @@ class LabeledSplits(Splits):
     class_names: tuple[str, ...] | None
     fingerprints: dict[str, str]
     is_subset: bool = False
+    held_out: float | None = None
+
+    def for_seed(self, seed: int) -> "LabeledSplits":
+        """Returns the splits of a seed, see `data.held_out_ids`."""
+        if self.held_out is None:
+            return self
+        held = data.held_out_ids(self.train.labels, self.held_out, seed)
+        kept = np.setdiff1d(np.arange(self.train.size), held)
+        train, test = (
+            Labeled(self.train.source, self.train.ids[places], self.train.labels[places]) for places in (kept, held)
+        )
+        return replace(self, train=train, test=test)
 
     def choose(
         self, *, fraction: float, seed: int, file: Path | None, sha256: str | None
@@ -62,7 +75,11 @@ class LabeledSplits(Splits):
 
 
 def open_labeled(
-    train_spec: str, test_spec: str, channels: int, rendering: data.Rendering = data.EIGHT_BITS
+    train_spec: str,
+    test_spec: str,
+    channels: int,
+    rendering: data.Rendering = data.EIGHT_BITS,
+    held_out: float | None = None,
 ) -> LabeledSplits:
     """Returns both splits, in memory where they are small.
 
@@ -71,17 +88,21 @@ def open_labeled(
         test_spec: SPEC of the test images.
         channels: Channels of the images.
         rendering: Bits, white and background of the images.
+        held_out: Share of the images to hold out as test images, for data without a test split; None: it has one.
 
     Raises:
-        DataError: There is no test split, a split has no labels, or there are fewer than two classes.
+        DataError: There is no test split, or one too many; a split has no labels, or there are fewer than two classes.
     """
+    sources = {"train": data.open_source(train_spec, "train")}
     test = data.open_source(test_spec, "test")
-    if test is None:
+    if test is None and held_out is None:
         raise DataError(
             f"{test_spec} has no test split, which this protocol needs. Expected folders train/ and val/ or test/, or "
-            "a data set that has both."
+            "a data set that has both; or hold some images out: --holdout 0.2."
         )
-    sources = {"train": data.open_source(train_spec, "train"), "test": test}
+    if test is not None and held_out is not None:
+        raise DataError(f"Invalid --holdout {held_out}: {test_spec} has a test split. Leave it out.")
+    sources["test"] = sources["train"] if test is None else test
     for split, source in sources.items():
         if not source.has_labels:
             raise DataError(
@@ -103,4 +124,10 @@ def open_labeled(
     if count < 2:
         raise DataError(f"Invalid data {test_spec}: received {count} class, expected at least two.")
     fingerprints = {name: source.fingerprint for name, source in sources.items()}
-    return LabeledSplits(splits["train"], splits["test"], count, names, fingerprints, is_subset=train_spec != test_spec)
+    if held_out is not None:
+        text = f"{fingerprints['train']} held out {held_out}"
+        fingerprints["test"] = hashlib.sha256(text.encode()).hexdigest()
+    is_subset = train_spec != test_spec
+    return LabeledSplits(
+        splits["train"], splits["test"], count, names, fingerprints, is_subset=is_subset, held_out=held_out
+    )

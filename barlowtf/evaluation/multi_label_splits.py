@@ -47,7 +47,11 @@ class MultiLabelSplits(Splits):
 
 
 def open_multi_label_splits(
-    train_spec: str, test_spec: str, channels: int, rendering: data.Rendering = data.EIGHT_BITS
+    train_spec: str,
+    test_spec: str,
+    channels: int,
+    rendering: data.Rendering = data.EIGHT_BITS,
+    held_out: float | None = None,
 ) -> MultiLabelSplits:
     """Returns both splits of a data set.
 
@@ -55,11 +59,16 @@ def open_multi_label_splits(
         train_spec: SPEC of the training images.
         test_spec: SPEC of the test images.
         channels: Channels of the images; they do not matter here, and no more does `rendering`.
+        held_out: None: these images have test images of their own.
         rendering: Bits, white and background of the images.
 
     Raises:
-        DataError: It cannot be read, or its splits have different classes.
+        DataError: It cannot be read, its splits have different classes, or images are to be held out.
     """
+    if held_out is not None:
+        raise DataError(
+            f"Invalid --holdout {held_out}: images of several classes have a test split of their own. Leave it out."
+        )
     train, test = open_multi_label(train_spec, "train"), open_multi_label(test_spec, "test")
     if train.class_names != test.class_names:
         differing = sorted(set(train.class_names) ^ set(test.class_names))

@@ -30,6 +30,24 @@ class Published:
     image_size: int = 224
     encoder: str = "ResNet-50"
 
+    def is_for(self, source: str, test_images: int, subset: Subset | None) -> bool:
+        """Returns whether the numbers are for these images; those of other images say nothing and are not shown.
+
+        Args:
+            source: SPEC of the data.
+            test_images: Number of test images.
+            subset: How the labels were chosen; None: all of the data's.
+        """
+        if not self.data:
+            # Nobody can tell: the numbers stand beside the results with that objection.
+            return True
+        return self._has_its_list(test_images, subset) or ":".join(source.split(":")[:2]) == f"tfds:{self.data}"
+
+    def _has_its_list(self, test_images: int, subset: Subset | None) -> bool:
+        # Every name of the published list was found: the data is the published one, wherever it lies.
+        listed = None if subset is None else subset.list_sha256
+        return bool(listed) and listed == self.label_list and test_images == self.test_images
+
     def objection(
         self,
         *,
@@ -53,12 +71,9 @@ class Published:
         reasons = []
         if not self.data:
             reasons.append("the data cannot be checked to be those of the paper")
-        listed = None if subset is None else subset.list_sha256
-        # Every name of the published list was found: the data is the published one, wherever it lies.
-        same_list = bool(listed) and listed == self.label_list and test_images == self.test_images
-        if self.data and not same_list and ":".join(source.split(":")[:2]) != f"tfds:{self.data}":
+        if not self.is_for(source, test_images, subset):
             reasons.append(f"other data than tfds:{self.data}")
-        if subset is not None and not same_list:
+        if subset is not None and not self._has_its_list(test_images, subset):
             reasons.append("other labeled images than the published ones")
         if variant not in self.variants:
             reasons.append("other variant")

@@ -65,6 +65,8 @@ def make_result(
     protocol, variant, settings, changes = choice
     encoder, published, confusion = task.encoder.facts, protocol.published, outcome.confusion
     objection: str | None = "no published number"
+    if published is not None and not published.is_for(source, splits.test.size, subset):
+        published = None
     if published is not None:
         objection = published.objection(
             source=source,
@@ -88,6 +90,7 @@ def make_result(
             classes=splits.class_count,
             class_names=splits.class_names,
             fingerprints=splits.fingerprints,
+            held_out=splits.held_out,
         ),
         labels=task.splits.train.size,
         subset=subset,

@@ -37,7 +37,7 @@ def results_table(results: Iterable[Result]) -> str:
         for measure in _measures(members):
             cells = [_cell([result for result in members if encoder_key(result) == key], measure) for key in columns]
             published = _published(members, measure, notes)
-            rows.append([_title(first), first.data.source, f"{first.labels:,}", measure.title, *cells, published])
+            rows.append([_title(first), _data(first), f"{first.labels:,}", measure.title, *cells, published])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     footnotes = [f"[{number}] {text}" for text, number in notes.items()]
     return "\n\n".join([table, _legend(groups), *footnotes])
@@ -62,6 +62,11 @@ def _legend(groups: Sequence[Sequence[Result]]) -> str:
     elif len(seeds) > 1:
         text += f" One value for each of the seeds {', '.join(map(str, seeds))}."
     return text
+
+
+def _data(result: Result) -> str:
+    held_out = result.data.held_out
+    return result.data.source if held_out is None else f"{result.data.source} ({100 * held_out:.0f} % held out)"
 
 
 def _title(result: Result) -> str:

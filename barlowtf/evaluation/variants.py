@@ -51,7 +51,9 @@ def open_protocol(spec: str) -> Protocol:
     return protocol
 
 
-def choose_variants(specs: Sequence[str], variant: str | None, overrides: Iterable[str]) -> list[Chosen]:
+def choose_variants(
+    specs: Sequence[str], variant: str | None, overrides: Iterable[str], *, preferred: str | None = None
+) -> list[Chosen]:
     """Returns the protocols of a request with their settings.
 
     Args:
@@ -59,6 +61,7 @@ def choose_variants(specs: Sequence[str], variant: str | None, overrides: Iterab
         variant: Name of a variant, for the protocols that have it; the others take their first. None: all take their
             first.
         overrides: `KEY=VALUE` for all protocols that have the key, `PROTOCOL.KEY=VALUE` for one.
+        preferred: Name of the variant that fits the data, for the protocols that have it, where `variant` is None.
 
     Raises:
         ConfigError: No such protocol, no protocol has the variant, or an override does not fit.
@@ -72,8 +75,9 @@ def choose_variants(specs: Sequence[str], variant: str | None, overrides: Iterab
             f"for {', '.join(protocol.name for protocol in protocols)}."
         )
     texts = split_overrides(overrides, protocols)
+    wanted = variant or preferred
     return [
-        choose_variant(protocol, variant if protocol in having else None, texts[protocol.name])
+        choose_variant(protocol, wanted if wanted in protocol.variants else None, texts[protocol.name])
         for protocol in protocols
     ]
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,18 @@ from barlowtf.distribute import describe_surroundings, make_strategy
 from barlowtf.encoders import Encoder, load
 from barlowtf.encoders.loading import CONTROLS, require_control
 from barlowtf.errors import CheckpointError, ConfigError, Interrupted
-from barlowtf.evaluation import Chosen, FeatureStore, Outcome, Protocol, Splits, Task, choose_variants, results_table
+from barlowtf.evaluation import (
+    Chosen,
+    FeatureStore,
+    Outcome,
+    Protocol,
+    Splits,
+    Task,
+    choose_variants,
+    fitting_variant,
+    plan_judgement,
+    results_table,
+)
 from barlowtf.evaluation.recording import make_result, name_result
 from barlowtf.records import Result, read_result, read_results, write_result
 from barlowtf.train.fitting import fit
@@ -34,11 +45,15 @@ class EvaluateRequest:
     """What to measure, and where.
 
     Attributes:
-        protocols: Names of `PROTOCOLS`, or a user's own, "file.py:name".
+        protocols: Names of `PROTOCOLS`, or a user's own, "file.py:name"; none: those that say within minutes whether an
+            encoder is any good, beside both controls.
         encoders: See `barlowtf.encoders.load`.
         source: SPEC of the data.
-        variant: Name of a variant of the protocols; None: the first of each.
-        seeds: Seeds of heads, orders, draws and untrained encoders, >= 0.
+        variant: Name of a variant of the protocols; None: the first of each, for small data "small" or "tiny".
+        seeds: Seeds of heads, orders, draws, held-out images and untrained encoders, >= 0; None: 0, and where no
+            protocol is named and few images are held out, one for each part.
+        held_out: Share of the images to hold out as test images, for data without a test split; None: it has one, or no
+            protocol is named: then a fifth.
         overrides: Settings, `KEY=VALUE` or `PROTOCOL.KEY=VALUE`.
         subset: List of training images; None: all, or the share of the protocol.
         subset_sha256: Expected sha256 of the list.
@@ -52,7 +67,8 @@ class EvaluateRequest:
     encoders: Sequence[str]
     source: str
     variant: str | None = None
-    seeds: Sequence[int] = (0,)
+    seeds: tuple[int, ...] | None = None
+    held_out: float | None = None
     overrides: Sequence[str] = ()
     subset: Path | None = None
     subset_sha256: str | None = None
@@ -79,7 +95,10 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
         Interrupted: A signal came. What was finished is saved, and the same call resumes.
     """
     strategy = make_strategy(request.strategy, request.replicas)
-    chosen = choose_variants(request.protocols, request.variant, request.overrides)
+    request = _complete(request)
+    chosen = choose_variants(
+        request.protocols, request.variant, request.overrides, preferred=fitting_variant(request.source)
+    )
     _require_lists_to_fit(request, chosen)
     with Interruption().listening() as interruption:
         loaded = _load_encoders(request, strategy)
@@ -101,6 +120,15 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
                 if found:
                     write_file(folder / "table.md", results_table(found) + "\n")
     return results
+
+
+def _complete(request: EvaluateRequest) -> EvaluateRequest:
+    """Returns the request with what fits the data where it names no protocol, and with seeds."""
+    if request.protocols:
+        return replace(request, seeds=request.seeds or (0,))
+    protocols, held_out, seeds = plan_judgement(request.source, request.held_out, request.seeds)
+    encoders = (*request.encoders, *(control for control in CONTROLS if control not in request.encoders))
+    return replace(request, protocols=protocols, encoders=encoders, seeds=seeds, held_out=held_out)
 
 
 def results_folder(request: EvaluateRequest) -> Path:
@@ -142,9 +170,9 @@ def _with_seeds(
     like = next((encoder for spec, encoder in loaded.items() if spec not in CONTROLS), None)
     for spec in request.encoders:
         if spec != "random":
-            yield loaded[spec], request.seeds
+            yield loaded[spec], request.seeds or (0,)
             continue
-        for seed in request.seeds:
+        for seed in request.seeds or (0,):
             with strategy.scope():
                 encoder = load("random", config=request.config, like=like, seed=seed)
             yield encoder, [seed]
@@ -209,7 +237,8 @@ class _Measuring:
             if not _fits(choice, encoder):
                 _LOG.info("%s is left out of %s, which trains the encoder.", encoder.name, choice.protocol.name)
                 continue
-            for seed in seeds if choice.protocol.depends_on_seed else seeds[:1]:
+            differs = choice.protocol.depends_on_seed or self._request.held_out is not None
+            for seed in seeds if differs else seeds[:1]:
                 results.append(self._measure_readable(choice, encoder, features, seed))
         return results
 
@@ -219,7 +248,7 @@ class _Measuring:
         specs = (protocol.training_spec(self._request.source), self._request.source)
         key = (protocol.open_data, *specs, channels, encoder.rendering)
         if key not in self._images:
-            self._images[key] = protocol.open_data(*specs, channels, encoder.rendering)
+            self._images[key] = protocol.open_data(*specs, channels, encoder.rendering, self._request.held_out)
         splits = self._images[key]
         try:
             return self._measure(choice, encoder, features, splits, seed)
@@ -234,6 +263,9 @@ class _Measuring:
     def _measure(self, choice: Chosen, encoder: Encoder, features: FeatureStore, splits: Splits, seed: int) -> Result:
         """Returns the result of one measurement, from the folder where it is there already."""
         protocol, variant, settings, _ = choice
+        if splits.held_out is not None:
+            features.expect_parts(splits.train)
+            splits = splits.for_seed(seed)
         usable, subset = splits.choose(
             fraction=protocol.fraction,
             seed=seed,

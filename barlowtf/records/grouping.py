@@ -79,10 +79,11 @@ def comparison_key(result: Result) -> tuple[Any, ...]:
         result.protocol,
         result.variant,
         result.data.source,
-        result.labels,
+        # Parts that are held out in turn differ by an image.
+        result.labels if result.data.held_out is None else result.data.held_out,
         result.changed_settings,
         tuple(sorted(result.data.fingerprints.items())),
-        (None, None) if subset is None else (subset.kind, subset.list_sha256),
+        (None, None, None) if subset is None else (subset.kind, subset.list_sha256, subset.fraction),
         result.replicas,
     )
 

@@ -29,6 +29,9 @@ class DataFacts(Record):
     classes: int = Field(description="number of classes")
     class_names: tuple[str, ...] | None = Field(description="name of each class; null: the classes are only numbered")
     fingerprints: dict[str, str] = Field(description="split -> sha256 of what identifies its data")
+    held_out: float | None = Field(
+        None, description="share of the images that the seed held out as test images; null: there is a test split"
+    )
 
 
 class Subset(Record):

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from barlowtf.data import ArraySource, balanced_ids, listed_ids, open_source, require_classes
+from barlowtf.data import ArraySource, balanced_ids, held_out_ids, listed_ids, open_source, require_classes
 from barlowtf.errors import DataError
 
 LABELS = np.array([0] * 50 + [1] * 30 + [2] * 3 + [3] * 17)
@@ -101,6 +101,19 @@ def test_missing_classes_are_named():
         require_classes(np.array([0, 2]), 4, ("ant", "cat", "dog", "emu"), "The subset")
     with pytest.raises(DataError, match="has 1 class, expected at least two"):
         require_classes(np.array([0]), 1, None, "The subset")
+
+
+def test_held_out_parts_make_a_cross_validation():
+    labels = np.array([0] * 20 + [1] * 13 + [2] * 2)
+    parts = [held_out_ids(labels, 0.2, seed) for seed in range(5)]
+    assert np.sort(np.concatenate(parts)).tolist() == list(range(35))
+    for part in parts:
+        assert np.count_nonzero(labels[part] == 0) == 4
+        assert np.count_nonzero(labels[part] == 1) in (2, 3)
+    assert held_out_ids(labels, 0.2, 5).tolist() != parts[0].tolist()
+    assert held_out_ids(labels, 0.2, 2).tolist() == parts[2].tolist()
+    with pytest.raises(ValueError, match=r"Invalid fraction: received 0\.6"):
+        held_out_ids(labels, 0.6, 0)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.5])

@@ -43,8 +43,9 @@ def test_command_measures_records_and_shows(thin_run, tmp_path):
     semi = next(record for record in records if record["protocol"] == "semi1")
     assert semi["labels"] == 14
     assert semi["subset"]["kind"] == "class-balanced draw"
-    assert semi["changed_settings"] == ["epochs = 2 (variant: 20)"]
-    assert semi["published"] == {"top1": 0.55, "top5": 0.792}
+    assert (semi["variant"], semi["changed_settings"]) == ("tiny", ["epochs = 2 (variant: 100)"])
+    # That of ImageNet says nothing beside digits.
+    assert semi["published"] is None
     assert semi["data"]["test_images"] == 360
     assert np.sum(semi["confusion_matrix"]) == 360
     accuracy = np.trace(semi["confusion_matrix"]) / 360
@@ -65,7 +66,7 @@ def test_command_measures_records_and_shows(thin_run, tmp_path):
     assert np.mean(predicted == test.labels) == pytest.approx(semi["scores"]["top1"], abs=2 / 360)
 
     table = (tmp_path / "table.md").read_text()
-    assert re.search(r"\| semi1 \(repository\) \* \| digits \| 14 \| top-1 \| – \| [\d.]+, [\d.]+ \|", table)
+    assert re.search(r"\| semi1 \(tiny\) \* \| digits \| 14 \| top-1 \| – \| [\d.]+, [\d.]+ \|", table)
     assert not list(tmp_path.glob(".semi1*"))
 
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
@@ -73,6 +74,36 @@ def test_command_measures_records_and_shows(thin_run, tmp_path):
     assert again.exit_code == 0
     assert again.stdout.startswith("| protocol |")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")} == files
+
+
+def test_without_a_protocol_it_says_whether_pre_training_was_worth_it(thin_run, tmp_path):
+    """Two classes that the pixels tell apart, no test split: a fifth is held out, five times."""
+    r = np.random.default_rng(0)
+    for number in range(40):
+        folder = tmp_path / "set" / ("dark", "light")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = r.integers(0, 60, (9, 9), np.uint8) + np.uint8(180 * (number % 2))
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    words = ["evaluate", "--encoder", str(thin_run), "--data", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
+    shown = CliRunner().invoke(main, [*words, "--json"])
+    assert shown.exit_code == 0, shown.output
+    told = json.loads(shown.stdout)
+    assert {record["protocol"] for record in told["results"]} == {"knn", "linear-fast"}
+    assert {record["encoder"]["label"] for record in told["results"]} == {"trained", "random", "pixels"}
+    knn = [r for r in told["results"] if (r["protocol"], r["encoder"]["label"]) == ("knn", "trained")]
+    assert [(r["seed"], r["data"]["held_out"], r["data"]["test_images"]) for r in knn] == [
+        (seed, 0.2, 8) for seed in range(5)
+    ]
+    (sentence,) = told["verdict"]
+    assert sentence.startswith("Pre-training ") and "against 100.0 (" in sentence and "40 test images" in sentence
+    assert "has no test split: 20 % of the images are held out, 5 times" in shown.stderr
+    table = CliRunner().invoke(main, words).stdout
+    assert "(20 % held out) | 32 | top-1 |" in table and sentence in table
+
+    refused = CliRunner().invoke(main, [*words, "--protocol", "knn", "--out", str(tmp_path / "other")])
+    assert refused.exit_code == 1 and "or hold some images out: --holdout 0.2" in refused.stderr
+    refused = CliRunner().invoke(main, ["evaluate", "--encoder", str(thin_run), "--holdout", "0.2"])
+    assert refused.exit_code == 1 and "digits has a test split. Leave it out" in refused.stderr
 
 
 def test_voc07_on_images_whose_answer_is_known(evaluate, thin_run, tmp_path):
@@ -97,8 +128,9 @@ def test_voc07_on_images_whose_answer_is_known(evaluate, thin_run, tmp_path):
     assert record.confusion_matrix is None
     table = results_table([record])
     assert "| mAP | 100.0 | – |" in table
-    assert "| mAP, interpolated | 100.0 | not comparable [1] |" in table
-    assert "[1] published: 86.2" in table
+    # That of VOC07 says nothing beside these images.
+    assert "| mAP, interpolated | 100.0 | – |" in table
+    assert record.published is None
 
     with pytest.raises(ConfigError, match="--subset .*list: protocol voc07 uses all labels. Leave it out"):
         evaluate(thin_run, tmp_path / "out", "voc07", source=str(tmp_path / "set"), subset=tmp_path / "list")

@@ -1,0 +1,119 @@
+"""Whether pre-training was worth it, in one sentence: the trained encoder against the best control."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from barlowtf.records import Result
+from barlowtf.records.grouping import comparison_key, encoder_key, format_value, is_control, name_columns
+from barlowtf.records.intervals import mean_and_interval
+
+# A difference of two shares of the same test images below this many standard errors may be chance.
+_STANDARD_ERRORS = 2.0
+
+
+class Comparison(NamedTuple):
+    """A protocol's headline for an encoder and for the best control.
+
+    Attributes:
+        protocol: Its name.
+        measure: Title of the headline.
+        trained: Mean over seeds of the encoder, a share in [0, 1].
+        control: That of the best control.
+        control_name: "random" or "pixels".
+        chance: Differences below this may be chance.
+        test_images: Number of test images.
+    """
+
+    protocol: str
+    measure: str
+    trained: float
+    control: float
+    control_name: str
+    chance: float
+    test_images: int
+
+    @property
+    def gain(self) -> float:
+        """Points of the encoder above the control; 0 where the difference may be chance."""
+        difference = self.trained - self.control
+        return difference if abs(difference) >= self.chance else 0.0
+
+    def __str__(self) -> str:
+        """Returns "knn 96.9 against 72.0 (pixels)"."""
+        trained, control = format_value(self.trained), format_value(self.control)
+        return f"{self.protocol} {trained} against {control} ({self.control_name})"
+
+
+def judge(results: Iterable[Result]) -> tuple[str, ...]:
+    """Returns a sentence for each trained encoder that was measured beside a control.
+
+    The better of the controls counts. A difference below two standard errors of a share of the test images may be
+    chance and is no gain; that both see the same images makes the true error smaller.
+
+    Args:
+        results: Any number of them.
+    """
+    listed = list(results)
+    names = name_columns(listed)
+    keys = dict.fromkeys(encoder_key(result) for result in listed if not is_control(result))
+    several, sentences = len(keys) > 1, []
+    for key in keys:
+        comparisons = compare(listed, key)
+        if comparisons:
+            sentences.append(f"{names[key]}: {_sentence(comparisons)}" if several else _sentence(comparisons))
+    return tuple(sentences)
+
+
+def compare(results: Sequence[Result], key: tuple[str, str]) -> list[Comparison]:
+    """Returns the comparisons of one encoder, `encoder_key`, with the best control, one for each kind of measurement.
+
+    Args:
+        results: Those of the encoder and of controls.
+        key: The encoder's.
+    """
+    groups: dict[tuple[object, ...], list[Result]] = {}
+    for result in results:
+        if result.shown_measures[0].percent:
+            groups.setdefault(comparison_key(result), []).append(result)
+    comparisons = []
+    for members in groups.values():
+        own = [result for result in members if encoder_key(result) == key]
+        controls = {name: [r for r in members if r.encoder.label == name] for name in ("random", "pixels")}
+        means = {name: _mean(found) for name, found in controls.items() if found}
+        if not own or not means:
+            continue
+        best = max(means, key=lambda name: means[name])
+        trained = _mean(own)
+        # Each seed has test images of its own where they are held out.
+        images = sum(result.data.test_images for result in (own if own[0].data.held_out else own[:1]))
+        variance = (trained * (1 - trained) + means[best] * (1 - means[best])) / max(images, 1)
+        measure = own[0].shown_measures[0].title
+        chance = _STANDARD_ERRORS * math.sqrt(variance)
+        comparisons.append(Comparison(own[0].protocol, measure, trained, means[best], best, chance, images))
+    return comparisons
+
+
+def _mean(results: Sequence[Result]) -> float:
+    measure = results[0].shown_measures[0].name
+    return mean_and_interval([result.scores[measure] for result in results])[0]
+
+
+def _sentence(comparisons: Sequence[Comparison]) -> str:
+    better = [each for each in comparisons if each.gain > 0]
+    worse = [each for each in comparisons if each.gain < 0]
+    equal = [each for each in comparisons if each.gain == 0]
+    images = f"{comparisons[0].test_images:,} test images"
+    if not worse and not equal:
+        return f"Pre-training helped: {_list(better)}, percent of {images}."
+    if not better and not worse:
+        chance = 100 * max(each.chance for each in equal)
+        return f"Pre-training gained nothing here: {_list(equal)}; {images} show {chance:.1f} points and more."
+    if not better and not equal:
+        return f"Pre-training lost: {_list(worse)}, percent of {images}. Use the control."
+    parts = [("helped", better), ("gained nothing", equal), ("lost", worse)]
+    return f"Pre-training {'; '.join(f'{word}: {_list(found)}' for word, found in parts if found)}; {images}."
+
+
+def _list(comparisons: Sequence[Comparison]) -> str:
+    return ", ".join(map(str, comparisons))

@@ -1,0 +1,74 @@
+"""Whether pre-training was worth it: each sentence provoked, chance told from a gain."""
+
+import pytest
+
+from barlowtf.evaluation import judge
+from tests.result_records import make_data, make_encoder_facts, make_result
+
+KNN = {"protocol": "knn", "variant": "barlowtf", "subset": None}
+
+
+def _measured(trained, control, *, label="pixels", images=1000, **changes):
+    data = make_data(test_images=images)
+    return [
+        make_result(top1=trained, data=data, **{**KNN, **changes}),
+        make_result(label, top1=control, data=data, **{**KNN, **changes}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trained", "control", "sentence"),
+    [
+        (0.90, 0.80, "Pre-training helped: knn 90.0 against 80.0 (pixels), percent of 1,000 test images."),
+        (
+            0.944,
+            0.944,
+            "Pre-training gained nothing here: knn 94.4 against 94.4 (pixels); 1,000 test images show 2.1 points and "
+            "more.",
+        ),
+        (0.81, 0.80, "Pre-training gained nothing here: knn 81.0 against 80.0 (pixels)"),
+        (0.70, 0.80, "Pre-training lost: knn 70.0 against 80.0 (pixels), percent of 1,000 test images. Use the"),
+    ],
+)
+def test_one_protocol(trained, control, sentence):
+    (told,) = judge(_measured(trained, control))
+    assert told.startswith(sentence)
+
+
+def test_the_better_control_counts():
+    (told,) = judge(_measured(0.9, 0.8) + _measured(0.9, 0.85, label="random"))
+    assert "knn 90.0 against 85.0 (random)" in told
+
+
+def test_protocols_that_disagree_are_told_apart():
+    (told,) = judge(_measured(0.9, 0.8) + _measured(0.5, 0.5, protocol="linear-fast"))
+    assert told == (
+        "Pre-training helped: knn 90.0 against 80.0 (pixels); gained nothing: linear-fast 50.0 against 50.0 (pixels); "
+        "1,000 test images."
+    )
+
+
+def test_more_images_show_smaller_gains():
+    """Two points are chance on 1,000 images and a gain on 10,000."""
+    assert "gained nothing" in judge(_measured(0.82, 0.80))[0]
+    assert "helped" in judge(_measured(0.82, 0.80, images=10_000))[0]
+
+
+def test_parts_that_are_held_out_in_turn_add_up():
+    data = make_data(test_images=200, held_out=0.2, train_images=800)
+    results = []
+    for seed in range(5):
+        results.append(make_result(top1=0.85, seed=seed, data=data, labels=800 + seed % 2, **KNN))
+        results.append(make_result("pixels", top1=0.80, seed=seed, data=data, labels=800 + seed % 2, **KNN))
+    (told,) = judge(results)
+    assert told == "Pre-training helped: knn 85.0 against 80.0 (pixels), percent of 1,000 test images."
+
+
+def test_each_encoder_has_its_sentence_and_no_control_has_none():
+    second = make_result(top1=0.5, encoder=make_encoder_facts("runs/b", sha256="2" * 64), **KNN)
+    assert judge([make_result(**KNN), second]) == ()
+    data = make_data(test_images=1000)
+    second = make_result(top1=0.5, encoder=make_encoder_facts("runs/b", sha256="2" * 64), data=data, **KNN)
+    told = judge([*_measured(0.9, 0.8), second])
+    assert [text.partition(":")[0] for text in told] == ["runs/a", "runs/b"]
+    assert "lost" in told[1]
