@@ -45,7 +45,11 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("command", BARLOWTF)
+@pytest.mark.parametrize(
+    "command",
+    # Choosing a recipe times several large networks.
+    [pytest.param(command, marks=pytest.mark.slow) if "--budget" in command else command for command in BARLOWTF],
+)
 def test_command_runs(place, monkeypatch, command):
     monkeypatch.chdir(place)
     words = shlex.split(command)[1:]

@@ -36,6 +36,7 @@ def cells():
     return look_at(data.ArraySource("cells", discs(240)))
 
 
+@pytest.mark.slow
 def test_discs_have_no_upright_whatever_the_lamp(cells):
     assert not cells.has_upright
     assert not cells.sideways.broken

@@ -92,6 +92,7 @@ def test_pytorch_has_no_names_for_its_layers(run):
     assert not (run / "exports" / "torch").exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_it_and_without_its_file(run, place):
     words = ["export", "--encoder", "run", "--format", "keras", "--images", "8"]
     assert call(*words, "--checkpoint", "latest", "--out", "latest").exit_code == 0

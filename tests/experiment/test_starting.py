@@ -158,6 +158,7 @@ def test_a_killed_run_needs_its_init_only_before_its_first_checkpoint(first, tmp
     assert pretrain(recipe, run.path).read_info().init.sha256 == sha256
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_leave_no_run_folder(first, tmp_path):
     recipe = load_recipe("digits", [*SMALL, f"model.init={first.path}", "model.encoder=resnet18_w0p0625"])
     for start in (experiment.pretrain, experiment.plan):
@@ -189,6 +190,7 @@ def extended(first, tmp_path_factory):
     return recipe, pretrain(recipe, tmp_path_factory.mktemp("runs") / "extended")
 
 
+@pytest.mark.slow
 def test_an_extension_takes_over_weights_and_optimizer(first, extended):
     recipe, run = extended
     assert (recipe.parent.run, recipe.parent.updates, recipe.parent.epochs) == (str(first.path), 6, 2)
@@ -237,6 +239,7 @@ def test_an_extension_with_the_schedule_of_its_parent_is_the_longer_run(tmp_path
     assert (again.parent.updates, again.parent.epochs) == (9, 3)
 
 
+@pytest.mark.slow
 def test_settings_that_the_state_belongs_to_stay(first):
     with pytest.raises(ConfigError) as caught:
         extended_recipe(first.path, ["model.projector=[8]", "optimizer.name=sgd", "train.epochs=7", "data.channels=3"])
@@ -247,6 +250,7 @@ def test_settings_that_the_state_belongs_to_stay(first):
     assert "train.epochs" not in text
 
 
+@pytest.mark.slow
 def test_what_cannot_be_extended(first, tmp_path):
     with pytest.raises(CheckpointError, match="is not a run folder: it holds no recipe.toml"):
         extended_recipe(tmp_path, run_dir=first.path)
@@ -260,6 +264,7 @@ def test_what_cannot_be_extended(first, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_recipe_starts_from_one_place(first):
     with pytest.raises(ConfigError, match=r"model\.init: received .* expected none where parent\.run"):
         extended_recipe(first.path, ["model.init=other"])
@@ -287,6 +292,7 @@ def test_a_run_that_stopped_while_frozen_is_resumed_first(frozen, tmp_path):
         extended_recipe(run.path)
 
 
+@pytest.mark.slow
 def test_a_recipe_that_is_chosen_takes_the_encoder_of_the_weights(first):
     given = [f"model.init={first.path}", "model.projector=[8]"]
     assert with_origin(given) == ('model.encoder="resnet10_w0p0625"', 'model.stem="small"', *given)

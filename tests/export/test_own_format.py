@@ -10,7 +10,10 @@ from click.testing import CliRunner
 from barlowtf.models import make_encoder
 from tests.examples import example
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.slow,
+]
 
 MY_FORMAT = example("my_format.py")
 

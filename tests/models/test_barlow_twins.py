@@ -42,7 +42,7 @@ def recorded(golden):
     return np.load(golden / "train_steps.npz")
 
 
-@pytest.fixture(scope="module", params=[pytest.param("float64", marks=pytest.mark.slow), "float32"])
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.slow) for name in ("float64", "float32")])
 def six_steps(request, recorded, set_formula_weights, torch_shapes):
     """Six training steps of the recorded model on the recorded inputs, on one replica."""
     salt = int(recorded["salt"])

@@ -98,6 +98,7 @@ def test_the_steps_move_every_weight(case, one):
         assert exactness.relative_difference(start, end) > 1e-4, variable.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_two_mirrored_replicas_equal_one(case, two_replicas, one, form):
     assert two_replicas.num_replicas_in_sync == 2

@@ -18,7 +18,7 @@ def test_without_a_gpu_the_reason_is_one_line(steps):
         steps.measure_all(["thin"], allow_cpu=False, small=False)
 
 
-@pytest.mark.parametrize("way", ["no-xla", "mirrored"])
+@pytest.mark.parametrize("way", ["no-xla", pytest.param("mirrored", marks=pytest.mark.slow)])
 def test_a_way_is_measured(steps, way, two_replicas, monkeypatch):
     # One strategy for a whole process: a second one counts its collectives from the start again, and they meet.
     monkeypatch.setattr(steps.tf.distribute, "MirroredStrategy", lambda devices: two_replicas)
