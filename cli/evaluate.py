@@ -148,9 +148,10 @@ def evaluate(
         if source is None:
             raise ConfigError("Missing --data: no run among the encoders says which data it is for. Add --data SPEC.")
     start_tensorflow()
-    from barlowtf.evaluation import judge, results_table
+    from barlowtf.evaluation import results_table
     from barlowtf.experiment import EvaluateRequest, results_folder
     from barlowtf.experiment import evaluate as measure
+    from barlowtf.records import judge
 
     request = EvaluateRequest(
         protocols=protocols,

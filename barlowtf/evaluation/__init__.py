@@ -11,7 +11,6 @@ from barlowtf.evaluation.multi_label_splits import MultiLabelSplits, open_multi_
 from barlowtf.evaluation.published import Published
 from barlowtf.evaluation.tables import results_table
 from barlowtf.evaluation.variants import Chosen, choose_variant, choose_variants, open_protocol
-from barlowtf.evaluation.verdict import judge
 from barlowtf.evaluation.voc_svm import ClassResult, VocSvmResult, evaluate_voc_svm
 from barlowtf.records import Measure
 from barlowtf.tables import PROTOCOLS
@@ -40,7 +39,6 @@ __all__ = [
     "evaluate_voc_svm",
     "fit_logistic",
     "fitting_variant",
-    "judge",
     "open_labeled",
     "open_multi_label_splits",
     "open_protocol",

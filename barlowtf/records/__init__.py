@@ -9,6 +9,7 @@ from barlowtf.records.report_summary import ReportedRun, ReportSummary
 from barlowtf.records.result import DataFacts, Measure, Result, Subset, read_result, read_results, write_result
 from barlowtf.records.run_info import RunData, RunInfo, RunInit, RunParent, RunResult, RunSteps
 from barlowtf.records.surroundings import Machine, Surroundings
+from barlowtf.records.verdict import judge
 
 __all__ = [
     "ComparedImages",
@@ -37,6 +38,7 @@ __all__ = [
     "Subset",
     "Surroundings",
     "append_line",
+    "judge",
     "read_lines",
     "read_record",
     "read_result",

@@ -21,7 +21,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something that is measured while training: its key in metrics.jsonl, and how it is shown."""
+    """Something that is measured while training: its key in metrics.jsonl, how to show it, what is good."""
 
     key: str
     title: str
@@ -29,15 +29,37 @@ class Quantity:
     may_be_log: bool = False
     from_zero: bool = False
     factor: float = 1.0
+    good: str = ""
 
 
-_LOSS = Quantity("loss_per_dimension", "Loss", "per dimension", may_be_log=True)
+_LOSS = Quantity(
+    "loss_per_dimension", "Loss", "per dimension", may_be_log=True, good="Good: falls, fast at first, and stays low."
+)
+# Of the losses' terms, by name.
+_GOOD_TERMS = {
+    "invariance": "Good: falls. Both views of an image come to the same embedding.",
+    "redundancy": "Good: low at the end. It may rise at first, when dimensions begin to carry something.",
+}
 _OTHERS = (
-    Quantity("effective_rank", "Effective rank", "dimensions", from_zero=True),
-    Quantity("knn_top1", "kNN top-1", "%", factor=100.0),
-    Quantity("mean_off_diagonal", "Mean |C_ij|, i ≠ j", "in [0, 1]", may_be_log=True),
+    Quantity(
+        "effective_rank",
+        "Effective rank",
+        "dimensions",
+        from_zero=True,
+        good="Good: rises, or stays high. Near 1 the embeddings have collapsed.",
+    ),
+    Quantity(
+        "knn_top1", "kNN top-1", "%", factor=100.0, good="Good: above its first point, the encoder before training."
+    ),
+    Quantity("mean_off_diagonal", "Mean |C_ij|, i ≠ j", "in [0, 1]", may_be_log=True, good="Good: falls towards 0."),
     Quantity("learning_rate", "Learning rate", "of the next update", from_zero=True),
-    Quantity("images_per_second", "Speed", "images/s", from_zero=True),
+    Quantity(
+        "images_per_second",
+        "Speed",
+        "images/s",
+        from_zero=True,
+        good="Good: level. Drops mean that the input or another program keeps the step waiting.",
+    ),
 )
 
 
@@ -49,6 +71,7 @@ class Chart:
         key: Key of its quantity in metrics.jsonl.
         title: What it shows.
         unit: Unit of the vertical axis.
+        good: What good looks like, one or two sentences; "": nothing to say.
         last: (run name, last value) of each run, for readers that see no drawing.
         figure: Plotly's figure: {"data": [...], "layout": {...}}. Colors are added by the page's script.
     """
@@ -56,6 +79,7 @@ class Chart:
     key: str
     title: str
     unit: str
+    good: str
     last: list[tuple[str, str]]
     figure: dict[str, Any]
 
@@ -75,7 +99,11 @@ def quantities(runs: list[RunContents]) -> list[Quantity]:
     terms = dict.fromkeys(term for run in runs if run.info is not None for term in run.info.loss_terms)
     of_terms = [
         Quantity(
-            f"{term}_per_dimension", f"{term.replace('_', ' ').capitalize()} term", "per dimension", may_be_log=True
+            f"{term}_per_dimension",
+            f"{term.replace('_', ' ').capitalize()} term",
+            "per dimension",
+            may_be_log=True,
+            good=_GOOD_TERMS.get(term, ""),
         )
         for term in terms
     ]
@@ -138,7 +166,7 @@ def _chart(quantity: Quantity, series: list[list[tuple[float, float]]], names: l
     # Without the template, which repeats Plotly's defaults in 7 kB a chart.
     content = json.loads(figure.update_layout(template="none").to_json())
     content["layout"].pop("template", None)
-    return Chart(quantity.key, quantity.title, unit, last, content)
+    return Chart(quantity.key, quantity.title, unit, quantity.good, last, content)
 
 
 def _line(number: int, name: str, points: list[tuple[float, float]]) -> go.Scatter:

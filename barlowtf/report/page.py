@@ -12,6 +12,7 @@ from barlowtf.report.atlas import COLORS, SHAPES, SIDE, Atlas, make_atlas
 from barlowtf.report.contents import RunContents
 from barlowtf.report.curves import make_charts
 from barlowtf.report.facts import compare_settings, describe_runs
+from barlowtf.report.glance import glance_at
 from barlowtf.report.numbers import format_number
 from barlowtf.report.pictures import Picture, Sprite, event_pictures, png_picture
 from barlowtf.report.results import MOST_CELLS, Confusion, describe_results
@@ -58,6 +59,7 @@ def render_page(runs: list[RunContents], *, created: datetime, version: str) -> 
         .get_template("page.html.j2")
         .render(
             runs=runs,
+            glances=[glance_at(run) for run in runs],
             facts=describe_runs(runs),
             settings=compare_settings(runs),
             charts=charts,

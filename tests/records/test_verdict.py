@@ -2,7 +2,7 @@
 
 import pytest
 
-from barlowtf.evaluation import judge
+from barlowtf.records import judge
 from tests.result_records import make_data, make_encoder_facts, make_result
 
 KNN = {"protocol": "knn", "variant": "barlowtf", "subset": None}

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from barlowtf.records import Result
 from barlowtf.records.grouping import comparison_key, encoder_key, format_value, is_control, name_columns
 from barlowtf.records.intervals import mean_and_interval
+from barlowtf.records.result import Result
 
 # A difference of two shares of the same test images below this many standard errors may be chance.
 _STANDARD_ERRORS = 2.0
