@@ -108,7 +108,8 @@ def _sentence(comparisons: Sequence[Comparison]) -> str:
         return f"Pre-training helped: {_list(better)}, percent of {images}."
     if not better and not worse:
         chance = 100 * max(each.chance for each in equal)
-        return f"Pre-training gained nothing here: {_list(equal)}; {images} show {chance:.1f} points and more."
+        doubt = f"On {images} less than {chance:.1f} points may be chance."
+        return f"Pre-training gained nothing here: {_list(equal)}. {doubt}"
     if not better and not equal:
         return f"Pre-training lost: {_list(worse)}, percent of {images}. Use the control."
     parts = [("helped", better), ("gained nothing", equal), ("lost", worse)]

@@ -20,8 +20,16 @@ class Setting:
 
 
 def describe_runs(runs: list[RunContents]) -> list[tuple[str, list[str]]]:
-    """Returns the rows of the first table: a heading, and what each run says."""
-    columns = [_describe(run) for run in runs]
+    """Returns the rows of the first table, what the runs are: a heading, and what each run says."""
+    return _rows([_describe(run) for run in runs])
+
+
+def describe_origins(runs: list[RunContents]) -> list[tuple[str, list[str]]]:
+    """Returns the rows of the last table: by which command, versions and machine the runs came about."""
+    return _rows([{} if run.info is None else _surroundings(run.info) for run in runs])
+
+
+def _rows(columns: list[dict[str, str]]) -> list[tuple[str, list[str]]]:
     headings = max(columns, key=len)
     return [(heading, [column.get(heading, "") for column in columns]) for heading in headings]
 
@@ -53,7 +61,7 @@ def _describe(run: RunContents) -> dict[str, str]:
         "Epochs": f"{epochs} of {format_number(recipe.train.epochs)}",
         "Steps": f"{done:,}" if run.info is None else f"{done:,} of {run.info.steps.total:,}",
         "kNN top-1": _knn(run),
-        **({} if run.info is None else _surroundings(run.info)),
+        "Time": "" if run.info is None else _time(run.info.wall_seconds),
         "Last written": datetime.fromtimestamp(written.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
@@ -69,7 +77,6 @@ def _origin(info: RunInfo) -> str:
 def _surroundings(info: RunInfo) -> dict[str, str]:
     cores = "" if info.machine.cores is None else f"{info.machine.cores} cores"
     return {
-        "Time": _time(info.wall_seconds),
         "Peak memory": "" if info.peak_memory_bytes is None else f"{info.peak_memory_bytes / 1e9:.2f} GB",
         "Machine": ", ".join(filter(None, (info.machine.processor, cores, *_devices(info)))),
         "Versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),

@@ -49,8 +49,8 @@ def glance_at(run: RunContents) -> Glance:
     if rank is not None:
         width = run.recipe.model.projector[-1]
         figures.append(Figure("Effective rank", format_number(round(rank[1], 1)), f"of {width:,} dimensions"))
-    if dead is not None:
-        figures.append(Figure("Dead dimensions", f"{dead[1]:.0f}", "should stay few"))
+    if dead is not None and dead[1] > 0:
+        figures.append(Figure("Dead dimensions", f"{dead[1]:.0f}", "of them say nothing"))
     if loss is not None:
         figures.append(Figure("Loss per dimension", f"{loss[1]:.3g}", f"{loss[0]:.3g} at the first step"))
     return Glance(sentences, figures)

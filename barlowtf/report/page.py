@@ -11,7 +11,7 @@ from barlowtf.records.grouping import format_value
 from barlowtf.report.atlas import COLORS, SHAPES, SIDE, Atlas, make_atlas
 from barlowtf.report.contents import RunContents
 from barlowtf.report.curves import make_charts
-from barlowtf.report.facts import compare_settings, describe_runs
+from barlowtf.report.facts import compare_settings, describe_origins, describe_runs
 from barlowtf.report.glance import glance_at
 from barlowtf.report.numbers import format_number
 from barlowtf.report.pictures import Picture, Sprite, event_pictures, png_picture
@@ -61,6 +61,7 @@ def render_page(runs: list[RunContents], *, created: datetime, version: str) -> 
             runs=runs,
             glances=[glance_at(run) for run in runs],
             facts=describe_runs(runs),
+            origins=describe_origins(runs),
             settings=compare_settings(runs),
             charts=charts,
             plotly_script=get_plotlyjs() if charts else "",

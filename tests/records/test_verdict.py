@@ -23,8 +23,8 @@ def _measured(trained, control, *, label="pixels", images=1000, **changes):
         (
             0.944,
             0.944,
-            "Pre-training gained nothing here: knn 94.4 against 94.4 (pixels); 1,000 test images show 2.1 points and "
-            "more.",
+            "Pre-training gained nothing here: knn 94.4 against 94.4 (pixels). On 1,000 test images less than 2.1 "
+            "points may be chance.",
         ),
         (0.81, 0.80, "Pre-training gained nothing here: knn 81.0 against 80.0 (pixels)"),
         (0.70, 0.80, "Pre-training lost: knn 70.0 against 80.0 (pixels), percent of 1,000 test images. Use the"),
