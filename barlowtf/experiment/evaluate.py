@@ -1,43 +1,30 @@
 """`barlowtf evaluate`, top to bottom: request -> protocols -> encoders -> measurements -> results and their table."""
 
-import functools
-import logging
 import os
 import shutil
-import signal
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 from rich.console import Console
 
 from barlowtf import runs
 from barlowtf.atomic import write_file
-from barlowtf.distribute import describe_surroundings, make_strategy
+from barlowtf.distribute import make_strategy
 from barlowtf.encoders import Encoder, load
 from barlowtf.encoders.loading import CONTROLS, require_control
-from barlowtf.errors import CheckpointError, ConfigError, Interrupted
+from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.evaluation import (
     Chosen,
-    FeatureStore,
-    Outcome,
-    Protocol,
-    Splits,
-    Task,
     choose_variants,
     fitting_variant,
     plan_judgement,
     results_table,
 )
-from barlowtf.evaluation.recording import make_result, name_result
-from barlowtf.records import Result, read_result, read_results, write_result
-from barlowtf.train.fitting import fit
+from barlowtf.experiment.measurements import Images, Measuring, fits
+from barlowtf.records import Result, read_results
 from barlowtf.train.interruption import Interruption
-
-_LOG = logging.getLogger("barlowtf")
 
 
 @dataclass(frozen=True)
@@ -109,7 +96,8 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
         _make_folder(folder)
         with runs.locked(folder):
             _require_results_alone(folder)
-            measuring = _Measuring(request, folder, strategy, interruption, console or Console(stderr=True))
+            images = Images(request.source, request.held_out, request.subset, request.subset_sha256)
+            measuring = Measuring(images, folder, strategy, interruption, console or Console(stderr=True))
             results = []
             try:
                 for encoder, seeds in _with_seeds(request, loaded, strategy):
@@ -182,16 +170,11 @@ def _require_trainable(encoders: Iterable[Encoder], chosen: Sequence[Chosen]) ->
     """Raises ConfigError where a protocol trains an encoder that cannot be trained, before anything is measured."""
     for encoder in encoders:
         for choice in chosen:
-            if not _fits(choice, encoder):
+            if not fits(choice, encoder):
                 raise ConfigError(
                     f"Protocol {choice.protocol.name} trains the encoder, and {encoder.name} (kind {encoder.kind}) "
                     "cannot be trained. Give a run folder or a .keras file."
                 )
-
-
-def _fits(choice: Chosen, encoder: Encoder) -> bool:
-    """Returns whether an encoder can be measured by a protocol: one that trains it needs weights."""
-    return bool(encoder.model.weights) or not choice.protocol.trains_encoder(choice.settings)
 
 
 def _make_folder(folder: Path) -> None:
@@ -211,110 +194,3 @@ def _require_results_alone(folder: Path) -> None:
     if faults:
         more = f" {len(faults) - 1} more files are not results either." if len(faults) > 1 else ""
         raise CheckpointError(f"{faults[0]} Or move it: {folder} is for results alone.{more}")
-
-
-class _Measuring:
-    """Makes the measurements of one request: opens images once, names results by what they are results of."""
-
-    def __init__(
-        self,
-        request: EvaluateRequest,
-        folder: Path,
-        strategy: tf.distribute.Strategy,
-        interruption: Interruption,
-        console: Console,
-    ) -> None:
-        self._request, self._folder, self._strategy, self._interruption = request, folder, strategy, interruption
-        self._fit = functools.partial(fit, strategy=strategy, interruption=interruption, console=console)
-        self._images: dict[Any, Splits] = {}
-        self._surroundings = describe_surroundings(strategy)
-
-    def measure_all(self, encoder: Encoder, chosen: Sequence[Chosen], seeds: Sequence[int]) -> list[Result]:
-        """Returns the results of one encoder by all protocols; its features are computed once."""
-        features = FeatureStore(encoder, self._folder / ".features")
-        results = []
-        for choice in chosen:
-            if not _fits(choice, encoder):
-                _LOG.info("%s is left out of %s, which trains the encoder.", encoder.name, choice.protocol.name)
-                continue
-            differs = choice.protocol.depends_on_seed or self._request.held_out is not None
-            for seed in seeds if differs else seeds[:1]:
-                results.append(self._measure_readable(choice, encoder, features, seed))
-        return results
-
-    def _measure_readable(self, choice: Chosen, encoder: Encoder, features: FeatureStore, seed: int) -> Result:
-        """Measures; where an image cannot be read, once more without such images."""
-        protocol, channels = choice.protocol, encoder.image_shape[2]
-        specs = (protocol.training_spec(self._request.source), self._request.source)
-        key = (protocol.open_data, *specs, channels, encoder.rendering)
-        if key not in self._images:
-            self._images[key] = protocol.open_data(*specs, channels, encoder.rendering, self._request.held_out)
-        splits = self._images[key]
-        try:
-            return self._measure(choice, encoder, features, splits, seed)
-        except tf.errors.OpError as error:
-            readable = splits.without_unreadable(channels)
-            if (readable.train.size, readable.test.size) == (splits.train.size, splits.test.size):
-                raise
-            _LOG.info("Measuring again without them: %s.", error.message.partition("\n")[0][:100])
-            self._images[key] = readable
-        return self._measure(choice, encoder, features, readable, seed)
-
-    def _measure(self, choice: Chosen, encoder: Encoder, features: FeatureStore, splits: Splits, seed: int) -> Result:
-        """Returns the result of one measurement, from the folder where it is there already."""
-        protocol, variant, settings, _ = choice
-        if splits.held_out is not None:
-            features.expect_parts(splits.train)
-            splits = splits.for_seed(seed)
-        usable, subset = splits.choose(
-            fraction=protocol.fraction,
-            seed=seed,
-            file=self._request.subset,
-            sha256=self._request.subset_sha256,
-        )
-        replicas = self._strategy.num_replicas_in_sync
-        name = name_result(choice, encoder, splits, subset, seed=seed, replicas=replicas)
-        file = self._folder / f"{name}.json"
-        if file.exists():
-            _LOG.info("%s exists already.", file)
-            return read_result(file)
-        labels = f"{usable.train.size:,}"
-        _LOG.info("%s (%s), %s, seed %d: %s labels.", protocol.name, variant, encoder.name, seed, labels)
-        task = Task(
-            encoder=encoder,
-            features=features,
-            splits=usable,
-            settings=settings,
-            seed=seed,
-            folder=self._folder / name,
-            unfinished=self._folder / f".{name}",
-            fit=self._fit,
-            strategy=self._strategy,
-        )
-        started = time.monotonic()
-        outcome = self._outcome(protocol, task)
-        result = make_result(
-            choice,
-            task,
-            outcome,
-            source=self._request.source,
-            splits=splits,
-            subset=subset,
-            seconds=time.monotonic() - started,
-            surroundings=self._surroundings,
-        )
-        write_result(file, result)
-        shutil.rmtree(task.unfinished, ignore_errors=True)
-        return result
-
-    def _outcome(self, protocol: Protocol, task: Task[Any]) -> Outcome:
-        weights = task.encoder.model.get_weights()
-        try:
-            outcome = protocol.measure(task)
-        finally:
-            # Fine-tuning changes the encoder.
-            task.encoder.model.set_weights(weights)
-        if outcome is None:
-            number = self._interruption.received or signal.SIGTERM
-            raise Interrupted(f"Stopped by {number.name} in {protocol.name}, saved. The same command resumes.", number)
-        return outcome

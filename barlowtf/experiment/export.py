@@ -99,7 +99,9 @@ def export(request: ExportRequest) -> ExportRecord:
     # After the check: nobody is told to install what could not help.
     form.require_installed(form_name)
     with new_version(out, version) as aside:
+        _LOG.info("Writing %s%s.", form_name, f" ({', '.join(variants)})" if variants else "")
         files = form.write(material, aside)
+        _LOG.info("Comparing it with its source on %d images, in a fresh process.", len(sample.views))
         figures = _compare(form, form_name, aside, files, sample, origin)
         left_out = {} if request.accept_loss else _leave_out(aside, files, figures)
         _require_success(form_name, files, figures, left_out)
@@ -170,7 +172,8 @@ def _compare(
         figures[name] = FileFigures.model_validate(
             {**found, "bytes": size, "trained_precision_difference": float(trained), "falls_short": shortfall}
         )
-        _LOG.info("%s compared on %d images.", form_name if name == "." else name, len(sample.views))
+        if name != ".":
+            _LOG.info("%s is compared.", name)
     return figures
 
 

@@ -1,0 +1,171 @@
+"""One measurement of `barlowtf evaluate` after the other: images opened once, features computed once, results named."""
+
+import functools
+import logging
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+from rich.console import Console
+
+from barlowtf.distribute import describe_surroundings
+from barlowtf.encoders import Encoder
+from barlowtf.errors import Interrupted
+from barlowtf.evaluation import Chosen, FeatureStore, Outcome, Protocol, Splits, Task
+from barlowtf.evaluation.recording import make_result, name_result
+from barlowtf.records import Result, read_result, write_result
+from barlowtf.records.grouping import format_value
+from barlowtf.train.fitting import fit
+from barlowtf.train.interruption import Interruption
+
+_LOG = logging.getLogger("barlowtf")
+
+
+class Images(NamedTuple):
+    """On what to measure.
+
+    Attributes:
+        source: SPEC of the data.
+        held_out: Share of the images to hold out as test images; None: there are test images.
+        subset: List of training images; None: all, or the share of the protocol.
+        subset_sha256: Expected sha256 of the list.
+    """
+
+    source: str
+    held_out: float | None
+    subset: Path | None
+    subset_sha256: str | None
+
+
+def fits(choice: Chosen, encoder: Encoder) -> bool:
+    """Returns whether an encoder can be measured by a protocol: one that trains it needs weights."""
+    return bool(encoder.model.weights) or not choice.protocol.trains_encoder(choice.settings)
+
+
+class Measuring:
+    """Makes the measurements of one request: opens images once, names results by what they are results of."""
+
+    def __init__(
+        self,
+        images: Images,
+        folder: Path,
+        strategy: tf.distribute.Strategy,
+        interruption: Interruption,
+        console: Console,
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            images: On what to measure.
+            folder: Of the results; it is there, and locked.
+            strategy: Runs the training.
+            interruption: Knows whether a signal has come.
+            console: Where the progress bar is drawn.
+        """
+        self._images, self._folder, self._strategy, self._interruption = images, folder, strategy, interruption
+        self._fit = functools.partial(fit, strategy=strategy, interruption=interruption, console=console)
+        self._splits: dict[Any, Splits] = {}
+        self._surroundings = describe_surroundings(strategy)
+
+    def measure_all(self, encoder: Encoder, chosen: Sequence[Chosen], seeds: Sequence[int]) -> list[Result]:
+        """Returns the results of one encoder by all protocols; its features are computed once."""
+        features = FeatureStore(encoder, self._folder / ".features")
+        results = []
+        for choice in chosen:
+            if not fits(choice, encoder):
+                _LOG.info("%s is left out of %s, which trains the encoder.", encoder.name, choice.protocol.name)
+                continue
+            differs = choice.protocol.depends_on_seed or self._images.held_out is not None
+            for seed in seeds if differs else seeds[:1]:
+                results.append(self._measure_readable(choice, encoder, features, seed))
+        return results
+
+    def _measure_readable(self, choice: Chosen, encoder: Encoder, features: FeatureStore, seed: int) -> Result:
+        """Measures; where an image cannot be read, once more without such images."""
+        protocol, channels = choice.protocol, encoder.image_shape[2]
+        specs = (protocol.training_spec(self._images.source), self._images.source)
+        key = (protocol.open_data, *specs, channels, encoder.rendering)
+        if key not in self._splits:
+            self._splits[key] = protocol.open_data(*specs, channels, encoder.rendering, self._images.held_out)
+        splits = self._splits[key]
+        try:
+            return self._measure(choice, encoder, features, splits, seed)
+        except tf.errors.OpError as error:
+            readable = splits.without_unreadable(channels)
+            if (readable.train.size, readable.test.size) == (splits.train.size, splits.test.size):
+                raise
+            _LOG.info("Measuring again without them: %s.", error.message.partition("\n")[0][:100])
+            self._splits[key] = readable
+        return self._measure(choice, encoder, features, readable, seed)
+
+    def _measure(self, choice: Chosen, encoder: Encoder, features: FeatureStore, splits: Splits, seed: int) -> Result:
+        """Returns the result of one measurement, from the folder where it is there already."""
+        protocol, variant, settings, _ = choice
+        if splits.held_out is not None:
+            features.expect_parts(splits.train)
+            splits = splits.for_seed(seed)
+        usable, subset = splits.choose(
+            fraction=protocol.fraction,
+            seed=seed,
+            file=self._images.subset,
+            sha256=self._images.subset_sha256,
+        )
+        replicas = self._strategy.num_replicas_in_sync
+        name = name_result(choice, encoder, splits, subset, seed=seed, replicas=replicas)
+        file = self._folder / f"{name}.json"
+        if file.exists():
+            _LOG.info("%s exists already.", file)
+            return read_result(file)
+        labels = f"{usable.train.size:,}"
+        _LOG.info("%s (%s), %s, seed %d: %s labels.", protocol.name, variant, encoder.name, seed, labels)
+        task = Task(
+            encoder=encoder,
+            features=features,
+            splits=usable,
+            settings=settings,
+            seed=seed,
+            folder=self._folder / name,
+            unfinished=self._folder / f".{name}",
+            fit=self._fit,
+            strategy=self._strategy,
+        )
+        started = time.monotonic()
+        outcome = self._outcome(protocol, task)
+        result = make_result(
+            choice,
+            task,
+            outcome,
+            source=self._images.source,
+            splits=splits,
+            subset=subset,
+            seconds=time.monotonic() - started,
+            surroundings=self._surroundings,
+        )
+        write_result(file, result)
+        _tell(result)
+        shutil.rmtree(task.unfinished, ignore_errors=True)
+        return result
+
+    def _outcome(self, protocol: Protocol, task: Task[Any]) -> Outcome:
+        weights = task.encoder.model.get_weights()
+        try:
+            outcome = protocol.measure(task)
+        finally:
+            # Fine-tuning changes the encoder.
+            task.encoder.model.set_weights(weights)
+        if outcome is None:
+            number = self._interruption.received or signal.SIGTERM
+            raise Interrupted(f"Stopped by {number.name} in {protocol.name}, saved. The same command resumes.", number)
+        return outcome
+
+
+def _tell(result: Result) -> None:
+    """Logs the first score as soon as it is there."""
+    measure = result.shown_measures[0]
+    text = format_value(result.scores.get(measure.name), percent=measure.percent)
+    unit = " %" if measure.percent else ""
+    _LOG.info("%s, %s: %s %s%s", result.protocol, result.encoder.name, measure.title, text, unit)
