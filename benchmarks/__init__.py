@@ -9,7 +9,7 @@ From a checkout; this folder is not part of the installed package. ::
     python -m benchmarks.determinism        the cost of `train.deterministic = true`
     python -m benchmarks.exactness          several replicas against one, number by number
     python -m benchmarks.micro_batch        memory of a batch at once and in micro-batches
-    python -m benchmarks.filter_gradient    the filter gradient of small images
+    python -m benchmarks.small_convolution  convolutions of small images
     python -m benchmarks.step               whole training step against the authors' step in PyTorch
     python -m benchmarks.serving            exported files against PyTorch and onnxruntime, the same network
     python -m benchmarks.scaling            the cost of a save, a signal and a second replica

@@ -5,7 +5,17 @@ import sys
 
 from benchmarks import machine
 
-BENCHMARKS = ("loss", "input", "loop", "determinism", "exactness", "micro_batch", "filter_gradient", "step", "serving")
+BENCHMARKS = (
+    "loss",
+    "input",
+    "loop",
+    "determinism",
+    "exactness",
+    "micro_batch",
+    "small_convolution",
+    "step",
+    "serving",
+)
 
 
 def main() -> None:

@@ -123,7 +123,10 @@ def _plain_layer(layer: Any, **changes: Any) -> Any:
         return _clone(layer, _plain_layer)
     kind = keras.layers.Conv2D if isinstance(layer, Convolution) else type(layer)
     try:
-        return kind.from_config(layer.get_config() | {"dtype": "float32"} | changes)
+        config = layer.get_config()
+        if isinstance(layer, Convolution):
+            del config["border"]
+        return kind.from_config(config | {"dtype": "float32"} | changes)
     except (NotImplementedError, TypeError) as error:
         raise ExportError(
             f"The layer {layer.name} of kind {type(layer).__name__} cannot be copied: {error}. Expected a layer of "

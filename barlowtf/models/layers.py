@@ -42,13 +42,15 @@ class Layers:
         Source: He et al., arXiv:1502.01852 (weights N(0, 2 / fan_out)); torchvision resnet.py.
         """
         padding = "same" if stride == 1 else "valid"
-        if stride > 1 and kernel_size > 1:
-            x = keras.layers.ZeroPadding2D((kernel_size - 1) // 2, name=f"{name}_pad", dtype=self.dtype)(x)
+        border = (kernel_size - 1) // 2 if stride > 1 else 0
+        if border:
+            x = keras.layers.ZeroPadding2D(border, name=f"{name}_pad", dtype=self.dtype)(x)
         return Convolution(
             filters,
             kernel_size,
             stride,
             padding,
+            border=border,
             use_bias=False,
             kernel_initializer=keras.initializers.VarianceScaling(
                 2.0, "fan_out", "untruncated_normal", seed=layer_seed(self.seed, name)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from barlowtf.models import convolution
-from barlowtf.models.convolution import Convolution, filter_gradient
+from barlowtf.models.convolution import Convolution
+from barlowtf.models.small_convolution import filter_gradient, small_convolution
 
 SHAPES = [(1, 1), (2, 2), (4, 4), (2, 3), (3, 1)]
 
@@ -61,9 +62,45 @@ def test_filter_gradient_equals_sums_by_hand(size, kernel_size, stride):
             y, z = stride * row + i - zeros, stride * column + j - zeros
             if 0 <= y < size[0] and 0 <= z < size[1]:
                 expected[i, j] += x[:, y, z].T @ g[:, row, column]
-    padding = "SAME" if stride == 1 else "VALID"
-    received = filter_gradient(tf.constant(x), tf.constant(g), kernel_size, stride, padding)
+    received = filter_gradient(tf.constant(x), tf.constant(g), kernel_size, stride, zeros)
     np.testing.assert_allclose(received, expected, rtol=1e-12, atol=1e-12)  # float64, another order of sums
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "stride"), [(1, 3, 1), (2, 3, 1), (3, 3, 1), (3, 3, 2), (4, 3, 2), (1, 3, 2), (2, 5, 1)]
+)
+def test_many_small_images_take_one_matrix(size, kernel_size, stride, compiled, monkeypatch):
+    """Value and gradients behind a layer of zeros where there is a stride, as in the networks; 64 images."""
+    taken = []
+    counted = lambda *arguments, **named: (taken.append(1), small_convolution(*arguments, **named))[1]  # noqa: E731
+    monkeypatch.setattr(convolution, "small_convolution", counted)
+    border = (kernel_size - 1) // 2 if stride > 1 else 0
+    r = np.random.default_rng(3)
+    x = tf.constant(r.standard_normal((64, size, size, 3)).astype(np.float32))
+    models = []
+    for kind, named in ((Convolution, {"border": border}), (keras.layers.Conv2D, {})):
+        images = keras.Input((size, size, 3))
+        padding = "valid" if border else "same"
+        layer = kind(4, kernel_size, stride, padding, use_bias=False, **named)
+        padded = keras.layers.ZeroPadding2D(border)(images) if border else images
+        models.append(keras.Model(images, layer(padded)))
+    models[1].set_weights(models[0].get_weights())
+
+    def run(model):
+        return tf.function(lambda x: value_and_gradients(model, x), jit_compile=compiled)(x)
+
+    received, expected = run(models[0]), run(models[1])
+    assert taken
+    for one, two in zip(received, expected, strict=True):
+        # float32 sums of up to 64 x 9 products in another order, of values up to 30.
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-4)
+
+
+def test_few_images_take_the_kernel(monkeypatch):
+    """Making the matrix costs more than it saves there."""
+    monkeypatch.setattr(convolution, "small_convolution", None)  # Calling it would fail.
+    assert make(Convolution, 3, 1)(np.ones((63, 2, 2, 3), np.float32)).shape == (63, 2, 2, 4)
 
 
 def test_large_images_and_unknown_sizes_take_the_kernel(monkeypatch):
