@@ -4,13 +4,13 @@ import json
 
 import click
 
-from .options import data_option, json_option, split_option
+from .options import DATA_SYNTAX, data_option, json_option, split_option
 from .tensorflow import start_tensorflow
 
 
-@click.group(short_help="Describe a data set, or pack it into a few files.")
+@click.group(short_help="Describe a data set, check it, or pack it into a few files.")
 def data() -> None:
-    """Describe a data set, or pack it into a few files.
+    """Describe a data set, check it, or pack it into a few files.
 
     Example: barlowtf data show --data digits
     """
@@ -30,6 +30,49 @@ def show(source: str, split: str, as_json: bool) -> None:
 
     facts = describe_data(source, split)
     click.echo(json.dumps(facts.model_dump(mode="json"), indent=2) if as_json else explain_data(facts))
+
+
+@data.command(short_help="Look for what harms: broken files, duplicates, leaks, ...")
+@click.argument("source", metavar="SPEC")
+@click.option(
+    "--encoder",
+    metavar="ENCODER",
+    help="Compare all images by the features of an encoder, or by pixels: thumbnails of 16 x 16. Default: equal images "
+    "alone are found.",
+)
+@click.option(
+    "--similarity",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="COSINE",
+    help="Least cosine of nearly equal images. Default: 0.98; 0.995 for pixels of images below 16 pixels.",
+)
+@json_option
+def check(source: str, encoder: str | None, similarity: float | None, as_json: bool) -> None:
+    """Read every image of a data set, train and test, and report what harms.
+
+    {syntax}
+
+    Exit status 1 where something harms: images that cannot be read or have other channels, images of test that are in
+    train too (nearly, with --encoder), equal images with different labels, images without a label among labeled ones,
+    classes with one training image or with none. Notes do not change the status: duplicates within a split, images of
+    one color, unequal or empty classes.
+
+    \b
+    Examples:
+      barlowtf data check photos/
+      barlowtf data check cifar10/ --encoder pixels
+    """
+    start_tensorflow()
+    from barlowtf.experiment import CheckRequest, check_data, explain_check
+    from barlowtf.records import harms
+
+    checked = check_data(CheckRequest(source, encoder, similarity))
+    click.echo(json.dumps(checked.model_dump(mode="json"), indent=2) if as_json else explain_check(checked))
+    if harms(checked.findings):
+        raise SystemExit(1)
+
+
+check.help = (check.help or "").format(syntax=DATA_SYNTAX)
 
 
 @data.command(short_help="Pack images into TFRecord files.")

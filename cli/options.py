@@ -11,7 +11,7 @@ from barlowtf.tables import SOURCES
 Function: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Function], Function]
 
-_SPEC = (
+DATA_SYNTAX = (
     f"SPEC is {'; '.join(SOURCES.summaries.values())}; or a source of your own, package.module:name or file.py:name."
 )
 
@@ -31,7 +31,7 @@ def data_option(purpose: str, *, required: bool = False, default: str | None = N
         required: Whether the option must be given.
         default: What is used without it, for the help text: "the data of the run".
     """
-    text = f"{purpose} {_SPEC}" + ("" if default is None else f" Default: {default}.")
+    text = f"{purpose} {DATA_SYNTAX}" + ("" if default is None else f" Default: {default}.")
     return click.option("--data", "source", metavar="SPEC", required=required, help=text)
 
 

@@ -1,7 +1,9 @@
 """Data sets, the order of their examples, and batches of crops."""
 
 from barlowtf.data.arrays import ArraySource, preload
+from barlowtf.data.census import THUMBNAIL_SIDE, Census, take_census
 from barlowtf.data.center_views import center_view, center_views, readable_ids
+from barlowtf.data.duplicates import Group, centered, equal_groups, near_groups, thumbnail_vectors
 from barlowtf.data.images import decode, decode_in_graph, unreadable_reason
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.labeled import Labeled, labeled, readable_part
@@ -11,7 +13,7 @@ from barlowtf.data.opening import open_multi_label, open_source
 from barlowtf.data.order import pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
 from barlowtf.data.plan import BatchPlan, LocalPlan, Share
 from barlowtf.data.rendering import EIGHT_BITS, Rendering, rendering_of
-from barlowtf.data.sample import SampleFacts, sample_facts, stored_image
+from barlowtf.data.sample import SampleFacts, facts_of, sample_facts, stored_image
 from barlowtf.data.source import Source
 from barlowtf.data.subsets import balanced_ids, held_out_ids, listed_ids, require_classes
 from barlowtf.data.tfrecord import write_tfrecords
@@ -22,8 +24,11 @@ from barlowtf.tables import SOURCES
 __all__ = [
     "EIGHT_BITS",
     "SOURCES",
+    "THUMBNAIL_SIDE",
     "ArraySource",
     "BatchPlan",
+    "Census",
+    "Group",
     "Labeled",
     "MultiLabelSet",
     "Rendering",
@@ -37,11 +42,15 @@ __all__ = [
     "held_out_ids",
     "center_view",
     "center_views",
+    "centered",
     "decode",
     "decode_in_graph",
+    "equal_groups",
+    "facts_of",
     "labeled",
     "labeled_batches",
     "listed_ids",
+    "near_groups",
     "open_multi_label",
     "open_source",
     "pass_ids",
@@ -57,6 +66,8 @@ __all__ = [
     "steps_per_epoch",
     "steps_per_pass",
     "stored_image",
+    "take_census",
+    "thumbnail_vectors",
     "two_crop_batches",
     "unreadable_reason",
     "write_tfrecords",

@@ -61,8 +61,12 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     # One numbering for both splits, even where a class has no test image.
     roots = [root for root in (train, test) if root is not None]
     class_names = sorted({name for root in roots for name in _visible_folders(root)})
-    labeled = len(class_names) > 1 and all("/" in path for path, _ in files)
-    return ImageFiles(f"{folder.name} {split}", chosen, files, tuple(class_names) if labeled else None)
+    beside = tuple(path for path, _ in files if "/" not in path)
+    labeled = len(class_names) > 1 and not beside
+    # Folders without an image among them are no classes that a file could lack.
+    unlabeled = beside if len({path.partition("/")[0] for path, _ in files if "/" in path}) > 1 else ()
+    name, names = f"{folder.name} {split}", tuple(class_names) if labeled else None
+    return ImageFiles(name, chosen, files, names, unlabeled=unlabeled)
 
 
 def _split_folders(folder: Path) -> tuple[Path, Path | None]:

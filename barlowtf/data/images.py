@@ -86,10 +86,16 @@ def unreadable_reason(source: Source, index: int, channels: int) -> str | None:
     try:
         decode(source.read(tf.constant(index, tf.int64)), channels)
     except tf.errors.OpError as error:
-        # Eager errors carry the node's name in front and the operation behind; neither helps a reader.
-        reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*", "", error.message).partition("\n")[0].strip()
-        return reason.removeprefix("ValueError: ")
+        return reason_of(error)
     return None
+
+
+def reason_of(error: Exception) -> str:
+    """Returns why an image cannot be read or decoded, one line."""
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    # Eager errors carry the node's name in front and the operation behind; neither helps a reader.
+    reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*", "", text).partition("\n")[0].strip()
+    return reason.removeprefix("ValueError: ")
 
 
 _OfJpeg = Callable[[tf.Tensor], tf.Tensor]

@@ -1,26 +1,19 @@
 """What the images of a data set are like, from a sample: what a recipe is chosen by and `barlowtf data show` prints."""
 
-import math
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
 from pydantic import Field
 
+from barlowtf.data.images import reason_of
 from barlowtf.data.order import sample_ids
 from barlowtf.data.source import Source
 from barlowtf.data.stored import StoredImage, read_stored
+from barlowtf.data.tally import ImageFacts, Tally, image_facts
 from barlowtf.data.threads import cores
 from barlowtf.errors import DataError
 from barlowtf.records import Record
-
-# Bits of the cameras and detectors that store their numbers in 16: of a sample that reaches no further than the largest
-# of one of these, that one is taken for white.
-_CAMERA_BITS = (9, 10, 11, 12, 13, 14)
-_WHITE = 65535
-# Of a larger image every k-th row and column enter mean and deviation.
-_MOST_PIXELS = 2**18
 
 
 class SampleFacts(Record):
@@ -63,10 +56,10 @@ def sample_facts(source: Source, count: int = 256, seed: int = 0) -> SampleFacts
         DataError: No image of the sample can be read.
     """
     ids = sample_ids(source.size, count, seed=seed)
-    tally, problems = _Tally(), {}
+    tally, problems = Tally(), {}
     with ThreadPoolExecutor(cores()) as threads:
         for number, image in zip(ids, threads.map(lambda number: _read(source, int(number)), ids), strict=True):
-            if isinstance(image, StoredImage):
+            if isinstance(image, ImageFacts):
                 tally.add(image)
             else:
                 problems[source.identify(int(number))] = image
@@ -76,16 +69,27 @@ def sample_facts(source: Source, count: int = 256, seed: int = 0) -> SampleFacts
             f"Cannot read any of {len(ids)} images of {source.name}, e.g. {name} ({reason}). Check that the files are "
             "images."
         )
+    return facts_of(source, tally, problems)
+
+
+def facts_of(source: Source, tally: Tally, problems: dict[str, str]) -> SampleFacts:
+    """Returns what the images in a tally, at least one, show of their data set.
+
+    Args:
+        source: The data set.
+        tally: Its images that were read.
+        problems: Those that cannot be read: where each lies -> why.
+    """
     labels = source.labels
-    class_count = None if labels is None else len(source.class_names or np.unique(labels))
-    return tally.facts(
-        images=source.size,
-        sampled=len(ids),
-        unreadable=len(problems),
-        has_labels=source.has_labels,
-        classes=class_count,
-        problems=dict(list(problems.items())[:5]),
-    )
+    known = {
+        "images": source.size,
+        "sampled": len(tally.shapes) + len(problems),
+        "unreadable": len(problems),
+        "has_labels": source.has_labels,
+        "classes": None if labels is None else len(source.class_names or np.unique(labels)),
+        "problems": dict(list(problems.items())[:5]),
+    }
+    return SampleFacts(**known, **tally.summary())  # type: ignore[arg-type]
 
 
 def stored_image(source: Source, index: int) -> StoredImage:
@@ -101,105 +105,9 @@ def stored_image(source: Source, index: int) -> StoredImage:
     return StoredImage("array", image.numpy(), image.shape[-1] in (2, 4) and image.dtype == tf.uint8)
 
 
-def _read(source: Source, index: int) -> StoredImage | str:
-    """Returns an image, or why it cannot be read."""
+def _read(source: Source, index: int) -> ImageFacts | str:
+    """Returns what an image adds to the sums, or why it cannot be read."""
     try:
-        return stored_image(source, index)
+        return image_facts(stored_image(source, index))
     except (ValueError, tf.errors.OpError) as error:
-        return str(error).partition("\n")[0]
-
-
-class _Tally:
-    """Sums over the images of a sample."""
-
-    def __init__(self) -> None:
-        self.shapes: list[tuple[int, ...]] = []
-        self._kinds: Counter[str] = Counter()
-        self._color_channels: Counter[int] = Counter()
-        self._stored_channels: Counter[int] = Counter()
-        # Color channels -> pixels, sum and sum of squares of each channel in [0, 1]; 16 bits apart, as white is not
-        # known before the end.
-        self._moments: dict[tuple[int, bool], list] = {}
-        self._largest, self._has_alpha, self._has_floats, self._is_gray = 0, False, False, True
-
-    def add(self, image: StoredImage) -> None:
-        pixels = image.pixels
-        self.shapes.append(pixels.shape)
-        self._kinds[image.kind] += 1
-        self._stored_channels[pixels.shape[2]] += 1
-        self._has_alpha |= image.has_alpha
-        colors = pixels[..., :-1] if image.has_alpha else pixels
-        self._color_channels[colors.shape[2]] += 1
-        self._is_gray &= colors.shape[2] == 1 or (colors.shape[2] == 3 and bool((colors == colors[..., :1]).all()))
-        is_deep = pixels.dtype == np.uint16
-        if is_deep:
-            self._largest = max(self._largest, int(colors.max()))
-        self._has_floats |= pixels.dtype.kind == "f"
-        values = _over_white(image).reshape(-1, colors.shape[2])
-        parts = [len(values), values.sum(axis=0), np.square(values).sum(axis=0)]
-        key = (colors.shape[2], is_deep)
-        self._moments[key] = [a + b for a, b in zip(self._moments.get(key, [0, 0.0, 0.0]), parts, strict=True)]
-
-    def facts(self, **known: object) -> SampleFacts:
-        heights, widths = ([shape[axis] for shape in self.shapes] for axis in (0, 1))
-        channels = _training_channels(self._color_channels)
-        white = _white(self._largest)
-        mean, std = self._mean_and_std(channels, _WHITE / white)
-        return SampleFacts(
-            kinds=dict(self._kinds.most_common()),
-            heights=_range(heights),
-            widths=_range(widths),
-            channels=channels,
-            stored_channels=dict(self._stored_channels.most_common()),
-            has_alpha=self._has_alpha,
-            bits=16 if self._largest or self._has_floats else 8,
-            white=white,
-            is_gray=self._is_gray,
-            mean=mean,
-            std=std,
-            **known,  # type: ignore[arg-type]
-        )
-
-    def _mean_and_std(self, channels: int, deep_factor: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Returns both of each channel; gray images count in each of three channels, others not in `channels` not."""
-        pixels, total, squares = 0, np.zeros(channels), np.zeros(channels)
-        for (own, is_deep), (count, sums, sums_of_squares) in self._moments.items():
-            if own == channels or own == 1:
-                factor = deep_factor if is_deep else 1.0
-                pixels += count
-                total += factor * sums
-                squares += factor**2 * sums_of_squares
-        mean = total / pixels
-        std = np.sqrt(np.maximum(squares / pixels - mean**2, 0.0))
-        # One value throughout has no deviation, and a normalization divides by it.
-        std = np.maximum(std, 1 / 255)
-        return tuple(round(float(value), 4) for value in mean), tuple(round(float(value), 4) for value in std)
-
-
-def _over_white(image: StoredImage) -> np.ndarray:
-    """Returns colors in [0, 1], float64 [h, w, C], of every k-th row and column; what is transparent over white."""
-    step = math.ceil(math.sqrt(image.pixels.shape[0] * image.pixels.shape[1] / _MOST_PIXELS))
-    pixels = image.pixels[::step, ::step]
-    values = pixels / (1.0 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
-    if not image.has_alpha:
-        return values
-    alpha = values[..., -1:]
-    return values[..., :-1] * alpha + 1.0 - alpha
-
-
-def _training_channels(counts: Counter[int]) -> int:
-    """Returns 3 where some have 3 and others 1, so that no color is lost; else the most frequent number."""
-    if set(counts) <= {1, 3}:
-        return max(counts)
-    return max(counts, key=lambda channels: (counts[channels], channels))
-
-
-def _white(largest: int) -> int:
-    """Returns the largest number of 9 to 14 bits that no value exceeds, 65535 where there is none."""
-    if largest < 2**8:
-        return _WHITE
-    return next((2**bits - 1 for bits in _CAMERA_BITS if largest < 2**bits), _WHITE)
-
-
-def _range(values: list[int]) -> tuple[int, int, int]:
-    return min(values), int(np.median(values)), max(values)
+        return reason_of(error)

@@ -77,7 +77,8 @@ def table_source(path: str, split: str) -> ImageFiles | None:
                 table,
                 name_some(unlabeled),
             )
-        return ImageFiles(name, table.parent, files)
+        missing = tuple(unlabeled) if len(unlabeled) < len(rows) else ()
+        return ImageFiles(name, table.parent, files, unlabeled=missing)
     # One numbering for all splits.
     class_names, number = number_classes(row.label for row in rows)
     labels = np.array([number[row.label] for row in chosen], np.int64)

@@ -1,8 +1,10 @@
 """From a request to a record: one file per command, and one function per file that reads top to bottom."""
 
+from barlowtf.experiment.check_data import CheckRequest, check_data, explain_check
 from barlowtf.experiment.choose import ChooseRequest, ChosenRecipe, choose_recipe
 from barlowtf.experiment.convert import ConvertRequest, convert
 from barlowtf.experiment.data import DataDescription, PackedData, describe_data, explain_data, pack_data
+from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
 from barlowtf.experiment.embed import EmbedRequest, embed
 from barlowtf.experiment.evaluate import EvaluateRequest, evaluate, results_folder
 from barlowtf.experiment.export import ExportRequest, explain_left_out, export
@@ -12,22 +14,28 @@ from barlowtf.experiment.report import ReportRequest, report
 from barlowtf.experiment.starting import extended_recipe, with_origin
 
 __all__ = [
+    "CheckRequest",
+    "CheckedSplit",
     "ChooseRequest",
     "ChosenRecipe",
     "ConvertRequest",
+    "DataCheck",
     "DataDescription",
     "EmbedRequest",
     "EvaluateRequest",
     "ExportRequest",
+    "ImageGroup",
     "PackedData",
     "Plan",
     "PretrainRequest",
     "ReportRequest",
+    "check_data",
     "choose_recipe",
     "convert",
     "describe_data",
     "embed",
     "evaluate",
+    "explain_check",
     "explain_data",
     "explain_left_out",
     "export",

@@ -78,12 +78,12 @@ def explain_data(facts: DataDescription) -> str:
     lines.append(("bits", f"{sample.bits}{f', white is {sample.white}' if sample.bits == 16 else ''}"))
     lines.append(("mean", ", ".join(f"{value:.4g}" for value in sample.mean)))
     lines.append(("deviation", ", ".join(f"{value:.4g}" for value in sample.std)))
-    lines.append(("settings", " ".join(f"--set {setting}" for setting in _settings(sample))))
+    lines.append(("settings", " ".join(f"--set {setting}" for setting in recipe_settings(sample))))
     lines.append(("fingerprint", facts.fingerprint))
     return "\n".join(f"{name:<18}{text}" for name, text in lines)
 
 
-def _settings(sample: data.SampleFacts) -> list[str]:
+def recipe_settings(sample: data.SampleFacts) -> list[str]:
     """Returns the settings of a recipe that make it read and normalize such images."""
     settings = [f"data.channels={1 if sample.is_gray else sample.channels}"]
     if sample.bits == 16:

@@ -5,6 +5,7 @@ from barlowtf.records.embed_manifest import EmbeddedData, EmbedManifest
 from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFigures, HeadFacts
 from barlowtf.records.files import Record, append_line, read_lines, read_record, write_record
+from barlowtf.records.finding import Finding, harms, worst_first
 from barlowtf.records.report_summary import ReportedRun, ReportSummary
 from barlowtf.records.result import DataFacts, Measure, Result, Subset, read_result, read_results, write_result
 from barlowtf.records.run_info import RunData, RunInfo, RunInit, RunParent, RunResult, RunSteps
@@ -21,6 +22,7 @@ __all__ = [
     "EncoderFacts",
     "ExportRecord",
     "FileFigures",
+    "Finding",
     "HeadFacts",
     "Machine",
     "Measure",
@@ -39,10 +41,12 @@ __all__ = [
     "Surroundings",
     "append_line",
     "judge",
+    "harms",
     "read_lines",
     "read_record",
     "read_result",
     "read_results",
+    "worst_first",
     "write_record",
     "write_result",
 ]
