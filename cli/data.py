@@ -44,7 +44,7 @@ def show(source: str, split: str, as_json: bool) -> None:
     "--similarity",
     type=click.FloatRange(0, 1, min_open=True),
     metavar="COSINE",
-    help="Least cosine of nearly equal images. Default: 0.98; 0.995 for pixels of images below 16 pixels.",
+    help="Least cosine of nearly equal images. Default: chosen by what is compared, and printed.",
 )
 @json_option
 def check(source: str, encoder: str | None, similarity: float | None, as_json: bool) -> None:

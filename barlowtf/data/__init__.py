@@ -3,7 +3,7 @@
 from barlowtf.data.arrays import ArraySource, preload
 from barlowtf.data.census import THUMBNAIL_SIDE, Census, take_census
 from barlowtf.data.center_views import center_view, center_views, readable_ids
-from barlowtf.data.duplicates import Group, centered, equal_groups, near_groups, thumbnail_vectors
+from barlowtf.data.duplicates import Group, equal_groups, near_groups, thumbnail_vectors, whitened
 from barlowtf.data.images import decode, decode_in_graph, unreadable_reason
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.labeled import Labeled, labeled, readable_part
@@ -42,7 +42,6 @@ __all__ = [
     "held_out_ids",
     "center_view",
     "center_views",
-    "centered",
     "decode",
     "decode_in_graph",
     "equal_groups",
@@ -70,5 +69,6 @@ __all__ = [
     "thumbnail_vectors",
     "two_crop_batches",
     "unreadable_reason",
+    "whitened",
     "write_tfrecords",
 ]

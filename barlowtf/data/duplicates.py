@@ -12,6 +12,8 @@ from barlowtf.metrics import nearest_neighbors
 _NEIGHBORS = 8
 # Deviation of a thumbnail, of 255, below which it shows noise.
 _LEAST_CONTRAST = 3.0
+# Variance of a direction of features, relative to the largest, below which it is rounding; images per direction.
+_LEAST_VARIANCE, _IMAGES_PER_DIRECTION = 1e-7, 8
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def near_groups(vectors: np.ndarray, threshold: float) -> list[Group]:
     their number. Of each vector the 8 nearest count.
 
     Args:
-        vectors: float [n, d]; see `thumbnail_vectors` and `centered`.
+        vectors: float [n, d]; see `thumbnail_vectors` and `whitened`.
         threshold: Least cosine of two that belong together, in (0, 1].
     """
     count = len(vectors)
@@ -78,6 +80,20 @@ def thumbnail_vectors(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return vectors, vectors.std(axis=1) >= _LEAST_CONTRAST
 
 
-def centered(features: np.ndarray) -> np.ndarray:
-    """Returns features [n, d] less the mean of all: what all images share would make every cosine large."""
-    return features - features.mean(axis=0, keepdims=True)
+def whitened(features: np.ndarray) -> np.ndarray:
+    """Returns features along their directions of most variance, each scaled to variance 1.
+
+    What many images share dominates the cosine of features as they are: copies that an encoder sees alike are then no
+    nearer than other images of the kind (benchmarks/results/data_check.json).
+
+    Args:
+        features: float [n, d], finite.
+
+    Returns:
+        float32 [n, k], k at most d and n / 8: with more directions than images every two would be at right angles.
+    """
+    values = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    variances, directions = np.linalg.eigh(values.T @ values / len(values))
+    kept = variances > _LEAST_VARIANCE * max(variances[-1], np.finfo(np.float64).tiny)
+    kept[: max(features.shape[1] - max(len(values) // _IMAGES_PER_DIRECTION, 1), 0)] = False
+    return (values @ (directions[:, kept] / np.sqrt(variances[kept]))).astype(np.float32)

@@ -21,9 +21,10 @@ from barlowtf.records import worst_first
 
 # The encoder whose features are thumbnails.
 PIXELS = "pixels"
-# Least cosine of near duplicates. Thumbnails, measured (docs/data.md): unrelated images of CIFAR-10 up to 0.91, of
-# digits, which are smaller than their thumbnails, up to 0.99. Features forget what an encoder was trained to ignore.
-_PIXELS_THRESHOLD, _SMALL_THRESHOLD, _ENCODER_THRESHOLD = 0.98, 0.995, 0.98
+# Least cosine of near duplicates (benchmarks/results/data_check.json). Thumbnails: unrelated images of CIFAR-10
+# reach 0.91, of digits, which are smaller than their thumbnails, 0.99. Whitened features: few directions tell less.
+_PIXELS_SIMILARITY, _SMALL_SIMILARITY = 0.98, 0.995
+_FEATURES_SIMILARITY, _FEW_DIRECTIONS, _FEW_SIMILARITY = 0.8, 128, 0.97
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class CheckRequest:
         source: SPEC of the data; both splits are checked where there are two.
         encoder: Whose features tell near duplicates: "pixels", thumbnails of 16 x 16 pixels, or an encoder, see
             `barlowtf.encoders.load`. None: they are not looked for.
-        similarity: Least cosine of near duplicates, in (0, 1]; None: 0.98, of thumbnails of smaller images 0.995.
+        similarity: Least cosine of near duplicates, in (0, 1]; None: 0.98 of thumbnails, 0.995 where the
+            images are smaller than these; 0.8 of whitened features, 0.97 where these have less than 128 directions.
         console: Where a progress bar is drawn; None: standard error.
     """
 
@@ -111,17 +113,18 @@ def _near(
     chosen = ~flat & ~np.isin(np.arange(len(flat)), list(repeated))
     if request.encoder == PIXELS:
         small = max(_largest_side(split) for split in splits) < data.THUMBNAIL_SIDE
-        threshold = request.similarity or (_SMALL_THRESHOLD if small else _PIXELS_THRESHOLD)
+        threshold = request.similarity or (_SMALL_SIMILARITY if small else _PIXELS_SIMILARITY)
         thumbnails = np.concatenate([split.census.thumbnails for split in splits])
         vectors, has_contrast = data.thumbnail_vectors(thumbnails)
         skipped = int((chosen & ~has_contrast).sum())
         chosen &= has_contrast
         vectors = vectors[chosen]
     else:
-        threshold, skipped = request.similarity or _ENCODER_THRESHOLD, 0
         features, fits = _features(request.encoder, splits, chosen)
         chosen &= fits
-        vectors = data.centered(features)
+        vectors, skipped = data.whitened(features), 0
+        few = vectors.shape[1] < _FEW_DIRECTIONS
+        threshold = request.similarity or (_FEW_SIMILARITY if few else _FEATURES_SIMILARITY)
     numbers = np.flatnonzero(chosen)
     groups = data.near_groups(vectors, threshold)
     found = [data.Group(tuple(int(numbers[place]) for place in group.members), group.similarity) for group in groups]

@@ -1,0 +1,207 @@
+"""What a check finds among 200 images: all that was planted, and nothing else."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from barlowtf_cli.main import main
+from click.testing import CliRunner
+from PIL import Image, ImageOps
+
+from barlowtf.data import open_source, write_tfrecords
+from barlowtf.errors import ConfigError
+from barlowtf.experiment import CheckRequest, check_data, explain_check
+from barlowtf.experiment.data_findings import DATA_CHECKS
+
+
+# Keras writes .keras files with an array method that NumPy 2 warns about.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def picture(number, side=48):
+    """Soft shapes with some grain, as photographs have them."""
+    r = np.random.default_rng([7, number])
+    shapes = Image.fromarray(r.integers(0, 256, (5, 5, 3), np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    return Image.fromarray(np.clip(np.asarray(shapes) + r.normal(0, 4, (side, side, 3)), 0, 255).astype(np.uint8))
+
+
+def save(image, path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """A folder of 200 images in two classes and two splits, and what was planted in it."""
+    folder = tmp_path_factory.mktemp("planted")
+    files = {}
+    for number in range(174):
+        split, name = ("train" if number < 140 else "test"), ("ant", "bee")[number % 2]
+        files[number] = folder / split / name / f"{number:03d}.png"
+        save(picture(number), files[number])
+    found = {"equal": [], "near": [], "flat": [], "unreadable": []}
+    for number in range(5):
+        copy = save(picture(number), folder / "train" / files[number].parent.name / f"copy-{number}.bmp")
+        found["equal"].append({str(files[number]), copy})
+        leak = save(picture(20 + number), folder / "test" / files[20 + number].parent.name / f"leak-{number}.png")
+        found["equal"].append({str(files[20 + number]), leak})
+        again = save(picture(40 + number), folder / "train" / "ant" / f"again-{number}.jpg", quality=70)
+        found["near"].append({str(files[40 + number]), again})
+    for number in range(3):
+        near_leak = save(picture(60 + number, 48).resize((60, 60)), folder / "test" / "bee" / f"near-{number}.jpg")
+        found["near"].append({str(files[60 + number]), near_leak})
+        save(ImageOps.mirror(picture(80 + number)), folder / "train" / "ant" / f"mirror-{number}.png")
+    other = save(picture(101), folder / "train" / "ant" / "wrong-label.png")
+    found["equal"].append({str(files[101]), other})
+    found["flat"].append(save(Image.new("RGB", (48, 48), (128, 128, 128)), folder / "train" / "bee" / "gray.png"))
+    content = io.BytesIO()
+    picture(300).save(content, "JPEG")
+    for name, broken in (("half.jpg", content.getvalue()[:700]), ("empty.png", b""), ("text.jpg", b"not an image")):
+        (folder / "train" / "ant" / name).write_bytes(broken)
+        found["unreadable"].append(str(folder / "train" / "ant" / name))
+    return folder, found
+
+
+@pytest.fixture(scope="module")
+def checked(planted):
+    return check_data(CheckRequest(str(planted[0]), "pixels"))
+
+
+def as_sets(groups):
+    return sorted(sorted(group.images) for group in groups)
+
+
+def test_all_that_was_planted_is_found_and_nothing_else(planted, checked):
+    _, found = planted
+    train, test = checked.splits["train"], checked.splits["test"]
+    assert train.images + test.images == 200
+    assert as_sets(checked.equal) == sorted(map(sorted, found["equal"]))
+    assert as_sets(checked.near) == sorted(map(sorted, found["near"]))
+    assert (list(train.flat), list(test.flat)) == (found["flat"], [])
+    assert sorted(train.unreadable) == sorted(found["unreadable"]) and not test.unreadable
+    assert checked.not_compared == 0
+    assert {finding.name for finding in checked.findings} == {
+        *("unreadable", "leaks", "near leaks", "contradictions"),
+        *("one color", "duplicates", "near duplicates"),
+    }
+
+
+def test_harm_comes_first_and_is_told_with_what_to_do(checked):
+    severities = [finding.severity for finding in checked.findings]
+    assert severities == sorted(severities) and severities[0] == "harm"
+    text = explain_check(checked)
+    assert "3 train images cannot be read." in text and "empty.png: " in text
+    assert "5 test images are in train, too, with equal pixels." in text
+    assert "3 test images nearly equal others in train (cosine from 0.98 on)." in text
+    assert "wrong-label.png (ant)" in text
+    facts = checked.splits["train"].facts
+    assert f"--set augment.mean=[{','.join(f'{value:.4g}' for value in facts.mean)}]" in text
+
+
+def test_mean_and_deviation_are_those_of_all_images(planted, checked):
+    train, pixels = open_source(str(planted[0]), "train"), []
+    for number in range(train.size):
+        if train.identify(number) not in checked.splits["train"].unreadable:
+            pixels.append(np.asarray(Image.open(train.identify(number))).reshape(-1, 3) / 255)
+    everything = np.concatenate(pixels)
+    facts = checked.splits["train"].facts
+    np.testing.assert_allclose(facts.mean, everything.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(facts.std, everything.std(axis=0), atol=1e-4)
+
+
+def test_without_an_encoder_near_copies_are_not_looked_for(planted):
+    result = CliRunner().invoke(main, ["data", "check", str(planted[0])])
+    assert result.exit_code == 1
+    assert "not looked for: add --encoder pixels" in result.stdout
+    assert "nearly" not in result.stdout
+
+
+def test_clean_images_are_told_as_such(photographs):
+    words = ["data", "check", str(photographs), "--encoder", "pixels"]
+    result = CliRunner().invoke(main, words)
+    assert (result.exit_code, result.stdout.splitlines()[-1].split()) == (0, ["found", "nothing"])
+    values = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
+    assert (values["findings"], values["splits"]["test"]["images"]) == ([], 8)
+
+
+def test_an_encoder_finds_copies_that_are_not_equal(thin_run):
+    check = check_data(CheckRequest("digits", str(thin_run)))
+    assert check.compared_by == str(thin_run) and 0 < check.similarity < 1
+    assert check.near is not None and check.equal == ()
+
+
+@pytest.fixture
+def stack():
+    images = np.stack([np.asarray(picture(number, 16)) for number in range(12)])
+    images[7] = images[2]
+    return images
+
+
+def test_arrays_tables_and_records_are_checked_alike(tmp_path, stack):
+    np.save(tmp_path / "stack.npy", stack)
+    np.save(tmp_path / "stack.labels.npy", np.arange(12) % 3)
+    lines = ["file,label"]
+    for number, pixels in enumerate(stack):
+        save(Image.fromarray(pixels), tmp_path / f"{number:02d}.png")
+        lines.append(f"{number:02d}.png,{number % 3}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    write_tfrecords(open_source(f"table:{tmp_path / 'labels.csv'}", "train"), tmp_path / "packed-train", 2)
+    for spec in ("npy:stack.npy", "table:labels.csv", "tfrecord:packed-train-*.tfrecord"):
+        kind, _, name = spec.partition(":")
+        check = check_data(CheckRequest(f"{kind}:{tmp_path / name}"))
+        (group,) = check.equal
+        assert group.labels == ("2", "1"), spec
+        assert [finding.name for finding in check.findings] == ["contradictions", "duplicates"], spec
+
+
+def class_folder(folder, **counts):
+    for name, count in counts.items():
+        for number in range(count):
+            save(picture(sum(name.encode()) * 100 + number, 12), folder / name.replace("_", "/") / f"{number}.png")
+    return {finding.name: finding for finding in check_data(CheckRequest(str(folder))).findings}
+
+
+def test_what_is_wrong_with_classes(tmp_path):
+    found = class_folder(tmp_path, train_ant=20, train_bee=2, train_moth=1, test_ant=2, test_wasp=3)
+    assert list(found) == ["single images", "test only", "imbalance"]
+    assert found["single images"].evidence == ("moth",)
+    assert found["test only"].evidence == ("wasp",)
+    assert found["imbalance"].what.startswith("The largest class has 20 times")
+
+
+def test_images_without_a_label_and_folders_without_images(tmp_path):
+    save(picture(1, 12), tmp_path / "stray.png")
+    found = class_folder(tmp_path, ant=3, bees=3)
+    assert list(found) == ["unlabeled"] and Path(found["unlabeled"].evidence[0]).name == "stray.png"
+    (tmp_path / "stray.png").unlink()
+    (tmp_path / "moth").mkdir()
+    assert list(class_folder(tmp_path, ant=3, bees=3)) == ["empty classes"]
+
+
+def test_images_of_other_channels(tmp_path):
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (9, 9, 5), np.uint8)
+        np.save(tmp_path / f"{number}.npy", pixels)
+    save(picture(1, 9), tmp_path / "color.png")
+    (finding,) = check_data(CheckRequest(str(tmp_path))).findings
+    assert (finding.name, [Path(name).name for name in finding.evidence]) == ("channels", ["color.png"])
+
+
+def test_no_image_can_be_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    check = check_data(CheckRequest(str(tmp_path), "pixels"))
+    assert [finding.name for finding in check.findings] == ["unreadable"]
+    assert check.splits["train"].facts is None and check.settings == ()
+    assert "a.png" in explain_check(check)
+
+
+def test_every_check_names_something_to_do(checked):
+    assert all(finding.change.endswith(".") and finding.name in DATA_CHECKS for finding in checked.findings)
+
+
+def test_a_similarity_out_of_range():
+    with pytest.raises(ConfigError, match=r"Invalid similarity: received 2, expected a cosine in \(0, 1\]"):
+        check_data(CheckRequest("digits", "pixels", similarity=2.0))
