@@ -10,6 +10,7 @@ import click
 
 from .convert import convert
 from .data import data
+from .doctor import doctor
 from .embed import embed
 from .evaluate import evaluate
 from .export import export
@@ -69,7 +70,7 @@ def main() -> None:
     logger.propagate = False
 
 
-for command in (pretrain, recipe, evaluate, export, embed, convert, report, data, launch):
+for command in (pretrain, recipe, evaluate, export, embed, convert, report, data, doctor, launch):
     main.add_command(command)
 
 

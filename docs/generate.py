@@ -8,6 +8,7 @@ With --check nothing is written; the exit status is 1 where a page differs from 
 import json
 import sys
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -19,6 +20,10 @@ from pydantic.fields import FieldInfo
 from barlowtf import records, tables
 from barlowtf.choosing import RULES
 from barlowtf.config import Recipe
+from barlowtf.experiment.data_findings import DATA_DIAGNOSES
+from barlowtf.experiment.diagnosis import Diagnosis
+from barlowtf.experiment.machine_diagnoses import MACHINE_DIAGNOSES
+from barlowtf.experiment.run_diagnoses import RUN_DIAGNOSES
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
@@ -127,16 +132,41 @@ def commands_page() -> str:
 
 def photos_page() -> str:
     """Returns docs/train-on-your-photos.md with its table of rules, the rest as it is."""
-    text = (FOLDER / PHOTOS).read_text(encoding="utf-8")
-    before, _, rest = text.partition(RULES_BEGIN)
-    _, _, after = rest.partition(RULES_END)
     rows = "\n".join(f"| {rule.name} | {rule.summary} | {rule.source} |" for rule in RULES)
-    table = f"| part | rule | source |\n|---|---|---|\n{rows}"
-    return f"{before}{RULES_BEGIN}\n{table}\n{RULES_END}{after}"
+    return _with_parts(PHOTOS, {"rules": f"| part | rule | source |\n|---|---|---|\n{rows}"})
 
 
-PHOTOS = "../train-on-your-photos.md"
-RULES_BEGIN, RULES_END = "<!-- rules: written by docs/generate.py -->", "<!-- end rules -->"
+def data_page() -> str:
+    """Returns docs/data.md with its table of diagnoses, the rest as it is."""
+    return _with_parts(DATA, {"data diagnoses": _diagnoses(DATA_DIAGNOSES)})
+
+
+def doctor_page() -> str:
+    """Returns docs/doctor.md with its tables of diagnoses, the rest as it is."""
+    tables = {"run diagnoses": _diagnoses(RUN_DIAGNOSES), "machine diagnoses": _diagnoses(MACHINE_DIAGNOSES)}
+    return _with_parts(DOCTOR, tables)
+
+
+def _diagnoses(table: Mapping[str, Diagnosis[Any]]) -> str:
+    rows = "\n".join(
+        f"| {name} | {diagnosis.severity} | {diagnosis.looks_at} | {diagnosis.change} |"
+        for name, diagnosis in table.items()
+    )
+    return f"| name | | what is found | what to do |\n|---|---|---|---|\n{rows}"
+
+
+def _with_parts(page: str, parts: Mapping[str, str]) -> str:
+    """Returns a page with what stands between its marks of some names exchanged."""
+    text = (FOLDER / page).read_text(encoding="utf-8")
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: written by docs/generate.py -->", f"<!-- end {name} -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{part}\n{end}{after}"
+    return text
+
+
+PHOTOS, DATA, DOCTOR = "../train-on-your-photos.md", "../data.md", "../doctor.md"
 PAGES = {
     "recipe.md": recipe_page,
     "records.md": records_page,
@@ -144,6 +174,8 @@ PAGES = {
     "encoders.md": encoders_page,
     "commands.md": commands_page,
     PHOTOS: photos_page,
+    DATA: data_page,
+    DOCTOR: doctor_page,
 }
 
 

@@ -10,16 +10,20 @@ from barlowtf.choosing.budget import (
     seconds_of,
 )
 from barlowtf.choosing.encoder_rules import ladder
+from barlowtf.choosing.known_rates import KnownRate, known_rate
 from barlowtf.choosing.looking import Look, Symmetry, look_at
 from barlowtf.choosing.machine import Machine, describe_machine
 from barlowtf.choosing.rules import RULES, apply_rules
 from barlowtf.choosing.situation import Choice, Rule, Situation
-from barlowtf.choosing.training_rules import pace
+from barlowtf.choosing.training_rules import BIAS_GRADIENT_SCALE, BIAS_SHARE, pace
 
 __all__ = [
+    "BIAS_GRADIENT_SCALE",
+    "BIAS_SHARE",
     "RULES",
     "START_SECONDS",
     "Choice",
+    "KnownRate",
     "Look",
     "Machine",
     "Rule",
@@ -30,6 +34,7 @@ __all__ = [
     "assemble",
     "default_budget",
     "describe_machine",
+    "known_rate",
     "ladder",
     "learns_enough",
     "look_at",

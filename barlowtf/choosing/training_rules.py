@@ -4,13 +4,21 @@ import re
 
 from barlowtf.choosing.situation import Choice, Situation
 
-_ADAMW_RATE = 0.008
+RESNET_ADAMW_RATE, TRANSFORMER_ADAMW_RATE = 0.008, 0.0005
+CLIPPED_LARS_RATE = 0.3
 # The authors' rates of the weights by batch, 300 epochs (issue 7 of their repository).
-_LARS_RATES = {128: 0.7, 256: 0.4, 512: 0.3, 1024: 0.25, 2048: 0.2, 4096: 0.2}
-_BIAS_RATE = 0.024
+LARS_RATES = {128: 0.7, 256: 0.4, 512: 0.3, 1024: 0.25, 2048: 0.2, 4096: 0.2}
+# Their rate of the biases, as a share of it, and the factor on the gradient that it belongs to: with W devices their
+# code applies 1/W of the gradient, which LARS hides for the weights alone.
+BIAS_SHARE, BIAS_GRADIENT_SCALE = 0.024, 1 / 16
 _SMALLEST_BATCH = 16
 # Measurements during a run, each of which takes seconds.
 _LOOKS = 6
+
+
+def is_resnet(encoder: str) -> bool:
+    """Returns whether an encoder's name is that of a ResNet."""
+    return re.fullmatch(r"resnet\d.*", encoder) is not None
 
 
 def choose_batch(situation: Situation) -> Choice:
@@ -46,30 +54,36 @@ def choose_precision(situation: Situation) -> Choice:
 def choose_optimizer(situation: Situation) -> Choice:
     """Returns optimizer and rates; the warm-up follows with the epochs."""
     batch, encoder = situation["train.batch_size"], situation["model.encoder"]
-    if not re.fullmatch(r"resnet\d.*", encoder):
-        settings = {"optimizer.name": "adamw", "optimizer.learning_rate": 0.0005, "optimizer.weight_decay": 0.05}
-        return Choice(settings, "AdamW, rate 0.0005 per 256 images", "what is not a ResNet trains with AdamW")
-    if not situation.machine.gpus or batch < min(_LARS_RATES) or situation.scale == "tiny":
+    if not is_resnet(encoder):
+        rate = TRANSFORMER_ADAMW_RATE
+        settings = {"optimizer.name": "adamw", "optimizer.learning_rate": rate, "optimizer.weight_decay": 0.05}
+        return Choice(settings, f"AdamW, rate {rate} per 256 images", "what is not a ResNet trains with AdamW")
+    if not situation.machine.gpus or batch < min(LARS_RATES) or situation.scale == "tiny":
         decay = 0.01 if situation.scale == "tiny" else 1e-4
-        settings = {"optimizer.name": "adamw", "optimizer.learning_rate": _ADAMW_RATE, "optimizer.weight_decay": decay}
-        return Choice(settings, f"AdamW, rate {_ADAMW_RATE} per 256 images", "learns in fewer steps than LARS")
+        settings = {
+            "optimizer.name": "adamw",
+            "optimizer.learning_rate": RESNET_ADAMW_RATE,
+            "optimizer.weight_decay": decay,
+        }
+        return Choice(settings, f"AdamW, rate {RESNET_ADAMW_RATE} per 256 images", "learns in fewer steps than LARS")
     if situation.scale != "large":
         settings = {
             "optimizer.name": "lars",
-            "optimizer.learning_rate": 0.3,
-            "optimizer.bias_learning_rate": 0.3,
+            "optimizer.learning_rate": CLIPPED_LARS_RATE,
+            "optimizer.bias_learning_rate": CLIPPED_LARS_RATE,
             "optimizer.weight_decay": 1e-4,
             "optimizer.eta": 0.02,
             "optimizer.clip": True,
             "optimizer.gradient_scale": 0.1,
         }
         return Choice(settings, "LARS with a clip, rate 0.3", "as in the recipe cifar10")
-    nearest = min(_LARS_RATES, key=lambda size: abs(size - batch))
-    rate = _LARS_RATES[nearest]
+    nearest = min(LARS_RATES, key=lambda size: abs(size - batch))
+    rate = LARS_RATES[nearest]
     settings = {
         "optimizer.name": "lars",
         "optimizer.learning_rate": rate,
-        "optimizer.bias_learning_rate": round(rate * _BIAS_RATE, 5),
+        "optimizer.bias_learning_rate": round(rate * BIAS_SHARE, 5),
+        "optimizer.gradient_scale": BIAS_GRADIENT_SCALE,
     }
     return Choice(settings, f"LARS, rate {rate}", f"the authors' rate for a batch of {nearest}")
 

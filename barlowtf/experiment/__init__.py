@@ -5,6 +5,7 @@ from barlowtf.experiment.choose import ChooseRequest, ChosenRecipe, choose_recip
 from barlowtf.experiment.convert import ConvertRequest, convert
 from barlowtf.experiment.data import DataDescription, PackedData, describe_data, explain_data, pack_data
 from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
+from barlowtf.experiment.doctor import Health, diagnose, explain_health
 from barlowtf.experiment.embed import EmbedRequest, embed
 from barlowtf.experiment.evaluate import EvaluateRequest, evaluate, results_folder
 from barlowtf.experiment.export import ExportRequest, explain_left_out, export
@@ -24,6 +25,7 @@ __all__ = [
     "EmbedRequest",
     "EvaluateRequest",
     "ExportRequest",
+    "Health",
     "ImageGroup",
     "PackedData",
     "Plan",
@@ -33,10 +35,12 @@ __all__ = [
     "choose_recipe",
     "convert",
     "describe_data",
+    "diagnose",
     "embed",
     "evaluate",
     "explain_check",
     "explain_data",
+    "explain_health",
     "explain_left_out",
     "export",
     "extended_recipe",

@@ -14,10 +14,9 @@ from barlowtf.encoders.extracting import center_views
 from barlowtf.encoders.loading import load
 from barlowtf.errors import ConfigError
 from barlowtf.experiment.data import open_split, recipe_settings
-from barlowtf.experiment.data_findings import find_in_data
+from barlowtf.experiment.data_findings import DATA_DIAGNOSES
 from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
-from barlowtf.experiment.explaining import explain_findings
-from barlowtf.records import worst_first
+from barlowtf.experiment.diagnosis import explain_findings, explain_row, find_in
 
 # The encoder whose features are thumbnails.
 PIXELS = "pixels"
@@ -84,7 +83,7 @@ def check_data(request: CheckRequest) -> DataCheck:
         seconds=round(time.monotonic() - started, 1),
         findings=(),
     )
-    return whole.model_copy(update={"findings": worst_first(find_in_data(whole))})
+    return whole.model_copy(update={"findings": find_in(whole, DATA_DIAGNOSES)})
 
 
 def _read(request: CheckRequest) -> list[_Split]:
@@ -228,7 +227,7 @@ def explain_check(check: DataCheck) -> str:
     rows.append(("near copies", _explain_near(check)))
     rows.append(("settings", " ".join(f"--set {setting}" for setting in check.settings)))
     rows.append(("time", f"{check.seconds:g} s"))
-    return "\n".join([*(f"{name:<13}{text}" for name, text in rows), *explain_findings(check.findings)])
+    return "\n".join([*(explain_row(*row) for row in rows), *explain_findings(check.findings)])
 
 
 def _explain_split(split: CheckedSplit) -> str:

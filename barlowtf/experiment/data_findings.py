@@ -1,193 +1,183 @@
-"""What of a data set that was read whole harms a training or its measurements: a small function each, in one table."""
+"""What of a data set that was read whole harms a training or its measurements."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
 
 from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
-from barlowtf.records import Finding
+from barlowtf.experiment.diagnosis import Diagnosis, Symptom
 
 # Files or classes that a finding names.
 _SHOWN = 5
-# The largest class over the smallest: from here on accuracy says little about the small ones.
 _IMBALANCE = 10.0
 
 
-def find_in_data(check: DataCheck) -> Iterator[Finding]:
-    """Yields what the checks of `DATA_CHECKS` find."""
-    for name, (severity, look) in DATA_CHECKS.items():
-        for found in look(check):
-            yield Finding(
-                name=name, severity=severity, what=found.what, evidence=tuple(found.evidence), change=found.change
-            )
-
-
-class _Found(NamedTuple):
-    """What was found, what shows it, and what to do."""
-
-    what: str
-    evidence: Sequence[str]
-    change: str
-
-
-_Finds: TypeAlias = Iterator[_Found]
-
-
-def _unreadable(check: DataCheck) -> _Finds:
+def _unreadable(check: DataCheck) -> Iterator[Symptom]:
     for name, split in check.splits.items():
         if split.unreadable:
-            yield _Found(
-                f"{_images(len(split.unreadable), name)} cannot be read.",
-                _some(f"{where}: {reason}" for where, reason in split.unreadable.items()),
-                "Replace or delete them. Training skips up to data.max_unreadable of them.",
-            )
+            files = _some(f"{where}: {reason}" for where, reason in split.unreadable.items())
+            yield Symptom(f"{_images(len(split.unreadable), name)} cannot be read.", files)
 
 
-def _channels(check: DataCheck) -> _Finds:
+def _channels(check: DataCheck) -> Iterator[Symptom]:
     for name, split in check.splits.items():
         if split.other_channels and split.facts is not None:
-            yield _Found(
-                f"{_images(len(split.other_channels), name)} cannot become images of {split.facts.channels} channels.",
-                _some(split.other_channels),
-                "Convert or delete them: training stops at the first one.",
+            images = _images(len(split.other_channels), name)
+            yield Symptom(
+                f"{images} cannot become images of {split.facts.channels} channels.", _some(split.other_channels)
             )
 
 
-def _leaks(check: DataCheck) -> _Finds:
+def _leaks(check: DataCheck) -> Iterator[Symptom]:
     leaks = [group for group in check.equal if group.leaks]
     if leaks:
         count = sum(group.splits.count("test") for group in leaks)
-        yield _Found(
-            f"{_images(count, 'test')} are in train, too, with equal pixels.",
-            _groups(leaks),
-            "Delete them from train, or every measurement on test is too good.",
-        )
+        yield Symptom(f"{_images(count, 'test')} are in train, too, with equal pixels.", _groups(leaks))
 
 
-def _near_leaks(check: DataCheck) -> _Finds:
+def _near_leaks(check: DataCheck) -> Iterator[Symptom]:
     leaks = [group for group in check.near or () if group.leaks]
     if leaks:
         count = sum(group.splits.count("test") for group in leaks)
-        yield _Found(
-            f"{_images(count, 'test')} nearly equal others in train (cosine from {check.similarity:g} on).",
-            _groups(leaks, "~"),
-            "Look at them, and delete true copies from train.",
-        )
+        what = f"{_images(count, 'test')} nearly equal others in train (cosine from {check.similarity:g} on)."
+        yield Symptom(what, _groups(leaks, "~"))
 
 
-def _contradictions(check: DataCheck) -> _Finds:
+def _contradictions(check: DataCheck) -> Iterator[Symptom]:
     groups = [group for group in check.equal if group.contradicts]
     if groups:
-        yield _Found(
-            f"{len(groups)} image{_s(len(groups))} with equal pixels under different labels.",
+        yield Symptom(
+            f"{len(groups):,} image{_s(len(groups))} with equal pixels under different labels.",
             _some(" = ".join(map(_labeled, group.images, group.labels)) for group in groups),
-            "Keep the right one of each.",
         )
 
 
-def _single_images(check: DataCheck) -> _Finds:
+def _single_images(check: DataCheck) -> Iterator[Symptom]:
     few = [name for name, count in _counts(check.splits["train"]).items() if count == 1]
     if few:
-        yield _Found(
-            f"{_classes(few)} 1 training image.",
-            _some(few),
-            "Add images, or merge such classes: a vote or a split needs two.",
-        )
+        yield Symptom(f"{_classes(few)} 1 training image.", _some(few))
 
 
-def _test_only(check: DataCheck) -> _Finds:
-    test = check.splits.get("test")
-    train = _counts(check.splits["train"])
-    lost = [name for name, count in _counts(test).items() if count and not train.get(name)] if test and train else []
-    if lost:
-        yield _Found(
-            f"{_classes(lost)} test images and no training images.",
-            _some(lost),
-            "Add training images, or delete the class from test: nothing can be right there.",
-        )
+def _test_only(check: DataCheck) -> Iterator[Symptom]:
+    if "test" in check.splits:
+        train = _counts(check.splits["train"])
+        test = _counts(check.splits["test"])
+        lost = [name for name, count in test.items() if count and train and not train.get(name)]
+        if lost:
+            yield Symptom(f"{_classes(lost)} test images and no training images.", _some(lost))
 
 
-def _unlabeled(check: DataCheck) -> _Finds:
+def _unlabeled(check: DataCheck) -> Iterator[Symptom]:
     for name, split in check.splits.items():
         if split.unlabeled:
-            yield _Found(
-                f"{_images(len(split.unlabeled), name)} have no label, others have.",
-                _some(split.unlabeled),
-                "Label, move or delete them: with one of them in a folder or table, none counts as labeled.",
-            )
+            yield Symptom(f"{_images(len(split.unlabeled), name)} without a label.", _some(split.unlabeled))
 
 
-def _empty_classes(check: DataCheck) -> _Finds:
+def _empty_classes(check: DataCheck) -> Iterator[Symptom]:
     counts = [_counts(split) for split in check.splits.values()]
     names = dict.fromkeys(name for count in counts for name in count)
     empty = [name for name in names if not any(count.get(name) for count in counts)]
     if empty:
-        yield _Found(
-            f"{_classes(empty)} no image.",
-            _some(empty),
-            "Delete such folders or names, unless their images are still to come.",
-        )
+        yield Symptom(f"{_classes(empty)} no image.", _some(empty))
 
 
-def _flat(check: DataCheck) -> _Finds:
+def _flat(check: DataCheck) -> Iterator[Symptom]:
     for name, split in check.splits.items():
         if split.flat:
-            yield _Found(
-                f"{_images(len(split.flat), name)} have one color throughout.",
-                _some(split.flat),
-                "Delete them: they teach nothing.",
-            )
+            yield Symptom(f"{_images(len(split.flat), name)} of one color throughout.", _some(split.flat))
 
 
-def _duplicates(check: DataCheck) -> _Finds:
+def _duplicates(check: DataCheck) -> Iterator[Symptom]:
     groups = [group for group in check.equal if not group.leaks]
     if groups:
-        copies = sum(len(group.images) - 1 for group in groups)
-        yield _Found(
-            f"{copies:,} image{_s(copies)} repeat{'' if copies > 1 else 's'} another one of the same split.",
-            _groups(groups),
-            "Delete the copies: each counts as an image of its own.",
-        )
+        yield Symptom(f"{_copies(groups)} equal to another image of the same split.", _groups(groups))
 
 
-def _near_duplicates(check: DataCheck) -> _Finds:
+def _near_duplicates(check: DataCheck) -> Iterator[Symptom]:
     groups = [group for group in check.near or () if not group.leaks]
     if groups:
-        copies = sum(len(group.images) - 1 for group in groups)
-        yield _Found(
-            f"{copies:,} image{_s(copies)} nearly equal{'' if copies > 1 else 's'} another one of the same "
-            f"split (cosine from {check.similarity:g} on).",
-            _groups(groups, "~"),
-            "Look at them, and delete true copies.",
+        what = (
+            f"{_copies(groups)} nearly equal to another image of the same split (cosine from {check.similarity:g} on)."
         )
+        yield Symptom(what, _groups(groups, "~"))
 
 
-def _imbalance(check: DataCheck) -> _Finds:
+def _imbalance(check: DataCheck) -> Iterator[Symptom]:
     counts = {name: count for name, count in _counts(check.splits["train"]).items() if count}
     if len(counts) > 1 and max(counts.values()) >= _IMBALANCE * min(counts.values()):
+        ratio = max(counts.values()) / min(counts.values())
         ordered = sorted(counts, key=lambda name: counts[name])
-        yield _Found(
-            f"The largest class has {max(counts.values()) / min(counts.values()):.0f} times as many training images as "
-            "the smallest.",
-            [f"{name}: {counts[name]:,}" for name in (*ordered[:2], *ordered[-2:])],
-            "Read accuracy class by class (barlowtf report).",
+        shown = ordered if len(ordered) < _SHOWN else (*ordered[:2], *ordered[-2:])
+        yield Symptom(
+            f"The largest class has {ratio:.0f} times as many training images as the smallest.",
+            [f"{name}: {counts[name]:,}" for name in shown],
         )
 
 
-# Name -> severity, function. Harm: the training stops, or a measurement is wrong.
-DATA_CHECKS: dict[str, tuple[Literal["harm", "note"], Callable[[DataCheck], _Finds]]] = {
-    "unreadable": ("harm", _unreadable),
-    "channels": ("harm", _channels),
-    "leaks": ("harm", _leaks),
-    "near leaks": ("harm", _near_leaks),
-    "contradictions": ("harm", _contradictions),
-    "single images": ("harm", _single_images),
-    "test only": ("harm", _test_only),
-    "unlabeled": ("harm", _unlabeled),
-    "empty classes": ("note", _empty_classes),
-    "one color": ("note", _flat),
-    "duplicates": ("note", _duplicates),
-    "near duplicates": ("note", _near_duplicates),
-    "imbalance": ("note", _imbalance),
+# Harm: the training stops, or a measurement is wrong.
+DATA_DIAGNOSES: dict[str, Diagnosis[DataCheck]] = {
+    "unreadable": Diagnosis(
+        "harm",
+        "files that cannot be read or decoded",
+        "Replace or delete them; training skips up to data.max_unreadable of them.",
+        _unreadable,
+    ),
+    "channels": Diagnosis(
+        "harm",
+        "images whose number of channels cannot become that of the others",
+        "Convert or delete them: training stops at the first one.",
+        _channels,
+    ),
+    "leaks": Diagnosis(
+        "harm",
+        "images of test with the pixels of an image of train",
+        "Delete them from train, or every measurement on test is too good.",
+        _leaks,
+    ),
+    "near leaks": Diagnosis(
+        "harm", "the same of nearly equal images", "Look at them, and delete true copies from train.", _near_leaks
+    ),
+    "contradictions": Diagnosis(
+        "harm", "equal images with different labels", "Keep the right one of each.", _contradictions
+    ),
+    "single images": Diagnosis(
+        "harm",
+        "classes with one training image",
+        "Add images, or merge such classes: to learn a class and to test it takes two.",
+        _single_images,
+    ),
+    "test only": Diagnosis(
+        "harm",
+        "classes with images in test and none in train",
+        "Add training images, or delete the class from test: nothing can be right there.",
+        _test_only,
+    ),
+    "unlabeled": Diagnosis(
+        "harm",
+        "images without a label among labeled ones",
+        "Label, move or delete them: with images beside class folders or rows without a label, none counts as labeled.",
+        _unlabeled,
+    ),
+    "empty classes": Diagnosis(
+        "note",
+        "classes without an image",
+        "Delete such folders or names, unless their images are still to come.",
+        _empty_classes,
+    ),
+    "one color": Diagnosis("note", "images whose pixels are all equal", "Delete them: they teach nothing.", _flat),
+    "duplicates": Diagnosis(
+        "note",
+        "images with the pixels of another one of their split",
+        "Delete the copies: each counts as an image of its own.",
+        _duplicates,
+    ),
+    "near duplicates": Diagnosis(
+        "note", "the same of nearly equal images", "Look at them, and delete true copies.", _near_duplicates
+    ),
+    "imbalance": Diagnosis(
+        "note",
+        f"a class with {_IMBALANCE:.0f} times the training images of another one",
+        "Read accuracy class by class, in barlowtf report.",
+        _imbalance,
+    ),
 }
 
 
@@ -203,6 +193,11 @@ def _groups(groups: Sequence[ImageGroup], sign: str = "=") -> list[str]:
     return _some(
         f" {sign} ".join(group.images[:_SHOWN]) + (" ..." if len(group.images) > _SHOWN else "") for group in groups
     )
+
+
+def _copies(groups: Sequence[ImageGroup]) -> str:
+    count = sum(len(group.images) - 1 for group in groups)
+    return f"{count:,} image{_s(count)} {'is' if count == 1 else 'are'}"
 
 
 def _some(texts: Iterable[str]) -> list[str]:

@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from barlowtf import data, runs
 from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
 from barlowtf.encoders.building import build_model, check_encoder, settle_loss
-from barlowtf.errors import Interrupted
+from barlowtf.errors import BarlowTFError, CheckpointError, DataError, Interrupted, TrainingError
 from barlowtf.experiment.starting import Start, find_start
 from barlowtf.experiment.training_data import make_batches, open_training_data
 from barlowtf.experiment.watching import make_callbacks
@@ -135,7 +135,8 @@ def _train(job: _Job) -> RunInfo:
     require_agreement(job.strategy, {"the step to resume from": start_step})
     started, before = time.monotonic(), run.read_info()
     seconds_before = 0.0 if before is None else before.wall_seconds or 0.0
-    info = _describe(job).model_copy(update={"wall_seconds": seconds_before})
+    failures = () if before is None else before.failures
+    info = _describe(job).model_copy(update={"wall_seconds": seconds_before, "failures": failures})
     # The last epoch's measurements are missing where a run was killed between its last step and them.
     repeat_epoch_end = False
     if chief:
@@ -144,7 +145,12 @@ def _train(job: _Job) -> RunInfo:
         repeat_epoch_end = lacks_measurements(run.metrics, start_step, job.steps_per_epoch)
         write_record(run.info, info)
         _log_start(job, start_step)
-    finished_step = _take_steps(job, start_step, repeat_epoch_end)
+    try:
+        finished_step = _take_steps(job, start_step, repeat_epoch_end)
+    except (CheckpointError, DataError, TrainingError) as error:
+        if chief:
+            _keep_failure(run, info, error)
+        raise
     barrier(job.strategy)
     info = info.model_copy(update={"wall_seconds": round(seconds_before + time.monotonic() - started, 1)})
     # Also after the last step: its measurements are then still to be made.
@@ -159,6 +165,14 @@ def _train(job: _Job) -> RunInfo:
         info = info.model_copy(update={"result": summarize_metrics(run.metrics)})
         write_record(run.info, info)
     return info
+
+
+def _keep_failure(run: runs.RunFolder, info: RunInfo, error: BarlowTFError) -> None:
+    """Notes in run.json what ends the run, for `barlowtf doctor`."""
+    failures = (*info.failures, " ".join(str(error).split()))
+    # A full disk may be the very error.
+    with suppress(OSError):
+        write_record(run.info, info.model_copy(update={"status": "interrupted", "failures": failures}))
 
 
 def _take_steps(job: _Job, start_step: int, repeat_epoch_end: bool) -> int:

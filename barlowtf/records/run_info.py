@@ -65,4 +65,5 @@ class RunInfo(Surroundings):
     parent: RunParent | None = Field(None, description="run that it has gone on from; null: it has started anew")
     wall_seconds: float | None = Field(None, description="wall time of all processes of the run, s")
     peak_memory_bytes: int | None = Field(None, description="largest resident memory of the last process, bytes")
+    failures: tuple[str, ...] = Field((), description="errors that ended processes of the run, oldest first")
     result: RunResult | None = Field(None, description="figures of a finished run")

@@ -1,6 +1,7 @@
 """The training loop: one for a single device, mirrored replicas, workers and a TPU."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -134,8 +135,8 @@ def train(
         steps_per_epoch: An epoch ends when the number of finished steps is a multiple of it.
         steps_per_call: Steps in each call, see `steps_of_call`.
         callbacks: Keras callbacks. Beside loss and metrics, their logs hold "step", the number of finished steps, and
-            after a call "steps", the number of steps that it took. `model.stop_training = True` ends the run after the
-            call.
+            after a call "steps", the number of steps that it took, and "waited", the seconds until its batches were
+            there. `model.stop_training = True` ends the run after the call.
         repeat_epoch_end: Whether to call `on_epoch_end` first, for the epoch that ended at `start_step`.
 
     Returns:
@@ -156,10 +157,13 @@ def train(
             listed.on_epoch_begin(epoch, {"step": step})
         taken = steps_of_call(step, steps_per_epoch, steps_per_call)
         listed.on_train_batch_begin(position, {"step": step})
-        logs = step_function(next(batches))
+        started = time.perf_counter()
+        batch = next(batches)
+        waited = time.perf_counter() - started
+        logs = step_function(batch)
         step += taken
         _require_finite(model, int(logs.pop(_FIRST_NONFINITE)), step)
-        listed.on_train_batch_end(position + taken - 1, {**logs, "step": step, "steps": taken})
+        listed.on_train_batch_end(position + taken - 1, {**logs, "step": step, "steps": taken, "waited": waited})
         if step % steps_per_epoch == 0:
             listed.on_epoch_end(epoch, {"step": step})
     listed.on_train_end({"step": step})

@@ -15,7 +15,7 @@ _LOG = logging.getLogger("barlowtf")
 # On a TPU the way to the host and back costs about as much as a short step.
 _STEPS_PER_TPU_CALL = 16
 # The published wheels abort under XLA on this and newer GPUs: tensorflow issue 111958.
-_COMPUTE_CAPABILITY_WITHOUT_XLA = (12, 0)
+COMPUTE_CAPABILITY_WITHOUT_XLA = (12, 0)
 
 
 class FrozenPhase(NamedTuple):
@@ -141,7 +141,7 @@ def xla_pays(strategy: tf.distribute.Strategy, *, deterministic: bool) -> bool:
     if not gpus or strategy.num_replicas_in_sync > 1 or deterministic:
         return False
     capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
-    if capability is not None and capability >= _COMPUTE_CAPABILITY_WITHOUT_XLA:
+    if capability is not None and capability >= COMPUTE_CAPABILITY_WITHOUT_XLA:
         _LOG.warning(
             "XLA is off: this TensorFlow aborts under XLA on GPUs of compute capability %d.%d "
             '(tensorflow issue 111958). train.xla = "on" overrides.',

@@ -63,6 +63,8 @@ def test_photographs_on_a_gpu_get_the_papers_views():
     # The authors' rates for a batch of 256: 0.4, and 0.024 of it for biases.
     assert settings["train.batch_size"] == 256
     assert (settings["optimizer.learning_rate"], settings["optimizer.bias_learning_rate"]) == (0.4, 0.0096)
+    # That of biases belongs to a sixteenth of the gradient, as in the packaged recipes.
+    assert settings["optimizer.gradient_scale"] == 0.0625
 
 
 def test_few_photographs_get_a_smaller_encoder():

@@ -13,8 +13,7 @@ from PIL import Image, ImageOps
 from barlowtf.data import open_source, write_tfrecords
 from barlowtf.errors import ConfigError
 from barlowtf.experiment import CheckRequest, check_data, explain_check
-from barlowtf.experiment.data_findings import DATA_CHECKS
-
+from barlowtf.experiment.data_findings import DATA_DIAGNOSES
 
 # Keras writes .keras files with an array method that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -199,7 +198,7 @@ def test_no_image_can_be_read(tmp_path):
 
 
 def test_every_check_names_something_to_do(checked):
-    assert all(finding.change.endswith(".") and finding.name in DATA_CHECKS for finding in checked.findings)
+    assert all(finding.change.endswith(".") and finding.name in DATA_DIAGNOSES for finding in checked.findings)
 
 
 def test_a_similarity_out_of_range():

@@ -239,4 +239,4 @@ def test_each_point_of_a_run_is_recorded_alone(tmp_path):
 def test_callbacks_of_users_see_the_logs_of_an_ordinary_step():
     seen = []
     run([4.0], [keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(set(logs)))])
-    assert seen == [{"loss", "invariance", "redundancy", "step", "steps"}]
+    assert seen == [{"loss", "invariance", "redundancy", "step", "steps", "waited"}]

@@ -8,6 +8,9 @@ import tensorflow as tf
 from barlowtf.train.callbacks.due import is_due
 from barlowtf.train.callbacks.recorder import Monitor, Recorder
 
+# Logs of which a single step says nothing.
+_NOT_MEASURED = ("step", "waited")
+
 
 class StepMetrics(Monitor):
     """Records the logs of the first step and of every N-th step, and what can be computed from them."""
@@ -39,7 +42,7 @@ class StepMetrics(Monitor):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the count."""
-        self._seconds, self._steps = 0.0, 0
+        self._seconds, self._waited, self._steps = 0.0, 0.0, 0
         # The first step holds the tracing and compiling of the graph: its speed says nothing about the others.
         self._tracing = True
 
@@ -50,11 +53,12 @@ class StepMetrics(Monitor):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         """Records a step that is due."""
         self._seconds += time.perf_counter() - self._started
+        self._waited += float(logs["waited"])
         self._steps += int(logs["steps"])
         if not is_due(logs, self.every_steps) and not self._tracing:
             return
         optimizer = self.model.optimizer
-        self.recorder.add({name: float(value) for name, value in logs.items() if name != "step"})
+        self.recorder.add({name: float(value) for name, value in logs.items() if name not in _NOT_MEASURED})
         self.recorder.add({"epoch": int(logs["step"]) / self.steps_per_epoch})
         self.recorder.add(
             {f"{name}_per_dimension": float(logs[name]) / self.embedding_width for name in self.loss_terms}
@@ -65,7 +69,8 @@ class StepMetrics(Monitor):
         self.recorder.add({"weight_norm": float(_global_norm(self.model.trainable_variables))})
         if not self._tracing:
             self.recorder.add({"images_per_second": self._steps * self.batch_size / self._seconds})
-        self._seconds, self._steps, self._tracing = 0.0, 0, False
+            self.recorder.add({"input_wait": self._waited / self._seconds})
+        self._seconds, self._waited, self._steps, self._tracing = 0.0, 0.0, 0, False
 
 
 def _global_norm(variables: list[Any]) -> tf.Tensor:
