@@ -1,5 +1,6 @@
 """`barlowtf data check`: every image of both splits read once, and what of it harms a training or its measurements."""
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from barlowtf.experiment.data_findings import DATA_DIAGNOSES
 from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
 from barlowtf.experiment.diagnosis import explain_findings, explain_row, find_in
 
+_LOG = logging.getLogger("barlowtf")
 # The encoder whose features are thumbnails.
 PIXELS = "pixels"
 # Least cosine of near duplicates (benchmarks/results/data_check.json). Thumbnails: unrelated images of CIFAR-10
@@ -125,6 +127,7 @@ def _near(
         few = vectors.shape[1] < _FEW_DIRECTIONS
         threshold = request.similarity or (_FEW_SIMILARITY if few else _FEATURES_SIMILARITY)
     numbers = np.flatnonzero(chosen)
+    _LOG.info("Comparing %s images with each other.", f"{len(numbers):,}")
     groups = data.near_groups(vectors, threshold)
     found = [data.Group(tuple(int(numbers[place]) for place in group.members), group.similarity) for group in groups]
     return found, threshold, skipped

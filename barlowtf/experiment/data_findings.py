@@ -133,7 +133,10 @@ DATA_DIAGNOSES: dict[str, Diagnosis[DataCheck]] = {
         _leaks,
     ),
     "near leaks": Diagnosis(
-        "harm", "the same of nearly equal images", "Look at them, and delete true copies from train.", _near_leaks
+        "harm",
+        "images of test that nearly equal an image of train",
+        "Look at them, and delete true copies from train.",
+        _near_leaks,
     ),
     "contradictions": Diagnosis(
         "harm", "equal images with different labels", "Keep the right one of each.", _contradictions
@@ -170,7 +173,10 @@ DATA_DIAGNOSES: dict[str, Diagnosis[DataCheck]] = {
         _duplicates,
     ),
     "near duplicates": Diagnosis(
-        "note", "the same of nearly equal images", "Look at them, and delete true copies.", _near_duplicates
+        "note",
+        "images that nearly equal another one of their split",
+        "Look at them, and delete true copies.",
+        _near_duplicates,
     ),
     "imbalance": Diagnosis(
         "note",

@@ -22,17 +22,21 @@ _SPIKE = 20.0
 
 def _failures(run: RunFacts) -> Iterator[Symptom]:
     if run.info is not None and run.info.failures and run.info.status != "finished":
-        yield _told(run.info.failures)
+        yield Symptom(f"{_ended(run.info.failures)}; {_saved(run)}.", run.info.failures[-3:])
 
 
 def _past_failures(run: RunFacts) -> Iterator[Symptom]:
     if run.info is not None and run.info.failures and run.info.status == "finished":
-        yield _told(run.info.failures)
+        yield Symptom(f"{_ended(run.info.failures)}.", run.info.failures[-3:])
 
 
-def _told(failures: Sequence[str]) -> Symptom:
+def _ended(failures: Sequence[str]) -> str:
     times = "once" if len(failures) == 1 else f"{len(failures)} times"
-    return Symptom(f"An error has ended a process of the run {times}.", failures[-3:])
+    return f"An error has ended a process of the run {times}"
+
+
+def _saved(run: RunFacts) -> str:
+    return f"saved at step {run.saved_steps[-1]:,}" if run.saved_steps else "nothing is saved"
 
 
 def _bad_values(run: RunFacts) -> Iterator[Symptom]:
@@ -178,12 +182,13 @@ def _few_steps(run: RunFacts) -> Iterator[Symptom]:
 
 
 def _stopped(run: RunFacts) -> Iterator[Symptom]:
-    if run.in_use or run.info is None or run.info.status == "finished":
+    # What an error has ended is told by the error.
+    if run.in_use or run.info is None or run.info.status == "finished" or run.info.failures:
         return
-    saved = f"saved at step {run.saved_steps[-1]:,}" if run.saved_steps else "nothing is saved"
-    how = "was stopped" if run.info.status == "interrupted" else "was killed: no process holds it"
+    how = "was stopped" if run.info.status == "interrupted" else "was killed"
     yield Symptom(
-        f"The run {how} at step {run.step:,} of {run.info.steps.total:,}, {saved}.", [f"command: {run.info.command}"]
+        f"The run {how} at step {run.step:,} of {run.info.steps.total:,}, {_saved(run)}.",
+        [f"command: {run.info.command}"],
     )
 
 
@@ -214,7 +219,7 @@ RUN_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
         "harm",
         f"effective rank of the embeddings below {_COLLAPSED_RANK:g}, or half of the dimensions dead (their deviation "
         "is below 1e-3)",
-        "Compare augment.mean and augment.std with those of barlowtf data check; then lower optimizer.learning_rate.",
+        "Compare augment.mean and augment.std with barlowtf data check; then lower the rate, or raise loss.lambd.",
         _collapse,
     ),
     "rising loss": Diagnosis(
@@ -237,7 +242,7 @@ RUN_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
     ),
     "stopped": Diagnosis(
         "harm",
-        "a run that is not finished and that no process holds",
+        "a run that is not finished while no process holds its folder",
         "Run the same command again to resume.",
         _stopped,
     ),
@@ -252,12 +257,15 @@ RUN_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
     ),
     "input-bound": Diagnosis(
         "harm",
-        f"steps that wait for their images more than {_INPUT_WAIT:.0%} of the time",
+        f"steps that wait for their images more than {100 * _INPUT_WAIT:g} % of the time",
         "Shrink the images, pack them (barlowtf data pack), keep them on a local disk, or use more cores.",
         _input_bound,
     ),
     "past failures": Diagnosis(
-        "note", "the same of a run that has finished since", "Nothing, if you know why.", _past_failures
+        "note",
+        "errors that ended a process of a run that has finished since",
+        "Nothing, if you know why.",
+        _past_failures,
     ),
     "past its best": Diagnosis(
         "note",
@@ -267,7 +275,7 @@ RUN_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
     ),
     "low rank": Diagnosis(
         "note",
-        f"effective rank below {_LOW_RANK_SHARE:.0%} of min(D, {_MONITORED})",
+        f"effective rank below {100 * _LOW_RANK_SHARE:g} % of min(D, N, {_MONITORED})",
         "Train longer; if it stays, use more varied images or stronger views.",
         _low_rank,
     ),
@@ -279,7 +287,7 @@ RUN_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
     ),
     "dead dimensions": Diagnosis(
         "note",
-        f"dead dimensions, from {_SOME_DEAD:.0%} of D on",
+        f"dead dimensions, from {100 * _SOME_DEAD:g} % of D on",
         "Normal in the first epochs; later, narrow model.projector or lower optimizer.learning_rate.",
         _dead,
     ),

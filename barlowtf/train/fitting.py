@@ -93,7 +93,7 @@ class _StepRecords(callbacks.Monitor):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         if int(logs["step"]) % _RECORD_EVERY_STEPS == 0:
-            self.recorder.add({name: float(value) for name, value in logs.items() if name != "step"})
+            self.recorder.add({name: float(value) for name, value in logs.items() if name not in ("step", "waited")})
             self.recorder.add({"learning_rate": float(tf.convert_to_tensor(self.model.optimizer.learning_rate))})
 
 

@@ -87,7 +87,11 @@ PROVOKED = [
     ("below untrained", {"metrics": but(knn_top1=[0.2, 0.19, 0.2, 0.2, 0.19])}, "19.0 %, not above 20.0 %"),
     ("small batch", {"recipe": recipe("train.batch_size=8", "optimizer.learning_rate=0.7")}, "8 images"),
     ("stopped", {"info": info(status="interrupted")}, "was stopped at step 1,000 of 1,000, saved at step 1,000"),
-    ("stopped", {"info": info(status="running"), "saved_steps": ()}, "was killed: no process holds it at step 400"),
+    (
+        "stopped",
+        {"info": info(status="running"), "saved_steps": ()},
+        "was killed at step 400 of 1,000, nothing is saved",
+    ),
     ("not started", {"info": None, "metrics": (), "saved_steps": (), "has_encoder": False}, "has taken no step"),
     ("no encoder", {"has_encoder": False}, "encoder.keras is missing"),
     ("input-bound", {"metrics": but(input_wait=[None, 0.5, 0.4, 0.5, 0.6])}, "50.0 % of the time"),
