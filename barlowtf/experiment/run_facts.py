@@ -92,3 +92,8 @@ def _is_locked(folder: Path) -> bool:
         return True
     except OSError:
         return False
+
+
+def percent(share: float) -> str:
+    """Returns a share in [0, 1] as text: "12.5 %"."""
+    return f"{100 * share:.1f} %"
