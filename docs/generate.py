@@ -150,7 +150,7 @@ def doctor_page() -> str:
 def _diagnoses(table: Mapping[str, Diagnosis[Any]]) -> str:
     rows = "\n".join(
         f"| {name} | {diagnosis.severity} | {diagnosis.looks_at} | {diagnosis.change} |"
-        for name, diagnosis in table.items()
+        for name, diagnosis in sorted(table.items(), key=lambda entry: entry[1].severity != "harm")
     )
     return f"| name | | what is found | what to do |\n|---|---|---|---|\n{rows}"
 

@@ -67,7 +67,9 @@ def test_command_runs(place, monkeypatch, command):
         assert evaluate.make_context("evaluate", words[1:], parent=parent).params["seeds"] == (0, 1, 2)
         words += ["--seeds", "0,1"]
     result = CliRunner().invoke(main, words)
-    assert result.exit_code == 0, result.output
+    # After seconds on noise the doctor has something to say, with status 1, and that is right.
+    ill = words[0] == "doctor" and result.output.startswith("run ")
+    assert result.exit_code == 0 or ill, result.output
     if words[0] in ("report", "embed"):
         assert (place / words[words.index("--out") + 1]).exists()
     if "--run-dir" in words:

@@ -126,8 +126,8 @@ def test_clean_images_are_told_as_such(photographs):
     assert (values["findings"], values["splits"]["test"]["images"]) == ([], 8)
 
 
-def test_an_encoder_finds_copies_that_are_not_equal(thin_run):
-    check = check_data(CheckRequest("digits", str(thin_run)))
+def test_images_are_compared_by_an_encoder(thin_run, photographs):
+    check = check_data(CheckRequest(str(photographs), str(thin_run)))
     assert check.compared_by == str(thin_run) and 0 < check.similarity < 1
     assert check.near is not None and check.equal == ()
 
