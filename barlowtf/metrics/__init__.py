@@ -1,4 +1,4 @@
-"""Measures of an encoder: signs of collapse, a nearest-neighbor vote, and average precision."""
+"""Measures of an encoder: signs of collapse, quality without labels, a nearest-neighbor vote, and average precision."""
 
 from barlowtf.metrics.average_precision import (
     average_precision,
@@ -16,9 +16,11 @@ from barlowtf.metrics.collapse import (
     mean_off_diagonal,
 )
 from barlowtf.metrics.knn import knn_accuracy, knn_predict, knn_votes, nearest_neighbors
+from barlowtf.metrics.label_free import alpha_req, lidar
 
 __all__ = [
     "ClassificationScores",
+    "alpha_req",
     "average_precision",
     "classification_scores",
     "correlation_picture",
@@ -30,6 +32,7 @@ __all__ = [
     "knn_accuracy",
     "knn_predict",
     "knn_votes",
+    "lidar",
     "mean_diagonal",
     "mean_off_diagonal",
     "nearest_neighbors",
