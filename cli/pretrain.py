@@ -198,6 +198,8 @@ def _result_text(folder: Path, info: "RunInfo", result: "RunResult") -> str:
     lines = [f"run         {folder}"]
     if result.knn_top1 is not None:
         lines += _knn_lines(info, result.knn_top1_before, result.knn_top1)
+    if result.verdict is not None:
+        lines += [f"verdict     {result.verdict.sentence}", *(f"note        {note}" for note in result.verdict.notes)]
     figures = [f"{info.wall_seconds or 0.0:.0f} s"]
     if result.images_per_second_median is not None:
         figures.append(f"{result.images_per_second_median} images/s")

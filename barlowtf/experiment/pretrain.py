@@ -162,7 +162,9 @@ def _train(job: _Job) -> RunInfo:
     if chief:
         save_model(job.model.projector, run.projector)
         save_model(job.model.encoder, run.encoder)
-        info = info.model_copy(update={"result": summarize_metrics(run.metrics)})
+        width = job.recipe.model.projector[-1]
+        result = summarize_metrics(run.metrics, steps_per_epoch=job.steps_per_epoch, embedding_width=width)
+        info = info.model_copy(update={"result": result})
         write_record(run.info, info)
     return info
 

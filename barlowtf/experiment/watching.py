@@ -9,13 +9,13 @@ from rich.console import Console
 from barlowtf import data, runs
 from barlowtf.config import Recipe
 from barlowtf.distribute import is_chief
-from barlowtf.experiment.training_data import first_views, normalized_views
+from barlowtf.experiment.training_data import FixedViews, first_views, normalized_views
 from barlowtf.models import BarlowTwins
 from barlowtf.train import callbacks
 from barlowtf.train.monitors import make_knn_monitor
 
-# Number of images that the collapse monitor measures.
-_MONITORED_IMAGES = 256
+# Images that the collapse monitor measures, pairs of views of each, and images whose views it shows.
+_MONITORED_IMAGES, _MONITORED_PAIRS, _SHOWN_IMAGES = 256, 2, 8
 
 
 def make_callbacks(
@@ -71,16 +71,16 @@ def _make_monitors(
     """Yields the monitors that look at images: collapse, and kNN where there are labels."""
     every = recipe.monitor
     if every.collapse_every_epochs is not None:
-        view_a, view_b, *local = first_views(recipe, source, _MONITORED_IMAGES)
-        mean, std = recipe.augment.mean, recipe.augment.std
+        view_a, view_b, *local = first_views(recipe, source, _SHOWN_IMAGES)
+        shown = {"view_pairs": [view_a, view_b], **({"local_views": local[0]} if local else {})}
         yield callbacks.CollapseMonitor(
             recorder,
-            view_a,
-            view_b,
-            local_views=local[0] if local else None,
+            FixedViews(recipe, source, _MONITORED_IMAGES, pairs=_MONITORED_PAIRS),
+            shown=shown,
             every_epochs=every.collapse_every_epochs,
-            mean=mean,
-            std=std,
+            total_epochs=recipe.train.epochs,
+            mean=recipe.augment.mean,
+            std=recipe.augment.std,
         )
     if every.knn_every_epochs is not None and source.has_labels:
         yield make_knn_monitor(

@@ -71,6 +71,12 @@ def test_the_run_folder_holds_what_a_user_needs(unbroken, recipe):
         assert all(np.isfinite(record[key]) for record in steps)
     assert [record["step"] for record in records if "knn_top1" in record] == [0, 6, 9]
     assert [record["step"] for record in records if "effective_rank" in record] == [0, 3, 6, 9]
+    features = [record for record in records if "rankme" in record]
+    assert [record["step"] for record in features] == [0, 3, 6, 9]
+    assert all(1 < record[key] <= 32 for record in features for key in ("rankme", "lidar"))
+    assert all(np.isfinite(record["alpha"]) for record in features)
+    # kNN of two epochs is no curve.
+    assert info.result.verdict.kind == "unclear" and "measured 2 times" in info.result.verdict.sentence
     last = steps[-1]
     assert last["loss"] == pytest.approx(last["invariance"] + recipe.loss.lambd * last["redundancy"], rel=1e-5)
 

@@ -79,6 +79,8 @@ class Progress(Writer):
         if "effective_rank" in measured:
             rank, dead = measured["effective_rank"], measured["dead_dimensions"]
             parts.append(f"effective rank {rank:.1f}, {dead} dead dimensions")
+        if "lidar" in measured:
+            parts.append(f"RankMe {measured['rankme']:.1f}, LiDAR {measured['lidar']:.1f}")
         if parts:
             line = f"step {step}: {', '.join(parts)}"
             if self._bar is not None:
