@@ -17,7 +17,9 @@ class Plan(Record):
     """What a run would do."""
 
     images: int = Field(description="number of training images")
-    labels: bool = Field(description="whether the images have labels, which the kNN monitor needs")
+    labels: bool = Field(
+        description="whether there are labels, of these images or of monitor.labels, which the kNN monitor needs"
+    )
     replicas: int = Field(description="replicas that train together")
     steps_per_epoch: int = Field(description="optimizer steps of one pass over the data")
     total_steps: int = Field(description="optimizer steps of the whole run")
@@ -49,7 +51,7 @@ def plan(request: PretrainRequest) -> Plan:
     bias_rate = getattr(recipe.optimizer, "bias_learning_rate", None) or recipe.optimizer.learning_rate
     return Plan(
         images=source.size,
-        labels=source.has_labels,
+        labels=source.has_labels or recipe.monitor.labels is not None,
         replicas=replicas,
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * train.epochs,

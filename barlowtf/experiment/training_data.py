@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from barlowtf import augment, data
 from barlowtf.config import Recipe
+from barlowtf.errors import ConfigError
 from barlowtf.experiment.data import open_split
 
 # The batch in which features are extracted.
@@ -20,6 +21,28 @@ def open_training_data(recipe: Recipe) -> data.Source:
     """Returns the training images, in memory where they are small."""
     source = open_split(recipe.data.source, "train")
     return data.preload(source, recipe.data.channels, rendering=data.rendering_of(recipe.data))
+
+
+def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data.Source | None] | None:
+    """Returns the labeled images that the run is measured on, train and test split; None where there are no labels.
+
+    Raises:
+        ConfigError: The recipe names images for their labels that have none, or keeps the best epoch by labels where
+            there are none.
+        DataError: They cannot be read.
+    """
+    spec = recipe.monitor.labels
+    train = source if spec is None else open_split(spec, "train")
+    if train.has_labels:
+        return train, data.open_source(spec or recipe.data.source, "test")
+    if spec is not None:
+        raise ConfigError(f"Invalid monitor.labels: received {spec}, which has no labels, expected labeled images.")
+    if recipe.checkpoint.keep_best in ("knn", "probe"):
+        raise ConfigError(
+            f"Invalid checkpoint.keep_best: received {recipe.checkpoint.keep_best}, expected a measure without labels, "
+            f"which {recipe.data.source} does not have: rankme, lidar or alpha. Or set monitor.labels."
+        )
+    return None
 
 
 def make_batches(

@@ -17,6 +17,7 @@ from barlowtf.metrics.collapse import (
 )
 from barlowtf.metrics.knn import knn_accuracy, knn_predict, knn_votes, nearest_neighbors
 from barlowtf.metrics.label_free import alpha_req, lidar
+from barlowtf.metrics.linear_probe import linear_probe_accuracy
 from barlowtf.metrics.verdict import MEASURES, Measure, Verdict, judge_run
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "knn_predict",
     "knn_votes",
     "lidar",
+    "linear_probe_accuracy",
     "mean_diagonal",
     "mean_off_diagonal",
     "nearest_neighbors",

@@ -52,6 +52,13 @@ _OTHERS = (
         "knn_top1", "kNN top-1", "%", factor=100.0, good="Good: above its first point, the encoder before training."
     ),
     Quantity(
+        "probe_top1",
+        "Linear probe top-1",
+        "%",
+        factor=100.0,
+        good="Good: above its first point, the encoder before training.",
+    ),
+    Quantity(
         "rankme",
         "RankMe of the features",
         "dimensions",

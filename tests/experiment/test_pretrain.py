@@ -34,8 +34,10 @@ SMALL = [
     "monitor.every_steps=1",
     "monitor.knn_every_epochs=2",
     "monitor.collapse_every_epochs=1",
+    "monitor.probe=true",
     "checkpoint.every_steps=2",
     "checkpoint.keep=9",
+    "checkpoint.keep_best=knn",
 ]
 
 
@@ -133,6 +135,10 @@ def test_a_run_stopped_twice_equals_the_unbroken_one_bit_for_bit(unbroken, recip
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
     assert timeless(unbroken[0]) == timeless(run)
+    assert all("probe_top1" in record for record in timeless(run) if "knn_top1" in record)
+    (best,), (resumed,) = (checkpoint.list_checkpoints(of.best) for of in (unbroken[0], run))
+    assert best.name == resumed.name
+    assert (best / "manifest.json").read_text() == (resumed / "manifest.json").read_text()
 
 
 def timeless(run):
