@@ -243,9 +243,10 @@ def test_flat_color_photographs_with_a_damaged_one_train_without_labels(tmp_path
         # One batch is all images, so that the damaged one is in the first.
         "train.batch_size=24",
         "data.max_unreadable=1",
+        "checkpoint.keep_best=lidar",
     ]
     info = pretrain(load_recipe("digits", [*SMALL, *settings]), tmp_path / "run")
-    assert info.result.knn_top1 is None
+    assert info.result.knn_top1 is None and info.result.best.measure == "lidar"
     assert "07.jpg" in caplog.text
     with pytest.raises(DataError, match=r"07\.jpg.*max_unreadable"):
         pretrain(load_recipe("digits", [*SMALL, *settings, "data.max_unreadable=0"]), tmp_path / "run2")
