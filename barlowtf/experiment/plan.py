@@ -9,6 +9,7 @@ from barlowtf.experiment.data import open_split
 from barlowtf.experiment.pretrain import PretrainRequest
 from barlowtf.experiment.starting import find_start
 from barlowtf.experiment.step_memory import estimate_step_memory
+from barlowtf.experiment.training_data import open_labeled
 from barlowtf.records import Record
 from barlowtf.train.stepping import count_steps_per_epoch
 
@@ -51,7 +52,7 @@ def plan(request: PretrainRequest) -> Plan:
     bias_rate = getattr(recipe.optimizer, "bias_learning_rate", None) or recipe.optimizer.learning_rate
     return Plan(
         images=source.size,
-        labels=source.has_labels or recipe.monitor.labels is not None,
+        labels=open_labeled(recipe, source) is not None,
         replicas=replicas,
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * train.epochs,
