@@ -34,6 +34,10 @@ def lidar(features: Any, views: int, *, delta: float = 1e-4, epsilon: float = 1e
         raise ValueError(
             f"Invalid features: received {len(x)} rows with {views} views, expected q >= 2 views of 2 or more images."
         )
+    directions = x.shape[1]
+    if directions > len(x):
+        # The rows span at most N directions. Their coordinates there have the same scatter, at the cost of N^3.
+        x = np.linalg.qr(x.T, mode="r").T  # [N, d] -> [N, N]
     x = x.reshape(-1, views, x.shape[1])  # [n q, d] -> [n, q, d]
     images, _, width = x.shape
     means = x.mean(axis=1)
@@ -43,7 +47,7 @@ def lidar(features: Any, views: int, *, delta: float = 1e-4, epsilon: float = 1e
     # With S_w = L L^T the eigenvalues are those of Y^T Y, Y = L^-1 B [d, n], and 0 in the d - n other directions.
     whitened = np.linalg.solve(np.linalg.cholesky(scatter), between.T)
     small = whitened @ whitened.T if width < images else whitened.T @ whitened
-    eigenvalues = np.zeros(width)
+    eigenvalues = np.zeros(directions)
     found = np.maximum(np.linalg.eigvalsh(small), 0.0)
     eigenvalues[: len(found)] = found
     p = (eigenvalues + epsilon) / np.sum(eigenvalues + epsilon)

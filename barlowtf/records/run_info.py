@@ -43,7 +43,7 @@ class RunParent(Record):
 class RunVerdict(Record):
     """What the curves of a run say at its end."""
 
-    kind: str = Field(description="improving, flat, past its best, nothing gained, collapsing or unclear")
+    kind: str = Field(description="improving, changing, flat, past its best, nothing gained, collapsing or unclear")
     sentence: str = Field(description="it in words, with figures and what to do")
     notes: tuple[str, ...] = Field(description="what might look like a fault and is none")
 

@@ -61,10 +61,14 @@ def test_no_more_than_the_untrained_encoder_is_nothing_gained():
     assert "is 44.0 %, and was 44.0 % before the first step" in verdict.sentence
 
 
-def test_without_labels_lidar_speaks_and_its_untrained_value_says_nothing():
+def test_without_labels_lidar_says_whether_the_features_have_settled():
     verdict = judge(lidar=[90.0, 10.0, 20.0, 30.0, 36.0, 40.0], rankme=[1.0] * 6)
-    assert verdict.kind == "improving"
-    assert "LiDAR gained 4.0 over the last fifth of the run, to 40.0" in verdict.sentence
+    assert verdict.kind == "changing"
+    assert "LiDAR rose by 4.0 over the last fifth of the run, to 40.0, so the features have not" in verdict.sentence
+    # As on digits, where kNN rises all the while.
+    falling = [23.0, 56.0, 40.0, 36.0, 32.0, 30.5, 29.6, 29.4, 29.7, 29.0, 29.5, 29.0]
+    assert "LiDAR fell by 1.5 over the last fifth" in judge(lidar=falling[:6]).sentence
+    assert judge(lidar=falling).kind == "flat"
     assert judge(lidar=[90.0, 40.0, 40.0, 40.0, 40.0, 40.0]).kind == "flat"
     assert "RankMe" in judge(rankme=[9.0, 10.0, 20.0, 30.0, 36.0, 40.0], lidar=[50.0] + 5 * [None]).sentence
 
