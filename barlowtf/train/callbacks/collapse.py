@@ -26,9 +26,8 @@ _GRID_COLUMNS = 8
 class CollapseMonitor(Monitor):
     """Measures features and embeddings of fixed views of the same images, in inference mode, and shows some once.
 
-    Of the features of all views: "rankme", "lidar" and "alpha". Of the embeddings of all views: "embedding_lidar"; of
-    those of the first two views of each image: "effective_rank", "dead_dimensions", "mean_off_diagonal" and the
-    picture of C.
+    Of the features of all views: "rankme", "lidar" and "alpha". Of the embeddings of the first two views of each image:
+    "effective_rank", "dead_dimensions", "mean_off_diagonal" and the picture of C.
     """
 
     def __init__(
@@ -75,12 +74,10 @@ class CollapseMonitor(Monitor):
 
     def _measure(self) -> None:
         features = np.concatenate([self._represent(part) for part in self.views], axis=1)  # [q, M, d]
-        embeddings = np.stack([self._project(of_view) for of_view in features])  # [q, M, D]
-        z_a, z_b = embeddings[:2]
+        z_a, z_b = (self._project(of_view) for of_view in features[:2])
         self.recorder.add(
             {
                 "effective_rank": float(effective_rank(z_a)),
-                "embedding_lidar": lidar(_by_image(embeddings), len(embeddings)),
                 "dead_dimensions": int(dead_dimensions(z_a)),
                 "mean_off_diagonal": float(mean_off_diagonal(z_a, z_b)),
             }
@@ -100,15 +97,10 @@ class CollapseMonitor(Monitor):
 
 def label_free_measures(features: np.ndarray) -> dict[str, float]:
     """Returns "rankme", "lidar" and "alpha" of features [q, M, d]; without "alpha" where it is not a number."""
-    rows = _by_image(features)
+    rows = features.transpose(1, 0, 2).reshape(-1, features.shape[-1])  # [q, M, d] -> [M q, d]
     alpha = alpha_req(rows)
     measures = {"rankme": effective_rank(rows), "lidar": lidar(rows, len(features))}
     return measures if math.isnan(alpha) else {**measures, "alpha": alpha}
-
-
-def _by_image(rows: np.ndarray) -> np.ndarray:
-    """Returns [q, M, d] as [M q, d]: the views of an image one after the other."""
-    return rows.transpose(1, 0, 2).reshape(-1, rows.shape[-1])
 
 
 def view_grid(rows: Sequence[np.ndarray], *, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
