@@ -78,7 +78,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
-        cifar = {split: count // 20 for split, count in CIFAR_IMAGES.items()} if quick else CIFAR_IMAGES
+        cifar = {split: count // 10 for split, count in CIFAR_IMAGES.items()} if quick else CIFAR_IMAGES
         sources = {"cifar10": (arguments.cifar, cifar), "cells": (arguments.cells, cifar if quick else None)}
         for data, (folder, counts) in sources.items():
             source = folder if counts is None else _part(folder, place / data, counts)

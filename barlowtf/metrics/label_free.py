@@ -37,7 +37,7 @@ def lidar(features: Any, views: int, *, delta: float = 1e-4, epsilon: float = 1e
     directions = x.shape[1]
     if directions > len(x):
         # The rows span at most N directions. Their coordinates there have the same scatter, at the cost of N^3.
-        x = np.linalg.qr(x.T, mode="r").T  # [N, d] -> [N, N]
+        x = np.asarray(np.linalg.qr(x.T, mode="r")).T  # [N, d] -> [N, N]
     x = x.reshape(-1, views, x.shape[1])  # [n q, d] -> [n, q, d]
     images, _, width = x.shape
     means = x.mean(axis=1)
