@@ -37,7 +37,7 @@ def test_an_extension_has_its_recipe_and_weights_from_the_run(words, named):
             ["--config", "digits", "--init", "missing"],
             "Error: Invalid model.init: received 'missing', expected",
         ),
-        (["--config", "digits", "--labels", "missing"], "Error: Unknown data: received 'missing', expected"),
+        (["--config", "digits", "--labels", "missing"], "Error: Invalid folder missing: it does not exist, expected"),
         (["--extend", "missing"], "Error: missing is not a run folder: it holds no recipe.toml."),
     ],
 )
