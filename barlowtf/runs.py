@@ -7,7 +7,9 @@
         metrics.jsonl    measurements, one JSON object per line
         tensorboard/     event files
         checkpoints/     training states, one folder per save
+        best/            the training state after the best epoch, where checkpoint.keep_best names a measure
         encoder.keras    the trained encoder, written at the end; encoder.projector.keras beside it
+        best.keras       the encoder after the best epoch, written at the end; best.projector.keras beside it
         results/  exports/
 """
 
@@ -56,6 +58,16 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Folder of saved training states."""
         return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """Folder of the training state after the best epoch, see `checkpoint.keep_best`."""
+        return self.path / "best"
+
+    @property
+    def best_encoder(self) -> Path:
+        """The encoder after the best epoch."""
+        return self.path / "best.keras"
 
     @property
     def encoder(self) -> Path:

@@ -49,7 +49,7 @@ _HELP = f"""Write an encoder in a form that other programs load, and compare it 
     type=click.Path(path_type=Path),
     help="Folder of the versions 1, 2, ... Default: exports/FORMAT in the run.",
 )
-@click.option("--checkpoint", metavar="STEP|latest", help="Checkpoint of a run, which may be unfinished.")
+@click.option("--checkpoint", metavar="STEP|latest|best", help="Checkpoint of a run, which may be unfinished.")
 @click.option("--data", "source", metavar="SPEC", help="Images to compare and calibrate on. Default: those of the run.")
 @click.option(
     "--images", type=click.IntRange(min=1), default=256, show_default=True, help="Number of images to compare on."

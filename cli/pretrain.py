@@ -41,6 +41,12 @@ _CHOOSING_STRATEGIES = ("one", "mirrored")
     help="Go on from the last checkpoint of a run, in a new run folder, by its recipe with a new schedule.",
 )
 @click.option(
+    "--labels",
+    metavar="SPEC",
+    help="Labeled images to measure the encoder on while it trains, like --data. Default: monitor.labels of the "
+    "recipe, else the training images where they have labels.",
+)
+@click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
@@ -60,6 +66,7 @@ def pretrain(
     overrides: tuple[str, ...],
     init: str | None,
     extend: Path | None,
+    labels: str | None,
     run_dir: Path | None,
     strategy: str,
     replicas: int | None,
@@ -77,6 +84,7 @@ def pretrain(
       barlowtf pretrain --config digits
       barlowtf pretrain --config cifar10 --data cifar10/ --run-dir runs/first
       barlowtf pretrain --data photos/ --init runs/first
+      barlowtf pretrain --data photos/ --labels labeled/
       barlowtf pretrain --extend runs/first --epochs 200
       barlowtf pretrain --config imagenet-b256 --strategy mirrored --set optimizer.learning_rate=0.3 --dry-run
       barlowtf launch --workers 2 -- pretrain --config digits --run-dir runs/rehearsal
@@ -99,6 +107,7 @@ def pretrain(
         parse_budget(budget)
     settings = overrides_of(overrides, epochs=epochs, batch_size=batch_size, image_size=image_size, encoder=encoder)
     settings += () if init is None else (f"model.init={json.dumps(init)}",)
+    settings += () if labels is None else (f"monitor.labels={json.dumps(labels)}",)
     folder = run_dir or (Path("runs") / _run_name(config, source) if extend is None else Path(f"{extend}-extended"))
     named = None if extend is not None else _named_recipe(config, source, settings, folder, budget)
     if named is None and extend is None and strategy not in _CHOOSING_STRATEGIES:
@@ -198,13 +207,20 @@ def _result_text(folder: Path, info: "RunInfo", result: "RunResult") -> str:
     lines = [f"run         {folder}"]
     if result.knn_top1 is not None:
         lines += _knn_lines(info, result.knn_top1_before, result.knn_top1)
+    if result.verdict is not None:
+        lines += [f"verdict     {result.verdict.sentence}", *(f"note        {note}" for note in result.verdict.notes)]
     figures = [f"{info.wall_seconds or 0.0:.0f} s"]
     if result.images_per_second_median is not None:
         figures.append(f"{result.images_per_second_median} images/s")
     if info.peak_memory_bytes is not None:
         figures.append(f"peak memory {info.peak_memory_bytes / 1e9:.2f} GB")
+    lines.append(f"encoder     {folder / 'encoder.keras'}")
+    if result.best is not None:
+        epoch = result.best.step / info.steps.per_epoch
+        lines.append(
+            f"best        {folder / 'best.keras'}, epoch {epoch:.4g}: {result.best.measure} {result.best.value:.4g}"
+        )
     lines += [
-        f"encoder     {folder / 'encoder.keras'}",
         f"time        {', '.join(figures)}",
         f"next        barlowtf report {folder} --out {folder / 'report.html'}",
     ]

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 
 from barlowtf.config.optimizers import LARS, Optimizer
 from barlowtf.config.section import Count, NonNegative, Positive, Probability, Section
+from barlowtf.config.watching import Checkpoint, Monitor
 
 
 class Data(Section):
@@ -204,26 +205,6 @@ class Parent(Section):
     )
 
 
-class Checkpoint(Section):
-    """When training state is saved. A save falls on a step; the last one is always saved."""
-
-    every_steps: Count | None = Field(None, description="none: by time alone")
-    every_minutes: Positive | None = Field(10.0, description="none: by steps alone")
-    keep: Count = Field(3, description="how many of the last checkpoints stay")
-
-
-class Monitor(Section):
-    """What is measured while training."""
-
-    every_steps: Count = Field(20, description="loss terms, rates, norms, images/s")
-    collapse_every_epochs: Count | None = Field(1, description="effective rank, dead dimensions, picture of C")
-    knn_every_epochs: Count | None = Field(5, description="kNN accuracy where labels exist; also before and at the end")
-    knn_neighbors: Count = Field(20, description="k")
-    knn_temperature: Positive = Field(0.07, description="a vote weighs exp(similarity / temperature)")
-    knn_bank: Count = Field(20_000, description="maximum number of labeled training images")
-    knn_queries: Count = Field(5_000, description="maximum number of labeled test images")
-
-
 class Recipe(Section):
     """Every setting of a pre-training run."""
 
@@ -255,6 +236,13 @@ class Recipe(Section):
                 f"train.micro_batch: received {self.train.micro_batch}, expected none where augment.local.count is "
                 f"{self.augment.local.count}"
             )
+        if self.checkpoint.keep_best is not None:
+            setting, value = self.monitor.interval_of(self.checkpoint.keep_best)
+            if value is None:
+                raise ValueError(
+                    f"checkpoint.keep_best: received {self.checkpoint.keep_best!r}, expected a measure that is taken; "
+                    f"set {setting}"
+                )
         if self.optimizer.warmup_epochs >= self.train.epochs:
             raise ValueError(
                 f"optimizer.warmup_epochs: received {self.optimizer.warmup_epochs:g}, "

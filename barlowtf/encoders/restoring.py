@@ -28,7 +28,8 @@ def restore_parts(run: runs.RunFolder, which: str) -> Restored:
 
     Args:
         run: A run folder, finished or not.
-        which: "latest", the last one that is whole, or the number of a step.
+        which: "latest", the last one that is whole; "best", the one that checkpoint.keep_best keeps; or the number of
+            a step.
 
     Raises:
         CheckpointError: There is no such checkpoint, or it is damaged.
@@ -42,13 +43,17 @@ def restore_parts(run: runs.RunFolder, which: str) -> Restored:
 
 def find_checkpoint(run: runs.RunFolder, which: str) -> Path:
     """Returns the folder of a checkpoint, see `restore_parts`."""
-    paths = checkpoint.list_checkpoints(run.checkpoints)
+    paths = checkpoint.list_checkpoints(run.best if which == "best" else run.checkpoints)
     steps = [checkpoint.step_of(path) for path in paths]
-    if which == "latest":
+    if which in ("latest", "best"):
         for path in reversed(paths):
             if checkpoint.find_fault(path) is None:
                 return path
     elif which.isdecimal() and int(which) in steps:
         return paths[steps.index(int(which))]
+    if which == "best":
+        raise CheckpointError(
+            f"{run.path} has no whole checkpoint of its best epoch. Expected a run with checkpoint.keep_best."
+        )
     there = ", ".join(map(str, steps)) or "none"
     raise CheckpointError(f"{run.path} has no whole checkpoint {which}. Expected latest, or one of its steps: {there}.")

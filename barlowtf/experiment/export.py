@@ -41,7 +41,7 @@ class ExportRequest:
         file_format: Name in `barlowtf.export.FORMATS`, or a user's own `Format`: "file.py:name".
         out: Folder of the versions; None: `exports/FORMAT` in the run.
         head: See `open_head`; None: features alone.
-        checkpoint: "latest" or a step; None: the finished run's encoder.
+        checkpoint: "latest", "best" or a step; None: the finished run's encoder.
         config: Recipe of an encoder that has none beside it.
         source: SPEC of the images to compare and calibrate on; None: those of the run.
         images: Number of images to compare on, >= 1.

@@ -9,6 +9,7 @@ from barlowtf.experiment.data import open_split
 from barlowtf.experiment.pretrain import PretrainRequest
 from barlowtf.experiment.starting import find_start
 from barlowtf.experiment.step_memory import estimate_step_memory
+from barlowtf.experiment.training_data import open_labeled
 from barlowtf.records import Record
 from barlowtf.train.stepping import count_steps_per_epoch
 
@@ -17,7 +18,9 @@ class Plan(Record):
     """What a run would do."""
 
     images: int = Field(description="number of training images")
-    labels: bool = Field(description="whether the images have labels, which the kNN monitor needs")
+    labels: bool = Field(
+        description="whether there are labels, of these images or of monitor.labels, which the kNN monitor needs"
+    )
     replicas: int = Field(description="replicas that train together")
     steps_per_epoch: int = Field(description="optimizer steps of one pass over the data")
     total_steps: int = Field(description="optimizer steps of the whole run")
@@ -49,7 +52,7 @@ def plan(request: PretrainRequest) -> Plan:
     bias_rate = getattr(recipe.optimizer, "bias_learning_rate", None) or recipe.optimizer.learning_rate
     return Plan(
         images=source.size,
-        labels=source.has_labels,
+        labels=open_labeled(recipe, source) is not None,
         replicas=replicas,
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * train.epochs,

@@ -14,9 +14,10 @@ from barlowtf import data, runs
 from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
 from barlowtf.encoders.building import build_model, check_encoder, settle_loss
+from barlowtf.encoders.restoring import restore_parts
 from barlowtf.errors import BarlowTFError, CheckpointError, DataError, Interrupted, TrainingError
 from barlowtf.experiment.starting import Start, find_start
-from barlowtf.experiment.training_data import make_batches, open_training_data
+from barlowtf.experiment.training_data import make_batches, open_labeled, open_training_data
 from barlowtf.experiment.watching import make_callbacks
 from barlowtf.models import BarlowTwins, checkpoint
 from barlowtf.models.saving import save_model
@@ -72,6 +73,7 @@ def pretrain(request: PretrainRequest) -> RunInfo:
         requeueing(chief=chief),
     ):
         source = open_training_data(recipe)
+        open_labeled(recipe, source)  # Refused before anything is written.
         steps_per_epoch = count_steps_per_epoch(
             source.size,
             batch_size=recipe.train.batch_size,
@@ -162,7 +164,14 @@ def _train(job: _Job) -> RunInfo:
     if chief:
         save_model(job.model.projector, run.projector)
         save_model(job.model.encoder, run.encoder)
-        info = info.model_copy(update={"result": summarize_metrics(run.metrics)})
+        if job.recipe.checkpoint.keep_best is not None:
+            _save_best(run)
+        width = job.recipe.model.projector[-1]
+        measure = job.recipe.checkpoint.keep_best
+        result = summarize_metrics(
+            run.metrics, steps_per_epoch=job.steps_per_epoch, embedding_width=width, keep_best=measure
+        )
+        info = info.model_copy(update={"result": result})
         write_record(run.info, info)
     return info
 
@@ -229,6 +238,15 @@ def _describe(job: _Job) -> RunInfo:
         init=job.start.init,
         parent=job.start.parent,
     )
+
+
+def _save_best(run: runs.RunFolder) -> None:
+    """Writes encoder and projector after the best epoch, where one was measured."""
+    if not checkpoint.list_checkpoints(run.best):
+        return
+    best = restore_parts(run, "best")
+    save_model(best.projector, runs.projector_beside(run.best_encoder))
+    save_model(best.encoder, run.best_encoder)
 
 
 def _log_start(job: _Job, start_step: int) -> None:

@@ -1,5 +1,6 @@
 """The images of a run and what is made of them: batches of crops, first views, center views."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -7,16 +8,41 @@ import tensorflow as tf
 
 from barlowtf import augment, data
 from barlowtf.config import Recipe
+from barlowtf.errors import ConfigError
 from barlowtf.experiment.data import open_split
 
 # The batch in which features are extracted.
 _EVALUATION_BATCH = 256
+# Images whose views go through the encoder at a time.
+_PART = 64
 
 
 def open_training_data(recipe: Recipe) -> data.Source:
     """Returns the training images, in memory where they are small."""
     source = open_split(recipe.data.source, "train")
     return data.preload(source, recipe.data.channels, rendering=data.rendering_of(recipe.data))
+
+
+def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data.Source | None] | None:
+    """Returns the labeled images that the run is measured on, train and test split; None where there are no labels.
+
+    Raises:
+        ConfigError: The recipe names images for their labels that have none, or keeps the best epoch by labels where
+            there are none.
+        DataError: They cannot be read.
+    """
+    spec = recipe.monitor.labels
+    train = source if spec is None else open_split(spec, "train")
+    if train.has_labels:
+        return train, data.open_source(spec or recipe.data.source, "test")
+    if spec is not None:
+        raise ConfigError(f"Invalid monitor.labels: received {spec}, which has no labels, expected labeled images.")
+    if recipe.checkpoint.keep_best in ("knn", "probe"):
+        raise ConfigError(
+            f"Invalid checkpoint.keep_best: received {recipe.checkpoint.keep_best}, expected a measure without labels, "
+            f"which {recipe.data.source} does not have: rankme, lidar or alpha. Or set monitor.labels."
+        )
+    return None
 
 
 def make_batches(
@@ -49,13 +75,48 @@ def first_views(recipe: Recipe, source: data.Source, count: int) -> tuple[np.nda
 
     Where there are local views, they are the third, [K, M, s, s, C].
     """
-    batches = make_batches(recipe, source, tf.distribute.get_strategy(), 0, 1)
-    layer = augment.TwoViews(recipe.augment, recipe.data.channels)
-    # Of several pairs the first: the images themselves do not repeat within it.
-    count = min(count, recipe.train.batch_size)
-    view_a, view_b, *local = layer(tuple(tensor[:count] for tensor in next(batches)))
+    recipe, count = _with_batch(recipe, source, count, pairs=1)
+    view_a, view_b, *local = augment.TwoViews(recipe.augment, recipe.data.channels)(_first_batch(recipe, source))
     small = (tf.reshape(views, [-1, count, *views.shape[1:]]) for views in local)
     return tuple(views.numpy() for views in (view_a, view_b, *small))
+
+
+class FixedViews:
+    """The first pairs of views of the first images of a run, made from their crops at each pass.
+
+    Crops take a quarter of the memory of views. All draws are functions of seed, image and view, so each pass, and a
+    resumed run, gets the same ones.
+    """
+
+    def __init__(self, recipe: Recipe, source: data.Source, count: int, *, pairs: int) -> None:
+        """Reads the crops of up to `count` images; the first pair is that of the run's first step."""
+        local = recipe.augment.local.model_copy(update={"count": 0})
+        recipe = recipe.model_copy(update={"augment": recipe.augment.model_copy(update={"local": local})})
+        recipe, self.count = _with_batch(recipe, source, count, pairs=pairs)
+        self.pairs = pairs
+        self._layer = augment.TwoViews(recipe.augment, recipe.data.channels)
+        # [P M, ...] -> [P, M, ...]
+        self._crops = [tf.reshape(part, [pairs, -1, *part.shape[1:]]) for part in _first_batch(recipe, source)]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yields normalized views in parts of up to 64 images, float32 [2 P, m, S, S, C]."""
+        for start in range(0, self.count, _PART):
+            part = [crops[:, start : start + _PART] for crops in self._crops]
+            views = self._layer(tuple(tf.reshape(crops, [-1, *crops.shape[2:]]) for crops in part))
+            shape = [self.pairs, -1, *views[0].shape[1:]]
+            paired = tf.stack([tf.reshape(view, shape) for view in views], axis=1)  # [P, 2, m, S, S, C]
+            yield tf.reshape(paired, [2 * self.pairs, *paired.shape[2:]]).numpy()
+
+
+def _with_batch(recipe: Recipe, source: data.Source, count: int, *, pairs: int) -> tuple[Recipe, int]:
+    """Returns the recipe with one batch of up to `count` images, and their number: the first ones of the run."""
+    count = min(count, source.size)
+    train = recipe.train.model_copy(update={"batch_size": count, "pairs": pairs, "micro_batch": None})
+    return recipe.model_copy(update={"train": train}), count
+
+
+def _first_batch(recipe: Recipe, source: data.Source) -> tuple[tf.Tensor, ...]:
+    return tuple(next(make_batches(recipe, source, tf.distribute.get_strategy(), 0, 1)))
 
 
 def normalized_views(recipe: Recipe, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:

@@ -9,13 +9,14 @@ from rich.console import Console
 from barlowtf import data, runs
 from barlowtf.config import Recipe
 from barlowtf.distribute import is_chief
-from barlowtf.experiment.training_data import first_views, normalized_views
+from barlowtf.experiment.training_data import FixedViews, first_views, normalized_views, open_labeled
 from barlowtf.models import BarlowTwins
 from barlowtf.train import callbacks
+from barlowtf.train.best import CRITERIA
 from barlowtf.train.monitors import make_knn_monitor
 
-# Number of images that the collapse monitor measures.
-_MONITORED_IMAGES = 256
+# Images that the collapse monitor measures, pairs of views of each, and images whose views it shows.
+_MONITORED_IMAGES, _MONITORED_PAIRS, _SHOWN_IMAGES = 256, 2, 8
 
 
 def make_callbacks(
@@ -51,6 +52,9 @@ def make_callbacks(
         every_minutes=recipe.checkpoint.every_minutes,
         keep=recipe.checkpoint.keep,
     )
+    measure, best = recipe.checkpoint.keep_best, []
+    if measure is not None:
+        best = [callbacks.KeepBest(run.best, recorder, save, criterion=CRITERIA[measure], metrics=run.metrics)]
     return callbacks.in_order(
         [
             stop,
@@ -60,6 +64,7 @@ def make_callbacks(
             callbacks.JsonLines(run.metrics, recorder),
             callbacks.TensorBoardWriter(run.tensorboard, recorder),
             callbacks.Progress(recorder, total_steps=recipe.train.epochs * steps_per_epoch, console=console),
+            *best,
             save,
         ]
     )
@@ -71,22 +76,24 @@ def _make_monitors(
     """Yields the monitors that look at images: collapse, and kNN where there are labels."""
     every = recipe.monitor
     if every.collapse_every_epochs is not None:
-        view_a, view_b, *local = first_views(recipe, source, _MONITORED_IMAGES)
-        mean, std = recipe.augment.mean, recipe.augment.std
+        view_a, view_b, *local = first_views(recipe, source, _SHOWN_IMAGES)
+        shown = {"view_pairs": [view_a, view_b]}
+        if local:
+            shown["local_views"] = list(local[0])
         yield callbacks.CollapseMonitor(
             recorder,
-            view_a,
-            view_b,
-            local_views=local[0] if local else None,
+            FixedViews(recipe, source, _MONITORED_IMAGES, pairs=_MONITORED_PAIRS),
+            shown=shown,
             every_epochs=every.collapse_every_epochs,
-            mean=mean,
-            std=std,
+            total_epochs=recipe.train.epochs,
+            mean=recipe.augment.mean,
+            std=recipe.augment.std,
         )
-    if every.knn_every_epochs is not None and source.has_labels:
+    found = None if every.knn_every_epochs is None else open_labeled(recipe, source)
+    if every.knn_every_epochs is not None and found is not None:
         yield make_knn_monitor(
             recorder,
-            source,
-            data.open_source(recipe.data.source, "test"),
+            *found,
             views=lambda images, ids: normalized_views(recipe, images, ids),
             bank_size=every.knn_bank,
             query_count=every.knn_queries,
@@ -95,5 +102,6 @@ def _make_monitors(
             total_epochs=recipe.train.epochs,
             neighbors=every.knn_neighbors,
             temperature=every.knn_temperature,
+            probe=every.probe,
             stop_requested=stop_requested,
         )

@@ -63,7 +63,7 @@ def open_origin(
     Args:
         encoder: A run folder, a `.keras` file or a PyTorch file, see `barlowtf.encoders.load`.
         head: See `open_head`; None: features alone.
-        checkpoint_of: Checkpoint of a run, "latest" or a step; None: its finished encoder.
+        checkpoint_of: Checkpoint of a run, "latest", "best" or a step; None: its finished encoder.
         config: Recipe of an encoder that has none beside it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Measures of an encoder: signs of collapse, a nearest-neighbor vote, and average precision."""
+"""Measures of an encoder, with and without labels: collapse, rank, neighbors, precision; and a verdict on a run."""
 
 from barlowtf.metrics.average_precision import (
     average_precision,
@@ -16,9 +16,16 @@ from barlowtf.metrics.collapse import (
     mean_off_diagonal,
 )
 from barlowtf.metrics.knn import knn_accuracy, knn_predict, knn_votes, nearest_neighbors
+from barlowtf.metrics.label_free import alpha_req, lidar
+from barlowtf.metrics.linear_probe import linear_probe_accuracy
+from barlowtf.metrics.verdict import MEASURES, Measure, Verdict, judge_run
 
 __all__ = [
+    "MEASURES",
     "ClassificationScores",
+    "Measure",
+    "Verdict",
+    "alpha_req",
     "average_precision",
     "classification_scores",
     "correlation_picture",
@@ -27,9 +34,12 @@ __all__ = [
     "downsample_correlation",
     "effective_rank",
     "interpolated_average_precision",
+    "judge_run",
     "knn_accuracy",
     "knn_predict",
     "knn_votes",
+    "lidar",
+    "linear_probe_accuracy",
     "mean_diagonal",
     "mean_off_diagonal",
     "nearest_neighbors",

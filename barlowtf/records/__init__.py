@@ -8,7 +8,7 @@ from barlowtf.records.files import Record, append_line, read_lines, read_record,
 from barlowtf.records.finding import Finding, harms, worst_first
 from barlowtf.records.report_summary import ReportedRun, ReportSummary
 from barlowtf.records.result import DataFacts, Measure, Result, Subset, read_result, read_results, write_result
-from barlowtf.records.run_info import RunData, RunInfo, RunInit, RunParent, RunResult, RunSteps
+from barlowtf.records.run_info import RunBest, RunData, RunInfo, RunInit, RunParent, RunResult, RunSteps, RunVerdict
 from barlowtf.records.surroundings import Machine, Surroundings
 from barlowtf.records.verdict import judge
 
@@ -31,12 +31,14 @@ __all__ = [
     "ReportSummary",
     "ReportedRun",
     "Result",
+    "RunBest",
     "RunData",
     "RunInfo",
     "RunInit",
     "RunParent",
     "RunResult",
     "RunSteps",
+    "RunVerdict",
     "Subset",
     "Surroundings",
     "append_line",

@@ -40,6 +40,22 @@ class RunParent(Record):
     sha256: str = Field(description="of the weights of its encoder at that step")
 
 
+class RunVerdict(Record):
+    """What the curves of a run say at its end."""
+
+    kind: str = Field(description="improving, changing, flat, past its best, nothing gained, collapsing or unclear")
+    sentence: str = Field(description="it in words, with figures and what to do")
+    notes: tuple[str, ...] = Field(description="what might look like a fault and is none")
+
+
+class RunBest(Record):
+    """The epoch whose training state was kept as the best."""
+
+    measure: str = Field(description="checkpoint.keep_best of the recipe")
+    step: int = Field(description="its step")
+    value: float = Field(description="the measure after it")
+
+
 class RunResult(Record):
     """The figures of a finished run that a reader wants first."""
 
@@ -51,6 +67,8 @@ class RunResult(Record):
     knn_top1: float | None = Field(description="kNN accuracy at the end, in [0, 1]")
     loss: float | None = Field(description="last recorded loss")
     images_per_second_median: float | None = Field(description="median of the recorded speeds, images/s")
+    best: RunBest | None = Field(None, description="best epoch by checkpoint.keep_best; null: none was kept")
+    verdict: RunVerdict | None = Field(None, description="what the curves say; null: a run of an earlier version")
 
 
 class RunInfo(Surroundings):

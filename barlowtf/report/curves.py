@@ -51,6 +51,28 @@ _OTHERS = (
     Quantity(
         "knn_top1", "kNN top-1", "%", factor=100.0, good="Good: above its first point, the encoder before training."
     ),
+    Quantity(
+        "probe_top1",
+        "Linear probe top-1",
+        "%",
+        factor=100.0,
+        good="Good: above its first point, the encoder before training.",
+    ),
+    Quantity(
+        "rankme",
+        "RankMe of the features",
+        "dimensions",
+        from_zero=True,
+        good="Good: settles. In how many directions the features spread.",
+    ),
+    Quantity(
+        "lidar",
+        "LiDAR of the features",
+        "directions",
+        from_zero=True,
+        good="Good: settles. In how many directions images differ by more than their views.",
+    ),
+    Quantity("alpha", "Alpha-ReQ of the features", "exponent", good="Good: near 1."),
     Quantity("mean_off_diagonal", "Mean |C_ij|, i ≠ j", "in [0, 1]", may_be_log=True, good="Good: falls towards 0."),
     Quantity("learning_rate", "Learning rate", "of the next update", from_zero=True),
     Quantity(

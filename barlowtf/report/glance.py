@@ -43,6 +43,7 @@ def glance_at(run: RunContents) -> Glance:
             "These images have no labels, so no number here says what the encoder is worth: look at the neighbors of "
             "some images below, and measure it on a few hundred labeled ones with barlowtf evaluate."
         )
+    sentences += _verdict_sentences(run)
     figures = []
     if knn is not None:
         figures.append(Figure("kNN top-1", f"{format_value(knn[1])} %", f"{format_value(knn[0])} % before training"))
@@ -54,6 +55,15 @@ def glance_at(run: RunContents) -> Glance:
     if loss is not None:
         figures.append(Figure("Loss per dimension", f"{loss[1]:.3g}", f"{loss[0]:.3g} at the first step"))
     return Glance(sentences, figures)
+
+
+def _verdict_sentences(run: RunContents) -> list[str]:
+    """Returns what run.json says of the curves, [] for a run that is not finished or of an earlier version."""
+    result = None if run.info is None else run.info.result
+    if result is None or result.verdict is None:
+        return []
+    told = result.verdict.sentence
+    return [f"{told[0].upper()}{told[1:]}", *result.verdict.notes]
 
 
 def _first_and_last(run: RunContents, key: str) -> tuple[float, float] | None:

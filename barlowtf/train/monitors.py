@@ -22,14 +22,15 @@ def make_knn_monitor(
     total_epochs: int,
     neighbors: int,
     temperature: float,
+    probe: bool,
     stop_requested: Callable[[], bool],
 ) -> KNNMonitor:
-    """Returns the kNN monitor: labeled training images as bank, test images, where there are any, as queries.
+    """Returns the kNN monitor: labeled images as bank, test images, where there are any, as queries.
 
     Args:
         recorder: Receives the measurements.
-        train: Training images, with labels.
-        test: Test images. None, or without labels: the training images are halved; the labels of the queries are then
+        train: Images with labels.
+        test: Test images. None, or without labels: `train` is halved; the labels of the queries are then
             unseen, their pixels are not.
         views: Source and ids -> batches of normalized center views, float32 [n, S, S, C].
         bank_size: Maximum number of images in the bank.
@@ -39,6 +40,7 @@ def make_knn_monitor(
         total_epochs: See `KNNMonitor`.
         neighbors: k; fewer where the bank is smaller.
         temperature: See `KNNMonitor`.
+        probe: See `KNNMonitor`.
         stop_requested: See `KNNMonitor`.
     """
     if test is None or not test.has_labels:
@@ -57,5 +59,6 @@ def make_knn_monitor(
         neighbors=min(neighbors, len(bank_ids)),
         temperature=temperature,
         class_count=int(max(bank_labels.max(), query_labels.max())) + 1,
+        probe=probe,
         stop_requested=stop_requested,
     )

@@ -39,15 +39,22 @@ class BackgroundSaver:
         # called once, as a short training does.
         self._copy = tf.function(self._assign_copies).get_concrete_function()
 
-    def start(self, step: int) -> None:
+    def start(self, step: int, *, folder: Path | None = None, keep: int | None = None) -> None:
         """Copies the state after a step and starts to write it; waits first for the previous save.
+
+        Args:
+            step: Finished steps.
+            folder: Where to; None: the folder of this saver.
+            keep: Number of checkpoints that stay in that folder; None: that of this saver.
 
         Raises:
             CheckpointError: The previous save failed.
         """
         self.finish()
         self._copy()
-        self._thread = threading.Thread(target=self._write, args=(step,), name="checkpoint")
+        self._thread = threading.Thread(
+            target=self._write, args=(step, folder or self.folder, keep or self.keep), name="checkpoint"
+        )
         self._thread.start()
 
     def finish(self) -> None:
@@ -78,8 +85,8 @@ class BackgroundSaver:
         for key, variable in self._variables.items():
             self._copies[key].assign(variable)
 
-    def _write(self, step: int) -> None:
+    def _write(self, step: int, folder: Path, keep: int) -> None:
         try:
-            save_state(self.folder, self._state, step, keep=self.keep)
+            save_state(folder, self._state, step, keep=keep)
         except CheckpointError as error:
             self._failure = error

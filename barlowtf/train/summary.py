@@ -4,14 +4,21 @@ from pathlib import Path
 
 import numpy as np
 
-from barlowtf.records import RunResult, read_lines
+from barlowtf.metrics import judge_run
+from barlowtf.records import RunBest, RunResult, RunVerdict, read_lines
+from barlowtf.train.best import CRITERIA, find_best
 
 
-def summarize_metrics(path: Path) -> RunResult:
-    """Returns the figures of a run that a reader wants first.
+def summarize_metrics(
+    path: Path, *, steps_per_epoch: int, embedding_width: int, keep_best: str | None = None
+) -> RunResult:
+    """Returns the figures of a run that a reader wants first, and what its curves say.
 
     Args:
         path: The metrics.jsonl of the run.
+        steps_per_epoch: Steps of one epoch.
+        embedding_width: D.
+        keep_best: `checkpoint.keep_best` of the recipe.
 
     Raises:
         CheckpointError: The file is damaged.
@@ -23,11 +30,15 @@ def summarize_metrics(path: Path) -> RunResult:
 
     knn, losses, speeds = column("knn_top1"), column("loss"), column("images_per_second")
     before = [record["knn_top1"] for record in records if record["step"] == 0 and "knn_top1" in record]
+    best = None if keep_best is None else find_best(records, CRITERIA[keep_best])
+    verdict = judge_run(records, steps_per_epoch=steps_per_epoch, embedding_width=embedding_width)
     return RunResult(
         knn_top1_before=before[0] if before else None,
         knn_top1=knn[-1] if knn else None,
         loss=losses[-1] if losses else None,
         images_per_second_median=round(float(np.median(speeds)), 2) if speeds else None,
+        best=None if best is None else RunBest(measure=str(keep_best), step=best.step, value=best.value),
+        verdict=RunVerdict(**verdict._asdict()),
     )
 
 

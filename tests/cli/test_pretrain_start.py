@@ -9,7 +9,7 @@ from barlowtf_cli.pretrain import _result_text
 from click.testing import CliRunner
 
 from barlowtf.config import dump_recipe, load_recipe
-from barlowtf.records import RunInfo
+from barlowtf.records import RunInfo, RunVerdict
 
 
 def invoke(*words):
@@ -37,6 +37,7 @@ def test_an_extension_has_its_recipe_and_weights_from_the_run(words, named):
             ["--config", "digits", "--init", "missing"],
             "Error: Invalid model.init: received 'missing', expected",
         ),
+        (["--config", "digits", "--labels", "missing"], "Error: Invalid folder missing: it does not exist, expected"),
         (["--extend", "missing"], "Error: missing is not a run folder: it holds no recipe.toml."),
     ],
 )
@@ -100,6 +101,14 @@ def test_harm_is_said_in_one_line():
     made = info(0.8, 0.1, **INIT)
     (line,) = [line for line in _result_text(Path("runs/second"), made, made.result).splitlines() if "lower" in line]
     assert line.strip() == ("70.0 points lower than before: by these labels the initial encoder is the better one.")
+
+
+def test_the_verdict_and_its_notes_are_lines_of_the_result():
+    verdict = RunVerdict(kind="flat", sentence="flat: enough.", notes=("No fault.",))
+    made = info(0.7, 0.9)
+    made = made.model_copy(update={"result": made.result.model_copy(update={"verdict": verdict})})
+    lines = _result_text(Path("runs/second"), made, made.result).splitlines()
+    assert "verdict     flat: enough." in lines and "note        No fault." in lines
 
 
 def test_records_of_before_are_read():

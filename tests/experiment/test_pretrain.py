@@ -34,8 +34,10 @@ SMALL = [
     "monitor.every_steps=1",
     "monitor.knn_every_epochs=2",
     "monitor.collapse_every_epochs=1",
+    "monitor.probe=true",
     "checkpoint.every_steps=2",
     "checkpoint.keep=9",
+    "checkpoint.keep_best=knn",
 ]
 
 
@@ -71,6 +73,12 @@ def test_the_run_folder_holds_what_a_user_needs(unbroken, recipe):
         assert all(np.isfinite(record[key]) for record in steps)
     assert [record["step"] for record in records if "knn_top1" in record] == [0, 6, 9]
     assert [record["step"] for record in records if "effective_rank" in record] == [0, 3, 6, 9]
+    features = [record for record in records if "rankme" in record]
+    assert [record["step"] for record in features] == [0, 3, 6, 9]
+    assert all(1 < record[key] <= 32 for record in features for key in ("rankme", "lidar"))
+    assert all(np.isfinite(record["alpha"]) for record in features)
+    # kNN of two epochs is no curve.
+    assert info.result.verdict.kind == "unclear" and "measured 2 times" in info.result.verdict.sentence
     last = steps[-1]
     assert last["loss"] == pytest.approx(last["invariance"] + recipe.loss.lambd * last["redundancy"], rel=1e-5)
 
@@ -127,6 +135,10 @@ def test_a_run_stopped_twice_equals_the_unbroken_one_bit_for_bit(unbroken, recip
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
     assert timeless(unbroken[0]) == timeless(run)
+    assert all("probe_top1" in record for record in timeless(run) if "knn_top1" in record)
+    (best,), (resumed,) = (checkpoint.list_checkpoints(of.best) for of in (unbroken[0], run))
+    assert best.name == resumed.name
+    assert (best / "manifest.json").read_text() == (resumed / "manifest.json").read_text()
 
 
 def timeless(run):
@@ -231,9 +243,10 @@ def test_flat_color_photographs_with_a_damaged_one_train_without_labels(tmp_path
         # One batch is all images, so that the damaged one is in the first.
         "train.batch_size=24",
         "data.max_unreadable=1",
+        "checkpoint.keep_best=lidar",
     ]
     info = pretrain(load_recipe("digits", [*SMALL, *settings]), tmp_path / "run")
-    assert info.result.knn_top1 is None
+    assert info.result.knn_top1 is None and info.result.best.measure == "lidar"
     assert "07.jpg" in caplog.text
     with pytest.raises(DataError, match=r"07\.jpg.*max_unreadable"):
         pretrain(load_recipe("digits", [*SMALL, *settings, "data.max_unreadable=0"]), tmp_path / "run2")

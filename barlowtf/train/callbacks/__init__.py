@@ -4,6 +4,7 @@ Monitors measure and add what they find to a `Recorder`; writers, later in the l
 checks the list. The logs of a step are ordinary Keras logs, so that callbacks of Keras and of users stand beside them.
 """
 
+from barlowtf.train.callbacks.best import KeepBest
 from barlowtf.train.callbacks.checkpoint import SaveCheckpoints
 from barlowtf.train.callbacks.collapse import CollapseMonitor
 from barlowtf.train.callbacks.interruption import StopOnRequest
@@ -19,6 +20,7 @@ __all__ = [
     "CollapseMonitor",
     "JsonLines",
     "KNNMonitor",
+    "KeepBest",
     "Monitor",
     "Progress",
     "Recorder",

@@ -41,6 +41,10 @@ class SaveCheckpoints(keras.callbacks.Callback):
             self._begun().start(int(logs["step"]))
             self._saved_at = time.monotonic()
 
+    def save_aside(self, folder: Path, step: int) -> None:
+        """Saves the state after a step as the only one in another folder, see `BackgroundSaver.start`."""
+        self._begun().start(step, folder=folder, keep=1)
+
     def on_train_end(self, logs: dict[str, Any]) -> None:
         """Saves the last step, and waits until it is on the disk."""
         saver = self._begun()

@@ -1,15 +1,18 @@
-"""Watches for collapse: effective rank, dead dimensions, redundancy, and pictures of C and of the views."""
+"""Measures without labels: collapse of the embeddings, quality of the features, pictures of C and of the views."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from barlowtf.metrics import (
+    alpha_req,
     correlation_picture,
     dead_dimensions,
     effective_rank,
+    lidar,
     mean_off_diagonal,
 )
 from barlowtf.models.features import extract_features
@@ -18,58 +21,60 @@ from barlowtf.train.callbacks.recorder import Monitor, Recorder
 # Enough for a picture on a screen, and for a grid that shows what the augmentations do.
 _PICTURE_CELLS = 256
 _GRID_COLUMNS = 8
-_CHUNK = 64
 
 
 class CollapseMonitor(Monitor):
-    """Measures the embeddings of one fixed batch of views, in inference mode, and shows its views once."""
+    """Measures features and embeddings of fixed views of the same images, in inference mode, and shows some once.
+
+    Of the features of all views: "rankme", "lidar" and "alpha". Of the embeddings of the first two views of each image:
+    "effective_rank", "dead_dimensions", "mean_off_diagonal" and the picture of C.
+    """
 
     def __init__(
         self,
         recorder: Recorder,
-        view_a: np.ndarray,
-        view_b: np.ndarray,
+        views: Iterable[np.ndarray],
         *,
-        local_views: np.ndarray | None = None,
+        shown: Mapping[str, Iterable[np.ndarray]],
         every_epochs: int,
+        total_epochs: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
     ) -> None:
-        """Sets the batch and the interval.
+        """Sets the images and the interval.
 
         Args:
             recorder: Receives the measurements.
-            view_a: Normalized images, float32 [M, H, W, C].
-            view_b: The other views of the same images.
-            local_views: Local views of the same images, [K, M, h, w, C], which are shown and not measured.
-            every_epochs: Measure after every N-th epoch; also before the first step.
+            views: Normalized images in parts, float32 [q, m, H, W, C] each: q views of m images, q >= 2. Iterable anew
+                at each measurement, with the same views.
+            shown: Name of a picture -> its rows, normalized images [m, H, W, C] each, of which the first 8 are shown.
+            every_epochs: Measure after every N-th epoch; also before the first step and after the last.
+            total_epochs: Epochs of the run.
             mean: Means of the normalization, to show the views as they looked before it.
             std: Standard deviations of the normalization.
         """
         super().__init__(recorder)
-        self.view_a, self.view_b, self.every_epochs = view_a, view_b, every_epochs
-        self.local_views = local_views
+        self.views, self.shown = views, shown
+        self.every_epochs, self.total_epochs = every_epochs, total_epochs
         self.mean, self.std = mean, std
 
     def on_train_begin(self, logs: dict[str, Any]) -> None:
         """Measures and shows the views, unless the run resumes."""
         if int(logs["step"]) == 0:
-            self._show("view_pairs", [self.view_a, self.view_b])
-            if self.local_views is not None:
-                self._show("local_views", self.local_views)
+            for name, rows in self.shown.items():
+                cut = [views[:_GRID_COLUMNS] for views in rows]
+                self.recorder.add_picture(name, view_grid(cut, mean=self.mean, std=self.std))
             self._measure()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures after the epochs that are due; not where the run is stopping: it measures when it is resumed."""
-        if (epoch + 1) % self.every_epochs == 0 and not self.model.stop_training:
+        due = (epoch + 1) % self.every_epochs == 0 or epoch + 1 == self.total_epochs
+        if due and not self.model.stop_training:
             self._measure()
 
-    def _show(self, name: str, rows: Iterable[np.ndarray]) -> None:
-        shown = [views[:_GRID_COLUMNS] for views in rows]
-        self.recorder.add_picture(name, view_grid(shown, mean=self.mean, std=self.std))
-
     def _measure(self) -> None:
-        z_a, z_b = self._embed(self.view_a), self._embed(self.view_b)
+        features = np.concatenate([self._represent(part) for part in self.views], axis=1)  # [q, M, d]
+        z_a, z_b = (self._project(of_view) for of_view in features[:2])
         self.recorder.add(
             {
                 "effective_rank": float(effective_rank(z_a)),
@@ -79,10 +84,23 @@ class CollapseMonitor(Monitor):
         )
         picture = np.asarray(correlation_picture(z_a, z_b, _PICTURE_CELLS))[..., None]
         self.recorder.add_picture("cross_correlation", picture)
+        self.recorder.add(label_free_measures(features))
 
-    def _embed(self, images: np.ndarray) -> np.ndarray:
-        features = extract_features(self.model.encoder, _chunks(images))
+    def _represent(self, views: np.ndarray) -> np.ndarray:
+        """Returns features [q, m, d] of views [q, m, H, W, C]."""
+        features = extract_features(self.model.encoder, views)
+        return features.reshape(*views.shape[:2], -1)
+
+    def _project(self, features: np.ndarray) -> np.ndarray:
         return np.asarray(tf.cast(self.model.projector(features, training=False), tf.float32))
+
+
+def label_free_measures(features: np.ndarray) -> dict[str, float]:
+    """Returns "rankme", "lidar" and "alpha" of features [q, M, d]; without "alpha" where it is not a number."""
+    rows = features.transpose(1, 0, 2).reshape(-1, features.shape[-1])  # [q, M, d] -> [M q, d]
+    alpha = alpha_req(rows)
+    measures = {"rankme": effective_rank(rows), "lidar": lidar(rows, len(features))}
+    return measures if math.isnan(alpha) else {**measures, "alpha": alpha}
 
 
 def view_grid(rows: Sequence[np.ndarray], *, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
@@ -94,7 +112,3 @@ def view_grid(rows: Sequence[np.ndarray], *, mean: tuple[float, ...], std: tuple
     picture = np.concatenate(strips, axis=0)
     picture = picture if picture.shape[-1] in (1, 3) else picture[..., :1]
     return np.round(255.0 * np.clip(picture, 0.0, 1.0)).astype(np.uint8)
-
-
-def _chunks(images: np.ndarray) -> list[np.ndarray]:
-    return [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from barlowtf.metrics import knn_accuracy
+from barlowtf.metrics import knn_accuracy, linear_probe_accuracy
 from barlowtf.models.features import extract_features
 from barlowtf.train.callbacks.recorder import Monitor, Recorder
 
@@ -15,7 +15,11 @@ class _StopRequestedError(Exception):
 
 
 class KNNMonitor(Monitor):
-    """Records "knn_top1", the accuracy of a weighted vote of the nearest bank features, in [0, 1]."""
+    """Records "knn_top1", the accuracy of a weighted vote of the nearest bank features, in [0, 1].
+
+    With a probe also "probe_top1", the accuracy of a linear classifier that is trained anew on the bank features at
+    each measurement. It sees features alone, so no gradient reaches the encoder, and it leaves nothing to be saved.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class KNNMonitor(Monitor):
         neighbors: int,
         temperature: float,
         class_count: int,
+        probe: bool = False,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         """Sets what is compared and when.
@@ -41,12 +46,14 @@ class KNNMonitor(Monitor):
             neighbors: k.
             temperature: Temperature of the votes' weights exp(similarity / temperature).
             class_count: Number of classes.
+            probe: Whether to train and measure the linear classifier.
             stop_requested: Called between batches; True ends the measurement and stops the run before its next step.
         """
         super().__init__(recorder)
         self.bank, self.queries = bank, queries
         self.every_epochs, self.total_epochs, self.stop_requested = every_epochs, total_epochs, stop_requested
         self.neighbors, self.temperature, self.class_count = neighbors, temperature, class_count
+        self.probe = probe
 
     def on_train_begin(self, logs: dict[str, Any]) -> None:
         """Measures the encoder before its first step, unless the run resumes."""
@@ -80,6 +87,9 @@ class KNNMonitor(Monitor):
             class_count=self.class_count,
         )
         self.recorder.add({"knn_top1": accuracy})
+        if self.probe:
+            top1 = linear_probe_accuracy(features[0], self.bank[1], features[1], self.queries[1])
+            self.recorder.add({"probe_top1": top1})
 
     def _until_requested(self, batches: Iterable[Any]) -> Iterator[Any]:
         for batch in batches:

@@ -76,9 +76,13 @@ class Progress(Writer):
         measured, parts = self.recorder.scalars, []
         if "knn_top1" in measured:
             parts.append(f"kNN {100 * measured['knn_top1']:.1f} %")
+        if "probe_top1" in measured:
+            parts.append(f"probe {100 * measured['probe_top1']:.1f} %")
         if "effective_rank" in measured:
             rank, dead = measured["effective_rank"], measured["dead_dimensions"]
             parts.append(f"effective rank {rank:.1f}, {dead} dead dimensions")
+        if "lidar" in measured:
+            parts.append(f"RankMe {measured['rankme']:.1f}, LiDAR {measured['lidar']:.1f}")
         if parts:
             line = f"step {step}: {', '.join(parts)}"
             if self._bar is not None:
