@@ -8,7 +8,7 @@
         tensorboard/     event files
         checkpoints/     training states, one folder per save
         encoder.keras    the trained encoder, written at the end; encoder.projector.keras beside it
-        results/  exports/
+        results/  exports/  features/
 """
 
 import json
@@ -66,6 +66,11 @@ class RunFolder:
     def projector(self) -> Path:
         """The trained projector."""
         return projector_beside(self.encoder)
+
+    @property
+    def features(self) -> Path:
+        """Folder of the training images' features, one folder for each encoder and data set."""
+        return self.path / "features"
 
     def read_info(self) -> RunInfo | None:
         """Returns the content of run.json, None before the first step.

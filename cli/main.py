@@ -15,6 +15,7 @@ from .embed import embed
 from .evaluate import evaluate
 from .export import export
 from .launch import launch
+from .predict import predict
 from .pretrain import pretrain
 from .recipe import recipe
 from .report import report
@@ -70,7 +71,7 @@ def main() -> None:
     logger.propagate = False
 
 
-for command in (pretrain, recipe, evaluate, export, embed, convert, report, data, doctor, launch):
+for command in (pretrain, recipe, evaluate, export, embed, predict, convert, report, data, doctor, launch):
     main.add_command(command)
 
 

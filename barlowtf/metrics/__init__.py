@@ -1,4 +1,4 @@
-"""Measures of an encoder: signs of collapse, a nearest-neighbor vote, and average precision."""
+"""Measures of an encoder: signs of collapse, a nearest-neighbor vote, novelty, and average precision."""
 
 from barlowtf.metrics.average_precision import (
     average_precision,
@@ -16,6 +16,7 @@ from barlowtf.metrics.collapse import (
     mean_off_diagonal,
 )
 from barlowtf.metrics.knn import knn_accuracy, knn_predict, knn_votes, nearest_neighbors
+from barlowtf.metrics.novelty import novelty, own_distances
 
 __all__ = [
     "ClassificationScores",
@@ -33,5 +34,7 @@ __all__ = [
     "mean_diagonal",
     "mean_off_diagonal",
     "nearest_neighbors",
+    "novelty",
+    "own_distances",
     "voc07_average_precision",
 ]
