@@ -19,6 +19,7 @@ from .predict import predict
 from .pretrain import pretrain
 from .recipe import recipe
 from .report import report
+from .search import search
 
 
 class OneLineErrors(click.Group):
@@ -71,7 +72,7 @@ def main() -> None:
     logger.propagate = False
 
 
-for command in (pretrain, recipe, evaluate, export, embed, predict, convert, report, data, doctor, launch):
+for command in (pretrain, recipe, evaluate, export, embed, predict, search, predict, convert, report, data, doctor, launch):
     main.add_command(command)
 
 

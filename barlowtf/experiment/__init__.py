@@ -13,6 +13,7 @@ from barlowtf.experiment.plan import Plan, plan
 from barlowtf.experiment.predict import PredictRequest, predict
 from barlowtf.experiment.pretrain import PretrainRequest, pretrain
 from barlowtf.experiment.report import ReportRequest, report
+from barlowtf.experiment.search import SearchRequest, search
 from barlowtf.experiment.starting import extended_recipe, with_origin
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "PretrainRequest",
     "ReportRequest",
     "check_data",
+    "SearchRequest",
     "choose_recipe",
     "convert",
     "describe_data",
@@ -52,5 +54,6 @@ __all__ = [
     "pretrain",
     "report",
     "results_folder",
+    "search",
     "with_origin",
 ]
