@@ -96,6 +96,10 @@ def predict(request: PredictRequest) -> PredictionRecord:
         images = open_split(request.source, request.split)
         near, no_bank = _find_neighborhood(request, encoder, head, interruption)
         labeler = head_labeler(head) if head is not None else None if near is None else vote_labeler(near.bank)
+        if labeler is not None and request.top > len(labeler.names):
+            raise ConfigError(
+                f"Invalid --top: received {request.top}, expected at most the {len(labeler.names)} classes."
+            )
         features = _features(request, encoder, images, interruption)
         rows = PredictedRows(images, features, labeler, near, top=request.top, channels=encoder.image_shape[2])
         try:

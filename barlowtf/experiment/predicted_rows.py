@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from barlowtf import data
 from barlowtf.encoders.feature_folder import FeatureFolder
-from barlowtf.errors import ConfigError, DataError
+from barlowtf.errors import DataError
 from barlowtf.experiment.bank import Bank
 from barlowtf.experiment.embed import storable_text
 from barlowtf.export.heads import Head
@@ -147,14 +147,9 @@ class PredictedRows:
             features: Those of them that can be read.
             labeler: Gives labels; None: no columns of labels.
             near: Finds similar training images; None: no columns of these.
-            top: Number of labels in a row, >= 1.
+            top: Number of labels in a row, from 1 to K.
             channels: Of the encoder's images, to find out why an image cannot be read.
-
-        Raises:
-            ConfigError: There are fewer than `top` classes.
         """
-        if labeler is not None and top > len(labeler.names):
-            raise ConfigError(f"Invalid --top: received {top}, expected at most the {len(labeler.names)} classes.")
         self._images, self._features, self._labeler, self._near = images, features, labeler, near
         self._top, self._channels = top, channels
         self._labels: collections.Counter[str] = collections.Counter()

@@ -89,7 +89,7 @@ def test_a_stopped_call_goes_on(thin_run, expected, tmp_path, monkeypatch):
     other = tmp_path / "other"
     shutil.copytree(thin_run, other)
     make_encoder("resnet10_w0p0625", image_shape=(8, 8, 1), seed=6).save(other / "encoder.keras")
-    with pytest.raises(CheckpointError, match="holds features of another encoder, format. Choose another --out"):
+    with pytest.raises(CheckpointError, match="holds features that differ in encoder, format. Choose another --out"):
         experiment.embed(experiment.EmbedRequest(str(other), "digits", out, **options, file_format="npy"))
     with pytest.raises(CheckpointError, match="is in use and holds no features"):
         experiment.embed(experiment.EmbedRequest(str(thin_run), "digits", other))
