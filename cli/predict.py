@@ -73,8 +73,8 @@ def predict(
     """Label new images, and name the training images they resemble.
 
     One row for each image: id, path, label, probability, novelty, and the nearest training images with their classes
-    and cosine distances. Novelty is the share of the training images that lie closer to their own 10th neighbor than
-    the image does: above 0.99 it is unlike anything seen. An image that cannot be read has a row that says why. An
+    and cosine distances. Novelty is the share of the training images that lie closer to the 10th of their own neighbors
+    than the image does: above 0.99 it is unlike anything seen. An image that cannot be read has a row that says why. An
     interrupted command resumes when it is run again. Nothing is written into the folder of the images.
 
     \b

@@ -108,7 +108,7 @@ def embed_images(
     )
     finished = _claim(request.out, wanted)
     if finished is not None:
-        _LOG.info("%s is finished: nothing to do.", request.out)
+        _LOG.info("%s holds these features already.", request.out)
         return finished
     try:
         return _fill(request.out, wanted, encoder, images, interruption)

@@ -17,7 +17,7 @@ from barlowtf.errors import DataError
 from barlowtf.experiment.bank import Bank
 from barlowtf.experiment.embed import storable_text
 from barlowtf.export.heads import Head
-from barlowtf.metrics import knn_votes, nearest_neighbors, novelty, own_distances
+from barlowtf.metrics import knn_votes, kth_distances, nearest_neighbors, novelty, own_distances
 from barlowtf.records import BankFacts
 
 # An image with a higher novelty counts as unlike the training images.
@@ -37,7 +37,7 @@ class Neighborhood:
         bank: The training images.
         shown: Number of similar images that a row names.
         found: Number of similar images to look for, k.
-        novelty_neighbors: Which of them the novelty is about, from 1.
+        novelty_neighbors: The neighbor that the novelty is about, from 1.
         own: Distances of training images to that neighbor of theirs, rising, see `own_distances`.
     """
 
@@ -57,7 +57,7 @@ class Neighborhood:
             rows=folder.rows,
             novelty_neighbors=self.novelty_neighbors,
             novelty_images=len(self.own),
-            median_distance=round(max(0.0, float(np.median(self.own))), 6),
+            median_distance=round(float(np.median(self.own)), 6),
         )
 
 
@@ -77,7 +77,7 @@ def make_neighborhood(bank: Bank, shown: int, seed: int = 0) -> Neighborhood:
         raise DataError(f"{bank.folder.path} holds one image. Expected at least two to compare others with.")
     nearest = min(_NOVELTY_NEIGHBORS, rows - 1)
     drawn = data.sample_ids(rows, _NOVELTY_IMAGES, seed=seed)
-    found = min(rows, max(shown, nearest, _VOTERS))
+    found = min(rows, max(shown, _VOTERS))
     own = own_distances(bank.folder.features, drawn, neighbors=nearest)
     return Neighborhood(bank, min(shown, rows), found, nearest, own)
 
@@ -214,6 +214,8 @@ class PredictedRows:
             near = self._near
             similarity, index = nearest_neighbors(near.bank.folder.features, features, neighbors=near.found)
             answers |= _neighbor_columns(near, similarity, index)
+            distances = kth_distances(near.bank.folder.features, features, neighbors=near.novelty_neighbors)
+            answers["novelty"] = novelty(distances, near.own).tolist()
             self._unlike += int(np.sum(np.asarray(answers["novelty"]) > UNLIKE))
         if self._labeler is not None:
             names, probabilities = self._labeler.names, self._labeler.probabilities(features, similarity, index)
@@ -230,7 +232,7 @@ class PredictedRows:
 def _neighbor_columns(near: Neighborhood, similarity: np.ndarray, index: np.ndarray) -> dict[str, list[Any]]:
     # Rounding may leave a similarity just above 1.
     distance = np.maximum(1.0 - similarity, 0.0)
-    answers = {"novelty": novelty(1.0 - similarity[:, near.novelty_neighbors - 1], near.own).tolist()}
+    answers: dict[str, list[Any]] = {}
     for place in range(near.shown):
         rows, name = index[:, place].tolist(), f"neighbor_{place + 1}"
         answers[name] = [near.bank.path(row) for row in rows]

@@ -16,7 +16,7 @@ from barlowtf.metrics.collapse import (
     mean_off_diagonal,
 )
 from barlowtf.metrics.knn import knn_accuracy, knn_predict, knn_votes, nearest_neighbors
-from barlowtf.metrics.novelty import novelty, own_distances
+from barlowtf.metrics.novelty import kth_distances, novelty, own_distances
 
 __all__ = [
     "ClassificationScores",
@@ -31,6 +31,7 @@ __all__ = [
     "knn_accuracy",
     "knn_predict",
     "knn_votes",
+    "kth_distances",
     "mean_diagonal",
     "mean_off_diagonal",
     "nearest_neighbors",

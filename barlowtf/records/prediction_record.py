@@ -17,9 +17,11 @@ class BankFacts(Record):
     folder: str = Field(description="folder of their features, as `barlowtf embed` writes it")
     data: EmbeddedData = Field(description="the images")
     rows: int = Field(description="number of them that could be read")
-    novelty_neighbors: int = Field(description="k of the novelty score: distances are those to the k-th nearest")
+    novelty_neighbors: int = Field(
+        description="k of the novelty score, which ranks distances to the k-th nearest image"
+    )
     novelty_images: int = Field(description="number of training images whose distances give the scale of the score")
-    median_distance: float = Field(description="median of these distances, cosine, in [0, 2]")
+    median_distance: float = Field(description="median of these distances, Euclidean")
 
 
 class PredictionRecord(Surroundings):

@@ -90,8 +90,11 @@ def test_rows_are_those_of_head_and_neighbors(run, new, photographs, tmp_path):
         assert [row[f"neighbor_{place + 1}"] for row in readable] == [known.identify(i) for i in index[:, place]]
         found = [float(row[f"neighbor_{place + 1}_distance"]) for row in readable]
         np.testing.assert_allclose(found, 1 - similarity[:, place], atol=1e-5)
-    own = np.sort(1 - nearest_neighbors(bank, bank, neighbors=11)[0][:, 10])
-    expected = [np.mean(own < distance) for distance in 1 - similarity[:, 9]]
+    own, far = (
+        np.sort(np.linalg.norm(bank[None] - some[:, None], axis=2), axis=1)[:, place]
+        for some, place in ((bank, 10), (queries, 9))
+    )
+    expected = [np.mean(own < distance) for distance in far]
     np.testing.assert_allclose([float(row["novelty"]) for row in readable], expected, atol=1 / 24)
 
     record = json.loads((tmp_path / "rows.csv.json").read_text())

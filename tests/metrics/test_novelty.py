@@ -3,32 +3,42 @@
 import numpy as np
 import pytest
 
-from barlowtf.metrics import nearest_neighbors, novelty, own_distances
+from barlowtf.metrics import kth_distances, nearest_neighbors, novelty, own_distances
 
 
 def by_hand(bank, row, k):
     """Distance of a row to its k-th nearest other row."""
-    lengths = np.linalg.norm(bank.astype(np.float64), axis=1)
-    similarity = bank.astype(np.float64) @ bank[row] / lengths / lengths[row]
-    return np.sort(1 - np.delete(similarity, row))[k - 1]
+    distances = np.linalg.norm(bank.astype(np.float64) - bank[row], axis=1)
+    return np.sort(np.delete(distances, row))[k - 1]
 
 
 def test_own_distances_are_those_to_the_other_features():
     bank = np.random.default_rng(0).standard_normal((60, 5), np.float32)
-    # More equals than neighbors: a feature need not be among its own.
+    # More equals than neighbors.
     bank[40:50] = bank[40]
     for rows in (np.arange(60), np.array([3, 41, 49])):
         expected = sorted(by_hand(bank, row, 4) for row in rows)
-        np.testing.assert_allclose(own_distances(bank, rows, neighbors=4), expected, atol=1e-6)
+        # The square of a length of 2 is right to 1e-6, so a distance of 0 to 1e-3.
+        np.testing.assert_allclose(own_distances(bank, rows, neighbors=4), expected, atol=2e-3)
     with pytest.raises(ValueError, match="received 60, expected 1 to 59"):
         own_distances(bank, np.arange(3), neighbors=60)
+
+
+def test_blocks_do_not_change_a_distance():
+    r = np.random.default_rng(3)
+    bank, queries = r.standard_normal((50, 4), np.float32), r.standard_normal((9, 4), np.float32)
+    expected = np.sort(np.linalg.norm(bank[None] - queries[:, None], axis=2), axis=1)[:, 6]
+    for block in (3, 8, 4096):
+        np.testing.assert_allclose(kth_distances(bank, queries, neighbors=7, block=block), expected, rtol=1e-4)
+    with pytest.raises(ValueError, match="received 51, expected 1 to 50"):
+        kth_distances(bank, queries, neighbors=51)
 
 
 def test_one_percent_of_the_bank_lies_above_099():
     bank = np.random.default_rng(1).standard_normal((1000, 8), np.float32)
     own = own_distances(bank, np.arange(1000), neighbors=10)
     assert np.sum(novelty(own, own) > 0.99) == 9
-    assert novelty(np.array([-1.0, own[500], 3.0]), own).tolist() == [0.0, 0.5, 1.0]
+    assert novelty(np.array([0.0, own[500], 99.0]), own).tolist() == [0.0, 0.5, 1.0]
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
