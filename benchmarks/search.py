@@ -28,7 +28,7 @@ from barlowtf.models import make_encoder
 from barlowtf.records import EmbeddedData, EmbedManifest, EncoderFacts, write_record
 from benchmarks import machine
 
-_WIDTH, _PART, _REPEATS = 512, 2000, 7
+_WIDTH, _PART, _REPEATS = 512, 2000, 5
 
 
 def _write_features(folder: Path, rows: int, form: str, facts: EncoderFacts) -> Path:

@@ -104,7 +104,7 @@ def _text(record: "PredictionRecord") -> str:
     if record.bank is not None and record.unlike is not None:
         share = record.unlike / (record.rows - record.unreadable)
         lines.append(
-            ("unlike", f"{record.unlike:,} ({share:.1%}) have a novelty above 0.99; of training images 1 % have")
+            ("unlike", f"{record.unlike:,} ({share:.1%}) have a novelty above 0.99, as 1 % of the training images do")
         )
         lines.append(
             ("neighbors", f"of {record.bank.rows:,} images of {record.bank.data.source} ({record.bank.folder})")
