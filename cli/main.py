@@ -72,7 +72,7 @@ def main() -> None:
     logger.propagate = False
 
 
-for command in (pretrain, recipe, evaluate, export, embed, predict, search, predict, convert, report, data, doctor, launch):
+for command in (pretrain, recipe, evaluate, export, embed, predict, search, convert, report, data, doctor, launch):
     main.add_command(command)
 
 
