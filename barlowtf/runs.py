@@ -10,7 +10,7 @@
         best/            the training state after the best epoch, where checkpoint.keep_best names a measure
         encoder.keras    the trained encoder, written at the end; encoder.projector.keras beside it
         best.keras       the encoder after the best epoch, written at the end; best.projector.keras beside it
-        results/  exports/
+        results/  exports/  features/
 """
 
 import json
@@ -78,6 +78,11 @@ class RunFolder:
     def projector(self) -> Path:
         """The trained projector."""
         return projector_beside(self.encoder)
+
+    @property
+    def features(self) -> Path:
+        """Folder of the training images' features, one folder for each encoder and data set."""
+        return self.path / "features"
 
     def read_info(self) -> RunInfo | None:
         """Returns the content of run.json, None before the first step.

@@ -15,9 +15,11 @@ from .embed import embed
 from .evaluate import evaluate
 from .export import export
 from .launch import launch
+from .predict import predict
 from .pretrain import pretrain
 from .recipe import recipe
 from .report import report
+from .search import search
 
 
 class OneLineErrors(click.Group):
@@ -70,7 +72,7 @@ def main() -> None:
     logger.propagate = False
 
 
-for command in (pretrain, recipe, evaluate, export, embed, convert, report, data, doctor, launch):
+for command in (pretrain, recipe, evaluate, export, embed, predict, search, convert, report, data, doctor, launch):
     main.add_command(command)
 
 

@@ -38,6 +38,7 @@ FILES = (
         records.ExportRecord,
     ),
     ("Manifests of features", "`_embed.json`.", records.EmbedManifest),
+    ("Records of predictions", "`FILE.json` beside the file of `barlowtf predict --out`.", records.PredictionRecord),
 )
 
 

@@ -70,7 +70,7 @@ def test_command_runs(place, monkeypatch, command):
     # After seconds on noise the doctor has something to say, with status 1, and that is right.
     ill = words[0] == "doctor" and result.output.startswith("run ")
     assert result.exit_code == 0 or ill, result.output
-    if words[0] in ("report", "embed"):
+    if words[0] in ("report", "embed", "predict", "search"):
         assert (place / words[words.index("--out") + 1]).exists()
     if "--run-dir" in words:
         assert (place / words[words.index("--run-dir") + 1] / "encoder.keras").exists()

@@ -10,8 +10,10 @@ from barlowtf.experiment.embed import EmbedRequest, embed
 from barlowtf.experiment.evaluate import EvaluateRequest, evaluate, results_folder
 from barlowtf.experiment.export import ExportRequest, explain_left_out, export
 from barlowtf.experiment.plan import Plan, plan
+from barlowtf.experiment.predict import PredictRequest, predict
 from barlowtf.experiment.pretrain import PretrainRequest, pretrain
 from barlowtf.experiment.report import ReportRequest, report
+from barlowtf.experiment.search import SearchRequest, search
 from barlowtf.experiment.starting import extended_recipe, with_origin
 
 __all__ = [
@@ -29,9 +31,11 @@ __all__ = [
     "ImageGroup",
     "PackedData",
     "Plan",
+    "PredictRequest",
     "PretrainRequest",
     "ReportRequest",
     "check_data",
+    "SearchRequest",
     "choose_recipe",
     "convert",
     "describe_data",
@@ -46,8 +50,10 @@ __all__ = [
     "extended_recipe",
     "pack_data",
     "plan",
+    "predict",
     "pretrain",
     "report",
     "results_folder",
+    "search",
     "with_origin",
 ]

@@ -28,14 +28,13 @@ from barlowtf import data, runs
 from barlowtf.atomic import whole_file, whole_files
 from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.extracting import PART_IMAGES, center_views, log_progress
+from barlowtf.encoders.feature_folder import MANIFEST
 from barlowtf.encoders.loading import load
 from barlowtf.errors import CheckpointError, DataError, Interrupted
 from barlowtf.records import EmbeddedData, EmbedManifest, read_record, write_record
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
-# Readers of a folder of Parquet files pass over names with "_" or "." in front.
-MANIFEST = "_embed.json"
 _PARTS = ".parts"
 
 
@@ -79,26 +78,45 @@ def embed(request: EmbedRequest) -> EmbedManifest:
         images = data.open_source(request.source, request.split)
         if images is None:
             raise DataError(f"{request.source} has no {request.split} split.")
-        wanted = EmbedManifest(
-            encoder=encoder.facts,
-            data=EmbeddedData(
-                source=request.source, split=request.split, images=images.size, fingerprint=images.fingerprint
-            ),
-            format=request.file_format,
-            part_rows=request.part_rows,
-            status="unfinished",
-        )
-        finished = _claim(request.out, wanted)
-        if finished is not None:
-            _LOG.info("%s is finished: nothing to do.", request.out)
-            return finished
-        try:
-            return _fill(request.out, wanted, encoder, images, interruption)
-        except OSError as error:
-            raise CheckpointError(
-                f"Cannot write in {request.out}: {error.strerror or error}. What is written is kept; the same command "
-                "resumes."
-            ) from error
+        return embed_images(request, encoder, images, interruption)
+
+
+def embed_images(
+    request: EmbedRequest, encoder: Encoder, images: data.Source, interruption: Interruption
+) -> EmbedManifest:
+    """Writes the features of images that are open already; see `embed`.
+
+    Args:
+        request: Where to, and in which form; its encoder and config are not read.
+        encoder: The encoder.
+        images: The images of `request.source` and `request.split`.
+        interruption: Listens to signals.
+    """
+    names = images.class_names
+    wanted = EmbedManifest(
+        encoder=encoder.facts,
+        data=EmbeddedData(
+            source=request.source,
+            split=request.split,
+            images=images.size,
+            fingerprint=images.fingerprint,
+            class_names=None if names is None else tuple(map(storable_text, names)),
+        ),
+        format=request.file_format,
+        part_rows=request.part_rows,
+        status="unfinished",
+    )
+    finished = _claim(request.out, wanted)
+    if finished is not None:
+        _LOG.info("%s holds these features already.", request.out)
+        return finished
+    try:
+        return _fill(request.out, wanted, encoder, images, interruption)
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot write in {request.out}: {error.strerror or error}. What is written is kept; the same command "
+            "resumes."
+        ) from error
 
 
 def _fill(
@@ -175,7 +193,7 @@ def _write_parts(
 
 
 def _write_part(file: Path, encoder: Encoder, images: data.Source, ids: np.ndarray) -> None:
-    features, ids = _features(encoder, images, ids)
+    features, ids = readable_features(encoder, images, ids)
     labels = images.labels_of(ids) if images.has_labels else None
     with whole_file(file) as aside:
         if file.suffix == ".npz":
@@ -185,20 +203,20 @@ def _write_part(file: Path, encoder: Encoder, images: data.Source, ids: np.ndarr
         width = features.shape[1]
         columns = {
             "id": pa.array(ids),
-            "path": pa.array([_text(images.identify(int(number))) for number in ids], pa.string()),
+            "path": pa.array([storable_text(images.identify(int(number))) for number in ids], pa.string()),
             "label": pa.nulls(len(ids), pa.int64()) if labels is None else pa.array(labels, pa.int64()),
             "feature": pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1), pa.float32()), width),
         }
         pq.write_table(pa.table(columns), aside)
 
 
-def _text(path: str) -> str:
+def storable_text(path: str) -> str:
     """Returns a path as text that can be stored: bytes that are not UTF-8 as a backslash, x and two digits."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _features(encoder: Encoder, images: data.Source, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns features float32 [n, d] and the ids of the images that could be read, int64 [n]."""
+def readable_features(encoder: Encoder, images: data.Source, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features float32 [n, d] and the ids of the images that could be read, int64 [n]; the log names others."""
 
     def features_of(numbers: np.ndarray) -> np.ndarray:
         return encoder.features_of(center_views(encoder, images, numbers), len(numbers))

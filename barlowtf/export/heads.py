@@ -1,16 +1,19 @@
 """The classifier that an evaluation has left, and the encoder that it belongs to."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
-from barlowtf.encoders.encoder import Encoder
+from barlowtf.encoders.encoder import Encoder, with_weights_of
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import ExportError
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.records import HeadFacts, read_result
 from barlowtf.tables import PROTOCOLS
+
+_LOG = logging.getLogger("barlowtf")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,19 @@ def open_head(text: str, encoder: Encoder) -> Head:
         scores=result.scores,
     )
     return Head(file, model, names, tuned, facts)
+
+
+def encoder_of_head(head: Head, encoder: Encoder) -> Encoder:
+    """Returns the encoder that a head belongs to: `encoder` itself, or the one that was fine-tuned with the head.
+
+    Args:
+        head: See `open_head`.
+        encoder: The encoder that `open_head` has accepted.
+    """
+    if head.encoder is None or weights_sha256(head.encoder) == encoder.sha256:
+        return encoder
+    _LOG.info("The head of %s was trained along with its encoder: that one is used.", head.file)
+    return with_weights_of(encoder, head.encoder)
 
 
 def _find(text: str, encoder: Encoder) -> Path:

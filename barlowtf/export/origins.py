@@ -1,6 +1,5 @@
 """What is exported and where it comes from: encoder, head and projector that belong together."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,16 +7,13 @@ import keras
 
 from barlowtf import runs
 from barlowtf.config import load_recipe
-from barlowtf.encoders.encoder import Encoder, model_encoder, with_weights_of
+from barlowtf.encoders.encoder import Encoder, model_encoder
 from barlowtf.encoders.loading import CONTROLS, load, load_keras
 from barlowtf.encoders.restoring import find_checkpoint, restore_parts
 from barlowtf.errors import ExportError
-from barlowtf.export.heads import Head, open_head
+from barlowtf.export.heads import Head, encoder_of_head, open_head
 from barlowtf.export.network import Parts
 from barlowtf.models import checkpoint
-from barlowtf.models.fingerprint import weights_sha256
-
-_LOG = logging.getLogger("barlowtf")
 
 
 @dataclass(frozen=True)
@@ -94,9 +90,9 @@ def open_origin(
         file = runs.projector_beside(path if run is None else run.encoder)
         projector = load_keras(file) if file.exists() else None
     found = None if head is None else open_head(head, opened)
-    if found is not None and found.encoder is not None and weights_sha256(found.encoder) != opened.sha256:
-        _LOG.info("The head of %s was trained along with its encoder: that one is exported.", found.file)
-        opened, projector = with_weights_of(opened, found.encoder), None
+    fitting = opened if found is None else encoder_of_head(found, opened)
+    if fitting is not opened:
+        opened, projector = fitting, None
     data = load_recipe(run.recipe).data.source if run is not None else None
     return Origin(opened, found, projector, step, data)
 

@@ -1,4 +1,4 @@
-"""Measures of an encoder, with and without labels: collapse, rank, neighbors, precision; and a verdict on a run."""
+"""Measures of an encoder, with and without labels: collapse, rank, neighbors, novelty, precision; a verdict on a run."""
 
 from barlowtf.metrics.average_precision import (
     average_precision,
@@ -18,6 +18,7 @@ from barlowtf.metrics.collapse import (
 from barlowtf.metrics.knn import knn_accuracy, knn_predict, knn_votes, nearest_neighbors
 from barlowtf.metrics.label_free import alpha_req, lidar
 from barlowtf.metrics.linear_probe import linear_probe_accuracy
+from barlowtf.metrics.novelty import kth_distances, novelty, own_distances
 from barlowtf.metrics.verdict import MEASURES, Measure, Verdict, judge_run
 
 __all__ = [
@@ -38,10 +39,13 @@ __all__ = [
     "knn_accuracy",
     "knn_predict",
     "knn_votes",
+    "kth_distances",
     "lidar",
     "linear_probe_accuracy",
     "mean_diagonal",
     "mean_off_diagonal",
     "nearest_neighbors",
+    "novelty",
+    "own_distances",
     "voc07_average_precision",
 ]

@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+# Squares of shorter features lose digits in float32.
+_SHORTEST = 1e-12
+
 
 def knn_predict(
     bank: Any,
@@ -135,18 +138,37 @@ def nearest_neighbors(bank: Any, queries: Any, *, neighbors: int, block: int = 4
     Returns:
         Similarities, float32 [Q, neighbors], falling, and their rows in the bank, int64 alike.
     """
-    count = queries.shape[0]
+    count, width = queries.shape
+    # Few queries: dividing similarities [q, M] by the features' lengths is cheaper than dividing the features [M, d].
+    few = np.asarray(_unit_rows(queries)) if count < width else None
     # Similarities are at least -1: the places that are still empty lose against every feature.
     best = np.full((count, neighbors), -np.inf, np.float32)
     index = np.zeros((count, neighbors), np.int64)
     for bank_start in range(0, bank.shape[0], block):
-        some = _unit_rows(bank[bank_start : bank_start + block])
+        raw = bank[bank_start : bank_start + block]
+        lengths = None if few is None else _safe_lengths(raw)
+        some = _unit_rows(raw) if lengths is None else raw
         for start in range(0, count, block):
             rows = slice(start, start + block)
-            similarity = tf.matmul(_unit_rows(queries[rows]), some, transpose_b=True)  # [q, M of this block]
+            if few is None or lengths is None:
+                similarity = tf.matmul(_unit_rows(queries[rows]), some, transpose_b=True)  # [q, M of this block]
+            else:
+                similarity = few[rows] @ np.asarray(raw, np.float32).T / lengths
             value, column = tf.math.top_k(similarity, k=min(neighbors, some.shape[0]))
             best[rows], index[rows] = _merged(best[rows], index[rows], value.numpy(), column.numpy() + bank_start)
     return best, index
+
+
+def _safe_lengths(features: Any) -> np.ndarray | None:
+    """Lengths of features, float32 [M], 1 for those of zeros; None where squares leave float32's range."""
+    features = np.asarray(features, np.float32)
+    with np.errstate(over="ignore"):
+        lengths = np.sqrt(np.einsum("ij,ij->i", features, features))
+    short = np.flatnonzero(~(lengths > _SHORTEST))
+    if not np.isfinite(lengths).all() or features[short].any():
+        return None
+    lengths[short] = 1.0
+    return lengths
 
 
 def _merged(best: np.ndarray, index: np.ndarray, value: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,13 +6,16 @@ from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFigures, HeadFacts
 from barlowtf.records.files import Record, append_line, read_lines, read_record, write_record
 from barlowtf.records.finding import Finding, harms, worst_first
+from barlowtf.records.prediction_record import BankFacts, PredictionRecord
 from barlowtf.records.report_summary import ReportedRun, ReportSummary
 from barlowtf.records.result import DataFacts, Measure, Result, Subset, read_result, read_results, write_result
 from barlowtf.records.run_info import RunBest, RunData, RunInfo, RunInit, RunParent, RunResult, RunSteps, RunVerdict
+from barlowtf.records.search_record import Match, QueryMatches, SearchRecord
 from barlowtf.records.surroundings import Machine, Surroundings
 from barlowtf.records.verdict import judge
 
 __all__ = [
+    "BankFacts",
     "ComparedImages",
     "ConvertRecord",
     "ConvertedEncoder",
@@ -25,7 +28,10 @@ __all__ = [
     "Finding",
     "HeadFacts",
     "Machine",
+    "Match",
     "Measure",
+    "PredictionRecord",
+    "QueryMatches",
     "Record",
     "RecordedComparison",
     "ReportSummary",
@@ -39,6 +45,7 @@ __all__ = [
     "RunResult",
     "RunSteps",
     "RunVerdict",
+    "SearchRecord",
     "Subset",
     "Surroundings",
     "append_line",

@@ -15,6 +15,9 @@ class EmbeddedData(Record):
     split: str = Field(description="train or test")
     images: int = Field(description="number of images in the split")
     fingerprint: str = Field(description="sha256 of what identifies them")
+    class_names: tuple[str, ...] | None = Field(
+        None, description="name of each label; null: labels are numbers, there are none, or an older version wrote this"
+    )
 
 
 class EmbedManifest(Record):

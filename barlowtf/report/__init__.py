@@ -1,7 +1,19 @@
-"""One static page about one or several run folders; see `barlowtf.experiment.report` for how it is filled."""
+"""Static pages: about run folders, which `barlowtf.experiment.report` fills, and of images that a search has found."""
 
 from barlowtf.report.contents import EmbeddedImages, RunContents, read_run
 from barlowtf.report.page import render_page
-from barlowtf.report.pictures import shrink
+from barlowtf.report.pictures import Picture, shrink, thumbnail
+from barlowtf.report.sheet import ShownImage, ShownQuery, render_sheet
 
-__all__ = ["EmbeddedImages", "RunContents", "read_run", "render_page", "shrink"]
+__all__ = [
+    "EmbeddedImages",
+    "Picture",
+    "RunContents",
+    "ShownImage",
+    "ShownQuery",
+    "read_run",
+    "render_page",
+    "render_sheet",
+    "shrink",
+    "thumbnail",
+]

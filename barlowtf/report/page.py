@@ -55,7 +55,7 @@ def render_page(runs: list[RunContents], *, created: datetime, version: str) -> 
         "maps": {str(number): atlas.as_data() for number, atlas in enumerate(atlases) if atlas is not None},
     }
     return (
-        _environment()
+        make_environment()
         .get_template("page.html.j2")
         .render(
             runs=runs,
@@ -77,7 +77,8 @@ def render_page(runs: list[RunContents], *, created: datetime, version: str) -> 
     )
 
 
-def _environment() -> jinja2.Environment:
+def make_environment() -> jinja2.Environment:
+    """Returns what renders the templates of this package; everything that is put into them is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("barlowtf.report"),
         autoescape=True,

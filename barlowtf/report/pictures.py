@@ -20,6 +20,8 @@ _BLOCK = 8
 # A PNG above this becomes a JPEG of this width at most.
 _PICTURE_BYTES = 150_000
 _PICTURE_WIDTH = 1024
+# Longer side of a thumbnail that stands by itself, pixels; smaller images stay as they are.
+_SHOWN_SIDE = 160
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,20 @@ def png_picture(array: np.ndarray) -> Picture:
     """Returns uint8 [H, W, 1 or 3] as a PNG."""
     image = _to_image(array)
     return Picture(_uri(_encoded(image, "PNG", optimize=True), "png"), *image.size)
+
+
+def thumbnail(image: np.ndarray) -> Picture:
+    """Returns an image as a small picture of its own shape, a JPEG; a PNG where it is small already.
+
+    Args:
+        image: uint8 or uint16 [H, W, C]; of another number of channels than 1 and 3 the first is shown.
+    """
+    image = image if image.shape[-1] in (1, 3) else image[..., :1]
+    shown = _to_image(image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8))
+    if max(shown.size) <= _SHOWN_SIDE:
+        return Picture(_uri(_encoded(shown, "PNG", optimize=True), "png"), *shown.size)
+    shown.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+    return Picture(_uri(_encoded(shown, "JPEG", quality=85), "jpeg"), *shown.size)
 
 
 def event_pictures(folder: Path, tags: tuple[str, ...]) -> dict[str, tuple[int, Picture]]:

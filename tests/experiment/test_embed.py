@@ -58,7 +58,7 @@ def test_parquet_and_npy_hold_the_features_in_order(thin_run, expected, tmp_path
 
 
 def test_a_stopped_call_goes_on(thin_run, expected, tmp_path, monkeypatch):
-    out, make, made = tmp_path / "out", command._features, []
+    out, make, made = tmp_path / "out", command.readable_features, []
 
     def stopping(encoder, images, ids):
         made.append(int(ids[0]))
@@ -66,7 +66,7 @@ def test_a_stopped_call_goes_on(thin_run, expected, tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return make(encoder, images, ids)
 
-    monkeypatch.setattr(command, "_features", stopping)
+    monkeypatch.setattr(command, "readable_features", stopping)
     options = {"split": "test", "part_rows": 100}
     with pytest.raises(Interrupted, match="SIGINT after 200 of 360 images, saved. The same command resumes"):
         experiment.embed(experiment.EmbedRequest(str(thin_run), "digits", out, **options))

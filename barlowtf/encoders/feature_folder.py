@@ -1,0 +1,163 @@
+"""The features that `barlowtf embed` has written, as a bank to search in."""
+
+import bisect
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from barlowtf.errors import CheckpointError
+from barlowtf.records import EmbedManifest, EncoderFacts, read_record
+
+# Readers of a folder of Parquet files pass over names with "_" or "." in front.
+MANIFEST = "_embed.json"
+
+
+class ParquetFeatures:
+    """Features in Parquet files, read where they are sliced: a bank of `barlowtf.metrics.nearest_neighbors`."""
+
+    def __init__(self, files: list[Path], width: int) -> None:
+        """Reads how many rows each file has.
+
+        Args:
+            files: The parts, in their order.
+            width: Width d of the features.
+        """
+        self._files = files
+        rows = [pq.read_metadata(file).num_rows for file in files]
+        self._starts = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)]).tolist()
+        self.shape = (self._starts[-1], width)
+        self._part: tuple[int, np.ndarray] = (-1, np.zeros((0, width), np.float32))
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Returns some rows, float32 [n, d]; the file that was read last is kept."""
+        start, stop, _ = rows.indices(self.shape[0])
+        pieces = [self._part[1][:0]]
+        while start < stop:
+            number = bisect.bisect_right(self._starts, start) - 1
+            if self._part[0] != number:
+                self._part = (number, self._read(self._files[number]))
+            first = self._starts[number]
+            pieces.append(self._part[1][start - first : stop - first])
+            start = self._starts[number + 1]
+        return pieces[-1] if len(pieces) == 2 else np.concatenate(pieces)
+
+    def _read(self, file: Path) -> np.ndarray:
+        column = pq.ParquetFile(file).read(["feature"])["feature"].combine_chunks()
+        return column.flatten().to_numpy().reshape(-1, self.shape[1])
+
+
+@dataclass(frozen=True)
+class FeatureFolder:
+    """Features of images, and what is known of these.
+
+    Attributes:
+        path: The folder.
+        manifest: Which encoder, images and format.
+        features: float32 [M, d]: a memory-mapped array, or what is sliced like one.
+        ids: Number of each image in its data, int64 [M], rising.
+        labels: int64 [M], or None.
+        paths: Where each image lies, string [M]; None: the format does not keep it.
+    """
+
+    path: Path
+    manifest: EmbedManifest
+    features: np.ndarray | ParquetFeatures
+    ids: np.ndarray
+    labels: np.ndarray | None
+    paths: pa.ChunkedArray | None
+
+    @property
+    def rows(self) -> int:
+        """Number of images, M."""
+        return len(self.ids)
+
+    def label_name(self, row: int) -> str | None:
+        """Returns the name of a row's class, its number where it has none, None without labels."""
+        if self.labels is None:
+            return None
+        names, label = self.manifest.data.class_names, int(self.labels[row])
+        return names[label] if names is not None else str(label)
+
+    def row_of(self, number: int) -> int:
+        """Returns the row of an image.
+
+        Args:
+            number: Its number in the data.
+
+        Raises:
+            CheckpointError: The folder does not hold it.
+        """
+        row = int(np.searchsorted(self.ids, number))
+        if row == self.rows or self.ids[row] != number:
+            raise CheckpointError(
+                f"{self.path} has no image {number}: expected one of the ids {self.ids[0]} to {self.ids[-1]}, without "
+                "those of images that could not be read."
+            )
+        return row
+
+
+def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFolder:
+    """Returns the features in a folder that `barlowtf embed` has finished.
+
+    Args:
+        path: The folder.
+        encoder: The encoder that must have made them; None: any.
+
+    Raises:
+        CheckpointError: It is not such a folder, is unfinished or damaged, or belongs to another encoder.
+    """
+    if not (path / MANIFEST).is_file():
+        raise CheckpointError(f"{path} holds no features. Expected the --out folder of barlowtf embed.")
+    manifest = read_record(path / MANIFEST, EmbedManifest)
+    if manifest.status != "finished":
+        raise CheckpointError(f"The features in {path} are unfinished. Run the barlowtf embed that began them again.")
+    made_by = manifest.encoder
+    if encoder is not None and made_by.identity != encoder.identity:
+        raise CheckpointError(
+            f"The features in {path} belong to another encoder: received {made_by.name} with weights "
+            f"{made_by.sha256[:12]}, expected {encoder.name} with {encoder.sha256[:12]}, its images prepared in the "
+            "same way. Embed the images with that encoder into another folder."
+        )
+    try:
+        folder = _read_parquet(path, manifest) if manifest.format == "parquet" else _read_arrays(path, manifest)
+    except (OSError, ValueError, KeyError, EOFError, pa.ArrowInvalid) as error:
+        raise CheckpointError(f"Cannot read the features in {path}: {error}. Embed the images again.") from error
+    expected = (manifest.rows, manifest.encoder.feature_width)
+    if tuple(folder.features.shape) != expected or len(folder.ids) != manifest.rows:
+        raise CheckpointError(
+            f"{path} is damaged: received features {tuple(folder.features.shape)} and {len(folder.ids)} ids, expected "
+            f"{expected} as its manifest says. Embed the images again."
+        )
+    if not folder.rows:
+        raise CheckpointError(f"{path} holds the features of no image: none could be read.")
+    return folder
+
+
+def _read_parquet(path: Path, manifest: EmbedManifest) -> FeatureFolder:
+    files = sorted(path.glob("part-*.parquet"))
+    tables = [pq.ParquetFile(file).read(["id", "path", "label"]) for file in files]
+    table = pa.concat_tables(tables)
+    has_labels = table["label"].null_count == 0
+    return FeatureFolder(
+        path,
+        manifest,
+        ParquetFeatures(files, manifest.encoder.feature_width),
+        table["id"].to_numpy(),
+        table["label"].to_numpy() if has_labels else None,
+        table["path"],
+    )
+
+
+def _read_arrays(path: Path, manifest: EmbedManifest) -> FeatureFolder:
+    labels = path / "labels.npy"
+    return FeatureFolder(
+        path,
+        manifest,
+        np.load(path / "features.npy", mmap_mode="r"),
+        np.load(path / "ids.npy"),
+        np.load(labels) if labels.exists() else None,
+        None,
+    )

@@ -1,0 +1,212 @@
+"""`barlowtf predict`: labels, similar training images and novelty of new images, one row for each.
+
+::
+
+    OUT                  the rows; OUT.json: the record
+    .OUT-ID.features/    features of the new images while the command works, so that it can resume
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from barlowtf import data
+from barlowtf.atomic import whole_files
+from barlowtf.distribute import describe_surroundings
+from barlowtf.encoders.encoder import Encoder
+from barlowtf.encoders.feature_folder import FeatureFolder, open_features
+from barlowtf.encoders.loading import load
+from barlowtf.errors import BarlowTFError, CheckpointError, ConfigError, DataError, Interrupted
+from barlowtf.experiment.bank import open_bank, training_bank
+from barlowtf.experiment.data import open_split
+from barlowtf.experiment.embed import EmbedRequest, embed_images
+from barlowtf.experiment.predicted_rows import (
+    Labeler,
+    Neighborhood,
+    PredictedRows,
+    head_labeler,
+    make_neighborhood,
+    vote_labeler,
+)
+from barlowtf.experiment.row_files import format_of, row_writer
+from barlowtf.export.heads import Head, encoder_of_head, open_head
+from barlowtf.records import PredictionRecord, write_record
+from barlowtf.train.interruption import Interruption
+
+_LOG = logging.getLogger("barlowtf")
+# Neighbors that a row names where no number is given, and images whose rows are made at a time.
+_NEIGHBORS, _PIECE = 5, 2000
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What `barlowtf predict` writes.
+
+    Attributes:
+        encoder: See `barlowtf.encoders.load`.
+        source: SPEC of the new images.
+        out: File of the rows: .csv, .parquet or .jsonl. What is there is replaced.
+        head: See `barlowtf.export.heads.open_head`; None: neighbors vote for a label where they have classes.
+        split: "train" or "test" of the new images; a folder without such parts is its training split.
+        features: Folder of `barlowtf embed` with the features of the training images; None: those that the run keeps,
+            made where they are missing.
+        neighbors: Number of similar training images to name, >= 0; 0: none, and no novelty. None: 5 where the training
+            images can be had.
+        top: Number of labels to give, the most probable first, >= 1.
+        config: Recipe of the encoder, see `barlowtf.encoders.load`.
+    """
+
+    encoder: str
+    source: str
+    out: Path
+    head: str | None = None
+    split: str = "train"
+    features: Path | None = None
+    neighbors: int | None = None
+    top: int = 1
+    config: str | None = None
+
+
+def predict(request: PredictRequest) -> PredictionRecord:
+    """Writes labels, similar training images and novelty of new images; resumes where an earlier call was stopped.
+
+    Every image has a row; that of an image that cannot be read has `error` alone.
+
+    Raises:
+        ConfigError: Options do not fit each other, or the file cannot be written there.
+        DataError: There are no such images, or none of them can be read.
+        ExportError: The head is missing or belongs to another encoder.
+        CheckpointError: The encoder or a folder of features cannot be used.
+        Interrupted: A signal came. The same call resumes.
+    """
+    started = time.monotonic()
+    _check(request)
+    with Interruption().listening() as interruption:
+        encoder = load(request.encoder, config=request.config)
+        head = None if request.head is None else open_head(request.head, encoder)
+        if head is not None:
+            encoder = encoder_of_head(head, encoder)
+        images = open_split(request.source, request.split)
+        near, no_bank = _find_neighborhood(request, encoder, head, interruption)
+        labeler = head_labeler(head) if head is not None else None if near is None else vote_labeler(near.bank)
+        if labeler is not None and request.top > len(labeler.names):
+            raise ConfigError(
+                f"Invalid --top: received {request.top}, expected at most the {len(labeler.names)} classes."
+            )
+        features = _features(request, encoder, images, interruption)
+        rows = PredictedRows(images, features, labeler, near, top=request.top, channels=encoder.image_shape[2])
+        try:
+            record = _write(request, rows, encoder, head, labeler, near, features, no_bank, started)
+        except OSError as error:
+            raise ConfigError(
+                f"Cannot write {request.out}: {error.strerror or error}. Choose another --out."
+            ) from error
+    for folder in request.out.parent.glob(f".{request.out.name}-*.features"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return record
+
+
+def _check(request: PredictRequest) -> None:
+    """Raises ConfigError for what can be seen before anything is read."""
+    out = request.out
+    format_of(out)
+    if not out.parent.is_dir():
+        raise ConfigError(f"Cannot write {out}: there is no folder {out.parent}. Make it, or choose another --out.")
+    if out.is_dir():
+        raise ConfigError(f"Cannot write {out}: it is a folder. Expected a file, e.g. --out {out / 'rows.csv'}.")
+    if request.neighbors == 0 and request.head is None:
+        raise ConfigError("Nothing to predict: received --neighbors 0 and no head. Add --head, or leave out the 0.")
+    if request.neighbors == 0 and request.features is not None:
+        raise ConfigError(f"Invalid --in: received {request.features} with --neighbors 0. Leave out one of them.")
+
+
+def _find_neighborhood(
+    request: PredictRequest, encoder: Encoder, head: Head | None, interruption: Interruption
+) -> tuple[Neighborhood | None, str | None]:
+    """Returns what finds similar training images, or why there is nothing to find them in."""
+    if request.neighbors == 0:
+        return None, "--neighbors 0"
+    try:
+        if request.features is not None:
+            bank = open_bank(request.features, encoder.facts)
+        else:
+            bank = training_bank(encoder, head, interruption)
+        return make_neighborhood(bank, request.neighbors or _NEIGHBORS), None
+    except Interrupted:
+        raise
+    except BarlowTFError as error:
+        if head is None or request.features is not None or request.neighbors is not None:
+            advice = "" if request.features is not None else " Or give the features of training images with --in."
+            raise type(error)(f"No training images to compare with. {error}{advice}") from error
+        _LOG.warning("No neighbors and no novelty: %s Features of training images can be given with --in.", error)
+        return None, " ".join(str(error).split())
+
+
+def _features(
+    request: PredictRequest, encoder: Encoder, images: data.Source, interruption: Interruption
+) -> FeatureFolder:
+    """Returns the features of the new images, kept beside the file until it is written."""
+    key = hashlib.sha256(json.dumps([encoder.identity, images.fingerprint, images.name]).encode()).hexdigest()[:8]
+    scratch = request.out.with_name(f".{request.out.name}-{key}.features")
+    manifest = embed_images(
+        EmbedRequest(request.encoder, request.source, scratch, split=request.split), encoder, images, interruption
+    )
+    if not manifest.rows:
+        shutil.rmtree(scratch, ignore_errors=True)
+        reason = data.unreadable_reason(images, 0, encoder.image_shape[2])
+        raise DataError(
+            f"Cannot read any image of {images.name}: all {images.size} are unreadable, e.g. {images.identify(0)} "
+            f"({reason}). Check that the files are images."
+        )
+    features = open_features(scratch)
+    if not np.isfinite(features.features[:_PIECE]).all():
+        raise CheckpointError(
+            f"Features of {encoder.name} are not finite. Expected numbers. The encoder has diverged, or its images are "
+            "normalized wrongly."
+        )
+    return features
+
+
+def _write(
+    request: PredictRequest,
+    rows: PredictedRows,
+    encoder: Encoder,
+    head: Head | None,
+    labeler: Labeler | None,
+    near: Neighborhood | None,
+    features: FeatureFolder,
+    no_bank: str | None,
+    started: float,
+) -> PredictionRecord:
+    """Writes rows and record, both or neither; returns the record."""
+    record_file = request.out.with_name(f"{request.out.name}.json")
+    with whole_files([request.out, record_file]) as (rows_aside, record_aside):
+        with row_writer(rows_aside, rows.schema) as write:
+            for table in rows.tables(_PIECE):
+                write(table)
+        record = PredictionRecord(
+            file=str(request.out),
+            record=str(record_file),
+            format=format_of(request.out),
+            columns=tuple(rows.schema.names),
+            encoder=encoder.facts,
+            head=None if head is None else head.facts,
+            labeled_by=None if labeler is None else labeler.kind,
+            voters=None if labeler is None else labeler.voters,
+            class_names=None if labeler is None else labeler.names,
+            data=features.manifest.data,
+            bank=None if near is None else near.facts,
+            no_bank=no_bank,
+            seconds=round(time.monotonic() - started, 1),
+            **rows.summary(),
+            **dict(describe_surroundings(tf.distribute.get_strategy())),
+        )
+        write_record(record_aside, record)
+    return record
