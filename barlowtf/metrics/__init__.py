@@ -1,4 +1,4 @@
-"""Measures of an encoder, with and without labels: collapse, rank, neighbors, novelty, precision; a verdict on a run."""
+"""Measures of an encoder with and without labels: collapse, rank, neighbors, novelty, precision; a run's verdict."""
 
 from barlowtf.metrics.average_precision import (
     average_precision,
