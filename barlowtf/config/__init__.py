@@ -2,6 +2,7 @@
 
 from barlowtf.config.load import (
     dump_recipe,
+    flat_settings,
     load_recipe,
     named_recipes,
     parse_overrides,
@@ -17,6 +18,7 @@ __all__ = [
     "Recipe",
     "Section",
     "dump_recipe",
+    "flat_settings",
     "load_recipe",
     "named_recipes",
     "parse_overrides",

@@ -236,6 +236,11 @@ def _with_none(value: Any) -> Any:
     return NONE if value is None else value
 
 
+def flat_settings(recipe: Recipe) -> dict[str, Any]:
+    """Returns every setting of a recipe by its dotted name: {"train.epochs": 100}."""
+    return _flat(recipe.model_dump())
+
+
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tables.items():

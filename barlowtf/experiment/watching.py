@@ -7,7 +7,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from barlowtf import data, runs
-from barlowtf.config import Recipe
+from barlowtf.config import Recipe, dump_recipe, flat_settings
 from barlowtf.distribute import is_chief
 from barlowtf.experiment.training_data import FixedViews, first_views, normalized_views, open_labeled
 from barlowtf.models import BarlowTwins
@@ -35,6 +35,7 @@ def make_callbacks(
     if not is_chief(strategy):
         return [stop]
     steps_per_epoch = source.size // recipe.train.batch_size
+    total_steps = recipe.train.epochs * steps_per_epoch
     recorder = callbacks.Recorder()
     # Several workers stop after a step that they take together, so their chief cannot leave a measurement.
     stop_requested = stop.requested if stop.stop_request is None else lambda: False
@@ -43,6 +44,7 @@ def make_callbacks(
         every_steps=recipe.monitor.every_steps,
         batch_size=recipe.train.batch_size,
         steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
         loss_terms=model.loss_terms,
         embedding_width=recipe.model.projector[-1],
     )
@@ -62,8 +64,10 @@ def make_callbacks(
             step_metrics,
             *_make_monitors(recipe, source, recorder, stop_requested),
             callbacks.JsonLines(run.metrics, recorder),
-            callbacks.TensorBoardWriter(run.tensorboard, recorder),
-            callbacks.Progress(recorder, total_steps=recipe.train.epochs * steps_per_epoch, console=console),
+            callbacks.TensorBoardWriter(
+                run.tensorboard, recorder, recipe=dump_recipe(recipe), settings=flat_settings(recipe)
+            ),
+            callbacks.Progress(recorder, total_steps=total_steps, console=console),
             *best,
             save,
         ]

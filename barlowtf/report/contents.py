@@ -87,15 +87,3 @@ def read_run(path: Path, *, name: str | None = None) -> RunContents:
         results=results,
         notes=[f"Left out of the results: {fault}" for fault in faults],
     )
-
-
-def flat_settings(recipe: Recipe) -> dict[str, Any]:
-    """Returns every setting of a recipe by its dotted name, e.g. "train.epochs"."""
-    return _flat(recipe.model_dump(mode="python"), "")
-
-
-def _flat(table: dict[str, Any], prefix: str) -> dict[str, Any]:
-    rows: dict[str, Any] = {}
-    for key, value in table.items():
-        rows.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return rows

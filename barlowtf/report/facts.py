@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from barlowtf.config import flat_settings
 from barlowtf.records import RunInfo
-from barlowtf.report.contents import RunContents, flat_settings
+from barlowtf.report.contents import RunContents
 from barlowtf.report.curves import steps_per_epoch
 from barlowtf.report.numbers import format_number
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from barlowtf.errors import TrainingError
 from barlowtf.records import read_lines
@@ -106,21 +107,31 @@ def test_a_step_that_is_not_finite_stops_the_run_and_is_not_saved(tmp_path):
 def test_metrics_are_completed_and_written(tmp_path):
     recorder = callbacks.Recorder()
     metrics = callbacks.StepMetrics(
-        recorder, every_steps=2, batch_size=10, steps_per_epoch=2, loss_terms=("invariance",), embedding_width=4
+        recorder,
+        every_steps=2,
+        batch_size=10,
+        steps_per_epoch=2,
+        total_steps=5,
+        loss_terms=("invariance",),
+        embedding_width=4,
     )
     watchers = callbacks.in_order(
         [
             recorder,
             metrics,
             callbacks.JsonLines(tmp_path / "m", recorder),
-            callbacks.TensorBoardWriter(tmp_path, recorder),
+            callbacks.TensorBoardWriter(
+                tmp_path, recorder, recipe="[train]", settings={"train.epochs": 2, "model.projector": (2, 2)}
+            ),
         ]
     )
-    run([4.0, 8.0, 9.0, 12.0], watchers)
+    run([4.0, 8.0, 9.0, 12.0, 12.0], watchers)
     watchers[-1].close()
     records = read_lines(tmp_path / "m")
     # The first step is written without a speed: it holds the tracing.
-    assert [record["step"] for record in records] == [1, 2, 4]
+    # The last one counts, too, whatever the interval.
+    assert [record["step"] for record in records] == [1, 2, 4, 5]
+    assert "steps" not in records[1]
     assert "images_per_second" not in records[0]
     assert records[1]["images_per_second"] > 0
     assert records[2]["loss_per_dimension"] == 3.0
@@ -130,7 +141,10 @@ def test_metrics_are_completed_and_written(tmp_path):
     assert records[2]["weight_norm"] == 1.0  # 1 - 4 * 0.5
     assert records[2]["epoch"] == 2.0
     assert "first_nonfinite" not in records[2]
-    assert any(path.name.startswith("events") for path in tmp_path.iterdir())
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
+    tags = events.Tags()["tensors"]
+    assert {"loss/loss", "loss/invariance", "rate/learning_rate", "speed/images_per_second", "recipe"} <= set(tags)
+    assert [event.step for event in events.Tensors("loss/loss")] == [1, 2, 4, 5]
 
 
 def test_saves_fall_on_their_steps_and_on_the_last(tmp_path):

@@ -9,11 +9,11 @@ from barlowtf.train.callbacks.due import is_due
 from barlowtf.train.callbacks.recorder import Monitor, Recorder
 
 # Logs of which a single step says nothing.
-_NOT_MEASURED = ("step", "waited")
+_NOT_MEASURED = ("step", "steps", "waited")
 
 
 class StepMetrics(Monitor):
-    """Records the logs of the first step and of every N-th step, and what can be computed from them."""
+    """Records the logs of the first step, of every N-th and of the last one, and what can be computed from them."""
 
     def __init__(
         self,
@@ -22,6 +22,7 @@ class StepMetrics(Monitor):
         every_steps: int,
         batch_size: int,
         steps_per_epoch: int,
+        total_steps: int,
         loss_terms: tuple[str, ...],
         embedding_width: int,
     ) -> None:
@@ -32,12 +33,14 @@ class StepMetrics(Monitor):
             every_steps: Record when the number of finished steps is a multiple of it, and the first step.
             batch_size: Global batch N, images per step.
             steps_per_epoch: Steps of one pass over the data, for "epoch".
+            total_steps: Steps of the whole run.
             loss_terms: Names in the logs of the terms of the loss, for "<term>_per_dimension".
             embedding_width: D.
         """
         super().__init__(recorder)
         self.every_steps, self.batch_size = every_steps, batch_size
         self.steps_per_epoch, self.embedding_width = steps_per_epoch, embedding_width
+        self.total_steps = total_steps
         self.loss_terms = ("loss", *loss_terms)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -55,7 +58,7 @@ class StepMetrics(Monitor):
         self._seconds += time.perf_counter() - self._started
         self._waited += float(logs["waited"])
         self._steps += int(logs["steps"])
-        if not is_due(logs, self.every_steps) and not self._tracing:
+        if not is_due(logs, self.every_steps) and not self._tracing and int(logs["step"]) != self.total_steps:
             return
         optimizer = self.model.optimizer
         self.recorder.add({name: float(value) for name, value in logs.items() if name not in _NOT_MEASURED})
