@@ -122,7 +122,7 @@ def test_real_runs_that_go_wrong(tmp_path, monkeypatch):
     with pytest.raises(TrainingError, match="is not finite"):
         pretrain("infinite", "optimizer.learning_rate=1e30")
     # Nothing keeps the dimensions apart.
-    pretrain("collapsed", "loss.lambd=0.0", "optimizer.learning_rate=0.05")
+    pretrain("collapsed", "loss.lambd=0.0", "optimizer.learning_rate=0.1", "train.epochs=8")
     original = callbacks.StepMetrics.on_train_batch_end
 
     def stop(self, batch, logs):
