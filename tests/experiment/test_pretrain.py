@@ -90,7 +90,8 @@ def test_pictures_reach_tensorboard(unbroken):
         for record in tf.data.TFRecordDataset(str(path)):
             event = tf.compat.v1.Event.FromString(record.numpy())
             tags |= {value.tag for value in event.summary.value}
-    assert {"view_pairs", "cross_correlation", "loss/loss", "quality/knn_top1", "health/effective_rank", "recipe"} <= tags
+    expected = {"view_pairs", "cross_correlation", "loss/loss", "quality/knn_top1", "health/effective_rank", "recipe"}
+    assert expected <= tags
 
 
 def pretrain(recipe, folder, **options):
