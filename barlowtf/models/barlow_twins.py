@@ -13,6 +13,7 @@ from barlowtf.models import micro_batches
 from barlowtf.models.compiling import resolve_jit_compile
 from barlowtf.models.embedding import Embedder, by_kind
 from barlowtf.models.finiteness import all_finite, first_nonfinite, square_sum
+from barlowtf.models.gradient_tape import gradient_tape
 from barlowtf.models.parts import ModelParts, make_parts, require_batching
 from barlowtf.models.target import follow, momentum_at
 
@@ -214,7 +215,7 @@ class BarlowTwins(keras.Model):
 
     def _differentiate(self, data: tuple[tf.Tensor, ...], *, frozen: bool) -> _Differentiated:
         views = self._make_views(data)
-        with tf.GradientTape() as tape:
+        with gradient_tape() as tape:
             embedded = self._embedder(frozen=frozen).embed_views(views, self._step(), training=True)
             terms, share = self._terms_and_share(embedded)
         gradients = tape.gradient(share, self._behind_encoder() if frozen else self.trainable_variables)
@@ -238,8 +239,7 @@ class BarlowTwins(keras.Model):
         y_a, y_b, finite_a, finite_b = micro_batches.represent(
             self.encoder, self._make_views, parts, training=not frozen
         )
-        with tf.GradientTape() as tape:
-            tape.watch([y_a, y_b])
+        with gradient_tape(y_a, y_b) as tape:
             z_a, z_b = self.projector(y_a, training=True), self.projector(y_b, training=True)
             embedder = self._embedder(frozen=frozen)
             embedded = [

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from barlowtf.models.gradient_tape import gradient_tape
+
 # Tensors with one row an image, cut along the first axis: each [k, m, ...].
 Stacks = tuple[tf.Tensor, ...]
 # One micro-batch of the data, each [m, ...] -> view a and view b, float32 [m, H, W, C]; the same whenever called again.
@@ -110,7 +112,7 @@ def encoder_gradients(
         view_a, view_b = make_views(_micro_batch(data, index))
         for view, d_rows in zip((view_a, view_b), d_y, strict=True):
             # View b waits for view a's gradient: the activations of m images at a time, not of 2 m.
-            with tf.control_dependencies(sums), tf.GradientTape() as tape:
+            with tf.control_dependencies(sums), gradient_tape() as tape:
                 y = encoder(tf.identity(view), training=True)
             gradients = tape.gradient(y, variables, output_gradients=d_rows[index])
             sums = [total + tf.cast(more, total.dtype) for total, more in zip(sums, gradients, strict=True)]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from barlowtf.distribute.collectives import all_reduce_sum
 from barlowtf.models.compiling import resolve_jit_compile
+from barlowtf.models.gradient_tape import gradient_tape
 
 _HEAD_DEVIATION = 0.01
 
@@ -110,7 +111,7 @@ class Probe(keras.Model):
             class has the highest logit; first_nonfinite, 0 where the loss is not finite, else -1.
         """
         variables = self.trainable_variables
-        with tf.GradientTape() as tape:
+        with gradient_tape() as tape:
             share, loss, accuracy = self._measure(data, training=True)
         self.optimizer.apply(tape.gradient(share, variables), variables)
         finite = tf.math.is_finite(loss)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from barlowtf.distribute import all_reduce_sum
 from barlowtf.errors import TrainingError
+from barlowtf.train.pairs import pairs_kept
 
 _LOG = logging.getLogger("barlowtf")
 
@@ -112,6 +113,7 @@ def with_fallback(preferred: Step, other: Step) -> Step:
     return step
 
 
+@pairs_kept()
 def train(
     model: keras.Model,
     step_function: Step,
