@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from barlowtf.distribute.collectives import replica_count
+
 
 class _Symbolic:
     """`tf.GradientTape` for a function that is being traced: sums are made of pairs."""
@@ -20,11 +22,12 @@ class _Symbolic:
 
 @contextmanager
 def gradient_tape(*watched: tf.Tensor) -> Iterator[tf.GradientTape | _Symbolic]:
-    """Records what is to be differentiated, as `tf.GradientTape`; a traced function gives the same bits in every run.
+    """Records what is to be differentiated, as `tf.GradientTape`; a traced step gives the same bits in every run.
 
     A tensor that three operations use has a gradient of three terms, as in layer normalization. A tape adds them by
     `tf.add_n`, whose kernel begins with the term whose memory it may overwrite; which one that is depends on the
-    threads, and another order rounds otherwise. Two terms have no order, so a traced function adds in pairs.
+    threads, and another order rounds otherwise. Two terms have no order, so a traced function adds in pairs. With
+    several replicas a tape does it all: symbolic gradients forget which replica's device they belong to.
 
     Args:
         *watched: Tensors to differentiate by; variables are watched anyway.
@@ -33,7 +36,7 @@ def gradient_tape(*watched: tf.Tensor) -> Iterator[tf.GradientTape | _Symbolic]:
         An object with the tape's `gradient(target, sources, output_gradients=None)`; sources are Keras variables and
         tensors, as a list or nested, and what the target does not depend on has None.
     """
-    if not tf.executing_eagerly():
+    if not tf.executing_eagerly() and replica_count() == 1:
         yield _Symbolic()
         return
     with tf.GradientTape() as tape:

@@ -48,10 +48,10 @@ def _collect(options: argparse.Namespace) -> None:
     from benchmarks.gpu.collecting import collect, write_encoder, write_results
 
     file = machine.RESULTS / "gpu.json"
-    write_results(file, _command(), collect(options.folder))
+    folders = options.results or [options.folder / "results"]
+    write_results(file, _command(), {"runs": [collect(options.folder, results) for results in folders]})
     sys.stderr.write(f"{file}\n")
-    encoder = write_encoder(options.folder)
-    if encoder is not None:
+    for encoder in filter(None, (write_encoder(options.folder, results) for results in folders)):
         sys.stderr.write(
             f"{encoder}\nCheck it: barlowtf evaluate --protocol knn --encoder {encoder} --data cifar10/ "
             "--set knn.neighbors=[200] --set knn.temperature=0.1\n"
@@ -116,7 +116,9 @@ def _parse() -> argparse.Namespace:
     trace.set_defaults(run=_trace)
 
     collect = commands.add_parser("collect", help="Write benchmarks/results/gpu.json from a folder that came back.")
-    collect.add_argument("folder", type=Path, help="Traced folder with results/ in it.")
+    collect.add_argument("folder", type=Path, help="Traced folder.")
+    several = "Folders that came back, one from each run. Default: results/ in the traced folder."
+    collect.add_argument("results", type=Path, nargs="*", metavar="RESULTS", help=several)
     collect.set_defaults(run=_collect)
 
     rehearse = commands.add_parser("rehearse", help="Run every case, scaled down, on this CPU.")

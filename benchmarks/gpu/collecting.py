@@ -10,17 +10,18 @@ from benchmarks.gpu.portable.parts import read_parts
 _GIB = 2**30
 
 
-def collect(folder: Path) -> dict[str, Any]:
-    """Returns what was measured, each side with its speed, memory and share of the card's rate.
+def collect(folder: Path, results: Path) -> dict[str, Any]:
+    """Returns what one run on a machine measured, each side with its speed, memory and share of the card's rate.
 
     Args:
-        folder: Of the traced cases, with results/ in it.
+        folder: Of the traced cases.
+        results: Folder that came back from the machine.
 
     Raises:
-        FileNotFoundError: The folder holds no cases or no results.
+        FileNotFoundError: The folder holds no cases, or the other one no results.
     """
     traced = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
-    measured = json.loads((folder / "results" / "results.json").read_text(encoding="utf-8"))
+    measured = json.loads((results / "results.json").read_text(encoding="utf-8"))
     rates = measured["machine"].get("rates", {})
     cases = {}
     for name, result in measured["cases"].items():
@@ -84,15 +85,20 @@ def summarize(facts: dict[str, Any], result: dict[str, Any], rates: dict[str, fl
     }
 
 
-def write_encoder(folder: Path) -> Path | None:
-    """Joins the parts of the trained encoder to encoder/encoder.keras; returns its path, None where none finished."""
+def write_encoder(folder: Path, results: Path) -> Path | None:
+    """Joins the parts of the trained encoder to encoder/encoder.keras; returns its path, None where none finished.
+
+    Args:
+        folder: Of the traced cases; the encoder goes there.
+        results: Folder that came back from the machine.
+    """
     from benchmarks.gpu import library
 
     traced = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
-    measured = json.loads((folder / "results" / "results.json").read_text(encoding="utf-8"))
+    measured = json.loads((results / "results.json").read_text(encoding="utf-8"))
     for name, result in measured["cases"].items():
         if "encoder" in result:
-            weights = read_parts(folder / "results", result["encoder"])
+            weights = read_parts(results, result["encoder"])
             return library.save_encoder(traced["cases"][name]["recipe"], weights, folder / "encoder")
     return None
 

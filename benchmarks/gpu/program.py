@@ -18,9 +18,11 @@ _FEW = 64
 _SAMPLE = 2**20
 # Kurtosis is 1.8 for a uniform distribution and 3 for a normal one.
 _BETWEEN_UNIFORM_AND_NORMAL = 2.4
-# TensorFlow marks where a value must not be the variable's own memory by an operation of its compiler's dialect, which is
-# no part of StableHLO and which XLA takes on a CPU alone. The alias marks say which memory is written in place.
+# TensorFlow marks where a value must not be the variable's own memory by an operation of its compiler's own, no part of
+# StableHLO, which XLA takes for a CPU alone. The alias marks say which memory is written in place.
 _COPY = re.compile(r"mhlo\.copy (%\w+) : (tensor<[^>]*>)")
+_OPERATION = re.compile(r"= \"?([a-z]\w*)\.\w+")
+_DIALECTS = {"stablehlo", "func"}
 # Source locations: half of the text, and paths of the machine that traced it.
 _LOCATION = re.compile(r" loc\((?:#loc\d*|unknown|\"[^\"]*\"|fused\[[^\]]*\])\)")
 
@@ -120,7 +122,16 @@ def _without_locations(text: str) -> str:
 
 
 def _without_copies(text: str) -> str:
-    return _COPY.sub(r"stablehlo.reshape \1 : (\2) -> \2", text)
+    """Returns the text with copies as reshapes to the same shape.
+
+    Raises:
+        ValueError: Other operations than StableHLO's are left.
+    """
+    text = _COPY.sub(r"stablehlo.reshape \1 : (\2) -> \2", text)
+    foreign = set(_OPERATION.findall(text)) - _DIALECTS
+    if foreign:
+        raise ValueError(f"Invalid program: received operations of {', '.join(sorted(foreign))}, expected StableHLO's.")
+    return text
 
 
 def _with_aliases(text: str, feedback: dict[int, int]) -> str:

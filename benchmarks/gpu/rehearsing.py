@@ -42,8 +42,8 @@ def rehearse(folder: Path, images: str, *, skip: list[str], minutes: float) -> d
     return {
         "stopped_run": stopped,
         "folder_bytes": folder_bytes(folder),
-        "encoder_written": write_encoder(folder) is not None,
-        **collect(folder),
+        "encoder_written": write_encoder(folder, folder / "results") is not None,
+        **collect(folder, folder / "results"),
     }
 
 

@@ -1,7 +1,9 @@
 """The folder that travels, run by JAX on the CPU in processes without TensorFlow."""
 
+import gzip
 import importlib.util
 import json
+import re
 
 import numpy as np
 import pytest
@@ -58,6 +60,13 @@ def test_folder_holds_all_that_a_run_needs(traced):
     kept = {len(facts["inputs"]) + i for i, entry in enumerate(facts["variables"]) if "rate" not in entry["path"]}
     assert kept == set(facts["feedback"].values())
     assert all(-1.0 == step["first_nonfinite"] for step in facts["reference"])
+
+
+def test_programs_are_nothing_but_stablehlo(traced):
+    """XLA takes more than that on a CPU, and nothing more on a GPU."""
+    texts = [gzip.decompress(file.read_bytes()).decode() for file in traced.glob("*.mlir.gz")]
+    operations = set(re.findall(r"= \"?([a-z]\w*)\.", "".join(texts)))
+    assert operations == {"stablehlo"}
 
 
 def test_no_path_of_this_machine_travels(traced):
@@ -148,7 +157,7 @@ def test_resumed_run_equals_the_unbroken_one_and_ends_with_an_encoder(traced, ru
     # Bright on the left or on the right: a linear classifier finds it in the features of any encoder.
     assert result["linear"]["accuracy"] > 0.8
 
-    path = gpu("collecting").write_encoder(traced)
+    path = gpu("collecting").write_encoder(traced, traced / "results")
     encoder = keras.models.load_model(path)
     assert (path.parent / "recipe.toml").exists()
     with np.load(traced / "unbroken.npz") as unbroken:
@@ -172,7 +181,7 @@ def test_resumed_run_equals_the_unbroken_one_and_ends_with_an_encoder(traced, ru
     part = traced / "results" / result["encoder"]["parts"][0]["file"]
     part.write_bytes(b"x" + part.read_bytes()[1:])
     with pytest.raises(ValueError, match="sha256 differs"):
-        gpu("collecting").write_encoder(traced)
+        gpu("collecting").write_encoder(traced, traced / "results")
 
 
 def test_missing_jax_is_one_line(gpu, run_python, tmp_path):
