@@ -19,7 +19,7 @@ from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import CheckpointError, ConfigError, DataError
 from barlowtf.models.features import extract_features
 from barlowtf.records import ReportedRun, ReportSummary
-from barlowtf.report import EmbeddedImages, RunContents, read_run, render_page, shrink
+from barlowtf.report import EmbeddedImages, RunContents, read_run, render_page, shrink, write_projector
 
 _LOG = logging.getLogger("barlowtf")
 _BATCH = 100
@@ -45,6 +45,8 @@ class ReportRequest:
 
 def report(request: ReportRequest) -> ReportSummary:
     """Writes one HTML page about one or several run folders; it opens without a network.
+
+    The images of the map also go beside the run's event files, for TensorBoard's embedding projector.
 
     Raises:
         CheckpointError: A path is not a run folder, or one of its files is damaged.
@@ -109,6 +111,11 @@ def _embed(run: RunContents, count: int, spec: str | None) -> None:
         run.images = _embedded(run, encoder, source, split, count)
     except DataError as error:
         run.notes.append(f"No map, no neighbors: {' '.join(str(error).split())}")
+        return
+    try:
+        write_projector(run.folder.tensorboard, run.images)
+    except OSError as error:
+        _LOG.warning("%s: nothing for TensorBoard's projector: %s", run.name, error.strerror)
 
 
 def _open_images(spec: str) -> tuple[str, Source]:

@@ -3,6 +3,7 @@
 from barlowtf.report.contents import EmbeddedImages, RunContents, read_run
 from barlowtf.report.page import render_page
 from barlowtf.report.pictures import Picture, shrink, thumbnail
+from barlowtf.report.projector import write_projector
 from barlowtf.report.sheet import ShownImage, ShownQuery, render_sheet
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "render_sheet",
     "shrink",
     "thumbnail",
+    "write_projector",
 ]

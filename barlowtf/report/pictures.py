@@ -70,20 +70,26 @@ def shrink(images: np.ndarray, size: int = THUMBNAIL) -> np.ndarray:
 def make_sprite(thumbnails: np.ndarray, size: int = _SPRITE_CELL) -> Sprite:
     """Returns all thumbnails, uint8 [n, S, S, 1 or 3], as one JPEG of about 0.9 MB at most."""
     thumbnails = shrink(thumbnails, size)
-    count, side, _, channels = thumbnails.shape
+    side = thumbnails.shape[1]
     cell = math.ceil(side / _BLOCK) * _BLOCK
-    columns = math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    padded = np.pad(thumbnails, [(0, rows * columns - count), (0, cell - side), (0, cell - side), (0, 0)], mode="edge")
-    # [rows * columns, cell, cell, C] -> [rows * cell, columns * cell, C]
-    sheet = padded.reshape(rows, columns, cell, cell, channels).swapaxes(1, 2)
-    image = _to_image(sheet.reshape(rows * cell, columns * cell, channels))
+    image, columns = tiled(np.pad(thumbnails, [(0, 0), (0, cell - side), (0, cell - side), (0, 0)], mode="edge"))
     for quality in _SPRITE_QUALITIES:
         content = _encoded(image, "JPEG", quality=quality, subsampling=0)
         if len(content) <= _SPRITE_BYTES:
             break
     name = hashlib.sha256(content).hexdigest()[:12]
     return Sprite(name, Picture(_uri(content, "jpeg"), *image.size), columns, cell, side)
+
+
+def tiled(images: np.ndarray) -> tuple[Image.Image, int]:
+    """Returns images, uint8 [n, S, S, 1 or 3], row by row in one square picture, and how many are in a row."""
+    count, side, _, channels = images.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    filled = np.pad(images, [(0, rows * columns - count), (0, 0), (0, 0), (0, 0)], mode="edge")
+    # [rows * columns, S, S, C] -> [rows * S, columns * S, C]
+    sheet = filled.reshape(rows, columns, side, side, channels).swapaxes(1, 2)
+    return _to_image(sheet.reshape(rows * side, columns * side, channels)), columns
 
 
 def png_picture(array: np.ndarray) -> Picture:

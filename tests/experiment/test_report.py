@@ -152,6 +152,12 @@ def test_page_shows_what_the_run_holds(page):
     assert html.count("<use ") == 40 + html.count('class="class"')  # points, and one of each class in the legend
 
 
+def test_images_of_the_map_go_to_tensorboard(page, finished, unfinished):
+    features = np.loadtxt(finished / "tensorboard" / "features.tsv")
+    assert len(features) == page[0].runs[0].images == 40
+    assert not (unfinished / "tensorboard").exists()
+
+
 def test_script_data_is_json_without_nan(page):
     content = re.search(r'<script type="application/json" id="data">(.*?)</script>', page[1], re.DOTALL)[1]
 
