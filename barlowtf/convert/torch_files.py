@@ -16,14 +16,16 @@ _DAMAGED = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError),
     *(TypeError, AttributeError, AssertionError, struct.error),
 )
+# Where checkpoints hold the state dict: Lightning, MoCo and solo-learn; PyTorch's tutorials; the authors.
+_PLACES = ("state_dict", "model_state_dict", "model")
 
 
 def read_tensors(source: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Returns the tensors of a file, or of a dict, by name.
 
     Args:
-        source: A file of torch.save (a state dict, or a checkpoint that holds one under "model"), a `.safetensors`
-            file, or such a dict of tensors or arrays.
+        source: A file of torch.save (a state dict, or a checkpoint that holds one under "state_dict",
+            "model_state_dict" or "model"), a `.safetensors` file, or such a dict of tensors or arrays.
 
     Returns:
         Name -> array; entries that are no tensors are left out.
@@ -39,12 +41,11 @@ def read_tensors(source: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray
         if not path.is_file():
             raise ConversionError(f"No such file: {path}. Expected a .pth or .safetensors file.")
         name, content = str(path), _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path)
-    # The authors' checkpoint.pth: epoch, model, optimizer.
-    inner = content.get("model") if isinstance(content, Mapping) else None
-    state = inner if isinstance(inner, Mapping) else content
+    state = _state_of(content)
     tensors = {str(key): _to_numpy(name, key, value) for key, value in _items(state) if hasattr(value, "shape")}
     if not tensors:
-        raise ConversionError(f'{name} holds no tensors by name. Expected a state dict, or one under "model".')
+        expected = "Expected a state dict, or one under " + " or ".join(_PLACES)
+        raise ConversionError(f"{name} holds no tensors by name. {expected}.")
     return tensors
 
 
@@ -71,6 +72,15 @@ def write_tensors(path: str | Path, state: Mapping[str, np.ndarray]) -> None:
     torch = _import_torch(f"Writing {path}")
     with open(path, "wb") as file:
         torch.save({name: torch.from_numpy(value) for name, value in arrays.items()}, file)
+
+
+def _state_of(content: Any) -> Any:
+    """Returns the state dict that a checkpoint holds beside epoch and optimizer, or the content itself."""
+    # One in another, but a file may also hold a dict that holds itself.
+    for _ in _PLACES:
+        held = content if isinstance(content, Mapping) else {}
+        content = next((held[place] for place in _PLACES if isinstance(held.get(place), Mapping)), content)
+    return content
 
 
 def _items(state: Any) -> Any:

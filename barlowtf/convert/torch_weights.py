@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from barlowtf.convert.prefixes import common_prefix, encoder_prefix
 from barlowtf.convert.resnet_names import TorchWeight, from_torch_layout, named_weights
 from barlowtf.convert.torch_files import read_tensors
 from barlowtf.errors import ConversionError
@@ -17,9 +18,10 @@ from barlowtf.models import make_encoder, make_projector
 from barlowtf.models.resnet import RESNETS, bottleneck_block, resnet_name
 
 _LOG = logging.getLogger("barlowtf")
-# The authors' whole model: encoder, projector, and the normalization of the embeddings, of which nothing is kept here.
-_PARALLEL, _BACKBONE, _PROJECTOR, _EMBEDDINGS = "module.", "backbone.", "projector.", "bn."
+# The authors' whole model: encoder and projector.
+_BACKBONE, _PROJECTOR = "backbone.", "projector."
 _CLASSIFIER = "fc."
+_NAMES_SHOWN = 5
 # PyTorch counts batches, and with a fixed momentum nobody reads the count.
 _COUNTER = "num_batches_tracked"
 # Whether the blocks are bottlenecks, and how many of them each stage has -> depth.
@@ -52,8 +54,8 @@ def load_torch_weights(
 ) -> LoadedWeights:
     """Loads torchvision-named weights into an encoder; checks everything before it assigns anything.
 
-    Names may begin with "module.", as a data-parallel model saves them, and with "backbone.", as the authors' whole
-    model does. Classifier, projector and batch counters are passed over.
+    Names may stand behind a prefix, "module.", "_orig_mod.", "backbone.", "encoder_q." or any other, see
+    `barlowtf.convert.prefixes`. Classifier, projector, batch counters and what lies beside the encoder are passed over.
 
     Args:
         encoder: See `barlowtf.models.make_encoder`; architecture, width, stem and channels must be those of the file.
@@ -135,21 +137,25 @@ def _name(source: str | Path | Mapping[str, Any]) -> str:
 
 
 def _sort(state: Mapping[str, np.ndarray]) -> _Parts:
-    prefix = _PARALLEL if all(name.startswith(_PARALLEL) for name in state) else ""
-    bare = {name.removeprefix(prefix): _Tensor(name, value) for name, value in state.items()}
-    whole = any(name.startswith(_BACKBONE) for name in bare)
+    wrapped = common_prefix(state)
+    bare = {name.removeprefix(wrapped): _Tensor(name, value) for name, value in state.items()}
+    prefix = encoder_prefix(bare)
+    # A tensor of a ResNet beside the backbone is a fault, and is not taken for the encoder's own.
+    whole = any(name.startswith(_BACKBONE) for name in bare) and prefix in ("", _BACKBONE)
+    prefix = _BACKBONE if whole else prefix or ""
     encoder, projector, passed_over = {}, {}, []
     for name, tensor in bare.items():
-        inner = name.removeprefix(_BACKBONE)
-        if inner.startswith(_CLASSIFIER) or name.endswith(_COUNTER) or (whole and name.startswith(_EMBEDDINGS)):
+        inner = name.removeprefix(prefix)
+        if inner.startswith(_CLASSIFIER) or name.endswith(_COUNTER):
             passed_over.append(tensor.name)
+        elif name.startswith(prefix):
+            encoder[inner] = tensor
         elif whole and name.startswith(_PROJECTOR):
             projector[name] = tensor
-        elif whole and not name.startswith(_BACKBONE):
-            # Unknown, and not to be taken for the encoder's own tensor of that name.
+        elif encoder_prefix([name]) == "":
             encoder[f"beside the backbone: {name}"] = tensor
         else:
-            encoder[inner] = tensor
+            passed_over.append(tensor.name)
     return _Parts(encoder, projector, tuple(passed_over))
 
 
@@ -177,7 +183,7 @@ def _make_encoder(name: str, tensors: Mapping[str, _Tensor], stem: str | None) -
         raise ConversionError(
             f"{name} is no ResNet that barlowtf knows. Received {counts} blocks in layer1 to layer4 and conv1.weight "
             f"{'absent' if first is None else first.value.shape}. Expected torchvision's names of a ResNet of depth "
-            f"{depths}."
+            f"{depths}. The first names: {_first_names(tensors)}."
         )
     filters, channels, kernel, _ = shape
     if stem is None:
@@ -185,6 +191,10 @@ def _make_encoder(name: str, tensors: Mapping[str, _Tensor], stem: str | None) -
         if stem == "small":
             _LOG.info('%s: conv1 is 3x3, taken for the stem "small" (stride 1); "half" has stride 2.', name)
     return make_encoder(resnet_name(depth, filters), image_shape=(None, None, channels), stem=stem, dtype="float32")
+
+
+def _first_names(tensors: Mapping[str, _Tensor]) -> str:
+    return ", ".join(tensor.name for tensor in list(tensors.values())[:_NAMES_SHOWN]) or "none"
 
 
 def _first_shape(tensors: Mapping[str, _Tensor]) -> tuple[int, ...]:

@@ -92,6 +92,37 @@ def test_of_the_authors_whole_model_the_backbone_is_taken(encoder, state, prefix
         load_torch_weights(encoder, {**whole, f"{prefix}conv1.weight": state["conv1.weight"]})
 
 
+@pytest.mark.parametrize(
+    ("prefix", "beside"),
+    [
+        ("_orig_mod.", ()),
+        ("module._orig_mod.", ()),
+        ("model.backbone.", ()),
+        ("module.encoder_q.", ("module.encoder_k.", "module.queue")),  # MoCo
+        ("backbone.", ("momentum_backbone.", "projector.0.bias", "classifier.weight")),  # solo-learn
+        ("encoder.", ("projection_head.bn1.weight",)),
+        ("net.trunk.", ("net.head.weight",)),
+    ],
+)
+@pytest.mark.parametrize("place", ["state_dict", "model_state_dict"])
+def test_what_other_programs_call_the_encoder(encoder, state, prefix, beside, place):
+    whole = {f"{prefix}{name}": value for name, value in state.items()} | {f"{prefix}fc.0.weight": np.zeros(2)}
+    for name in beside:
+        copies = {f"{name}{key}": np.zeros_like(value) for key, value in state.items()}
+        whole = (copies if name.endswith(".") else {name: np.zeros(1)}) | whole
+    loaded = load_torch_weights(encoder, {"epoch": 3, place: whole})
+    assert_holds(encoder, state)
+    assert {f"{prefix}fc.0.weight", *(name for name in beside if not name.endswith("."))} <= set(loaded.passed_over)
+    assert len(loaded.taken) == 100 and len(loaded.passed_over) == len(whole) - 100
+    assert make_encoder_of({place: whole}).name == NAME
+
+
+def test_two_encoders_of_which_none_is_called_the_trained_one(encoder, state):
+    both = {f"{prefix}.{name}": value for prefix in ("student", "teacher") for name, value in state.items()}
+    with pytest.raises(ConversionError, match=r"2 encoders, under student\., teacher\., .* Save one of them by itself"):
+        load_torch_weights(encoder, both)
+
+
 def test_everything_that_does_not_fit_is_named_and_nothing_is_assigned(encoder, state):
     before = [weight.numpy() for weight in encoder.weights]
     broken = dict(state)
@@ -130,6 +161,8 @@ def test_what_is_no_resnet(state):
         make_encoder_of(fewer)
     with pytest.raises(ConversionError, match="conv1.weight absent"):
         make_encoder_of({"encoder.weight": np.zeros(3)})
+    with pytest.raises(ConversionError, match=r"The first names: features\.0\.weight, features\.1\.weight\.$"):
+        make_encoder_of({f"features.{i}.weight": np.zeros(3) for i in range(2)})
     with pytest.raises(ConversionError, match="1 tensors missing: bn1.bias"):
         make_encoder_of({name: value for name, value in state.items() if name != "bn1.bias"})
 
