@@ -4,12 +4,12 @@ from barlowtf.config.load import (
     dump_recipe,
     flat_settings,
     load_recipe,
-    named_recipes,
     parse_overrides,
     recipe_differences,
     resolve,
     summarize_recipes,
 )
+from barlowtf.config.reading import named_recipes
 from barlowtf.config.schema import Parent, Recipe
 from barlowtf.config.section import Section
 

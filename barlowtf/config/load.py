@@ -1,6 +1,5 @@
 """Recipes from TOML files and `--set` overrides, and back to TOML."""
 
-import logging
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -10,21 +9,14 @@ from typing import Any, cast
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from barlowtf.config.explaining import as_sentence, explain, name_nearest
+from barlowtf.config.explaining import as_sentence, explain
 from barlowtf.config.optimizers import OPTIMIZERS
+from barlowtf.config.reading import named_recipes, read_tables, start_anew
 from barlowtf.config.schema import Recipe
 from barlowtf.errors import ConfigError
 
-_LOG = logging.getLogger("barlowtf")
-
 # TOML has no null: this string stands for it in a recipe.
 NONE = "none"
-
-
-def named_recipes() -> list[str]:
-    """Returns the names of the recipes that come with the package, sorted."""
-    files = resources.files("barlowtf_configs").iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
 def summarize_recipes() -> dict[str, str]:
@@ -40,7 +32,7 @@ def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Reci
     """Returns the recipe of a packaged name or a TOML file, with `a.b=value` overrides applied.
 
     Args:
-        name_or_file: A name from `named_recipes` or the path of a TOML file.
+        name_or_file: A name from `named_recipes` or the path of a TOML file, which may extend another recipe.
         overrides: Strings `section.key=value`; the value is TOML (`0.3`, `true`, `[256, 256]`) or a bare string. Their
             order does not matter. An `optimizer.name` or `loss.name` that differs from the recipe's starts that section
             anew: of [optimizer] the keys that both optimizers have are kept, of [loss] none.
@@ -48,11 +40,7 @@ def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Reci
     Raises:
         ConfigError: No such recipe, not TOML, unknown key, wrong type or range.
     """
-    content, origin = _read(name_or_file)
-    try:
-        tables = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{origin} is not valid TOML: {error}.") from error
+    tables, origin = read_tables(name_or_file)
     return resolve(tables, overrides, origin)
 
 
@@ -71,25 +59,10 @@ def resolve(tables: dict[str, Any], overrides: Iterable[str], origin: str) -> Re
     for text in overrides:
         key, value = split_override(text)
         if key in ("optimizer.name", "loss.name"):
-            _start_anew(tables, key.removesuffix(".name"), _value(value))
+            start_anew(tables, key.removesuffix(".name"), _value(value))
     for text in overrides:
         override(tables, text)
     return _validate(tables, origin)
-
-
-def _start_anew(tables: dict[str, Any], section: str, name: Any) -> None:
-    """Renames an optimizer or a loss, and drops the keys that are not of the new one."""
-    table = tables.setdefault(section, {})
-    if not isinstance(table, dict):
-        return
-    before = table.get("name", Recipe.model_fields[section].default.name)
-    kept = OPTIMIZERS[name].model_fields if section == "optimizer" and name in list(OPTIMIZERS) else {}
-    dropped = [key for key in table if key != "name" and key not in kept and name != before]
-    for key in dropped:
-        del table[key]
-    if dropped:
-        _LOG.info("%s.name is %s instead of %s, without the recipe's %s.", section, name, before, ", ".join(dropped))
-    table["name"] = name
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -106,24 +79,6 @@ def recipe_differences(first: Recipe, second: Recipe) -> list[str]:
         for key in before | after
         if key not in before or key not in after or before[key] != after[key]
     ]
-
-
-def _read(name_or_file: str | Path) -> tuple[str, str]:
-    path = Path(name_or_file)
-    if path.suffix == ".toml" or path.is_file():
-        try:
-            return path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"Cannot read recipe {path}: {error}.") from error
-    names = named_recipes()
-    if str(name_or_file) not in names:
-        raise ConfigError(
-            f"Unknown recipe: received {str(name_or_file)!r}, expected one of {', '.join(names)}, or the path of a "
-            f".toml file.{name_nearest(str(name_or_file), names)}"
-        )
-    file = resources.files("barlowtf_configs").joinpath(f"{name_or_file}.toml")
-    text: str = file.read_text(encoding="utf-8")
-    return text, f"recipe {name_or_file}"
 
 
 def override(tables: dict[str, Any], text: str) -> None:
