@@ -4,6 +4,7 @@ import json
 
 import click
 
+from .given import DATA, ENCODER
 from .options import DATA_SYNTAX, data_option, json_option, split_option
 from .tensorflow import start_tensorflow
 
@@ -33,9 +34,10 @@ def show(source: str, split: str, as_json: bool) -> None:
 
 
 @data.command(short_help="Look for what harms: broken files, duplicates, leaks, ...")
-@click.argument("source", metavar="SPEC")
+@click.argument("source", type=DATA, metavar="SPEC")
 @click.option(
     "--encoder",
+    type=ENCODER,
     metavar="ENCODER",
     help="Compare all images by the features of an encoder, or by pixels: thumbnails of 16 x 16. Default: equal images "
     "alone are found.",

@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from .given import DATA, ENCODER
 from .options import json_option
 from .tensorflow import start_tensorflow
 
@@ -13,11 +14,12 @@ from .tensorflow import start_tensorflow
 @click.command(short_help="Write the features of images.")
 @click.option(
     "--encoder",
+    type=ENCODER,
     required=True,
     metavar="ENCODER",
     help="A run, a .keras file, a SavedModel, a .pth file, random or pixels.",
 )
-@click.option("--data", "source", required=True, metavar="SPEC", help="digits | a folder | tfds:NAME | tfrecord:GLOB.")
+@click.option("--data", "source", type=DATA, required=True, metavar="SPEC", help="Images, as in pretrain.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the features.")
 @click.option(
     "--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Split of the data."

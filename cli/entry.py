@@ -23,8 +23,13 @@ class EntryChoice(click.ParamType):  # type: ignore[type-arg]
         """Returns the text; a usage error where it names nothing."""
         if value in self._table or is_own(value):
             return value
+        from barlowtf.config.explaining import name_nearest
+
         return self.fail(
-            f"received {value!r}, expected one of {', '.join(self._table)}, or FILE.py:NAME of your own.", param, ctx
+            f"received {value!r}, expected one of {', '.join(self._table)}, or FILE.py:NAME of your own."
+            f"{name_nearest(value, self._table)}",
+            param,
+            ctx,
         )
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from barlowtf.doors import is_own
 from barlowtf.tables import PROTOCOLS
 
+from .entry import EntryChoice
+from .given import DATA, ENCODER
 from .options import json_option
 from .tensorflow import start_tensorflow
 
@@ -34,13 +35,6 @@ A measurement whose result file exists is not repeated; an interrupted one resum
 """
 
 
-def _protocols(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    for name in value:
-        if name not in PROTOCOLS and not is_own(name):
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(_CHOICES)}.")
-    return value
-
-
 def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     if value is None:
         return None
@@ -58,13 +52,14 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     "--protocol",
     "protocols",
     multiple=True,
-    callback=_protocols,
+    type=EntryChoice(PROTOCOLS),
     metavar="NAME|FILE.py:NAME",
     help="Protocol to measure by; repeat it for several. Default: those that fit the data and take minutes.",
 )
 @click.option(
     "--encoder",
     "encoders",
+    type=ENCODER,
     multiple=True,
     required=True,
     metavar="ENCODER",
@@ -72,7 +67,11 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     "(the untrained encoder) or pixels (the images themselves). Repeat it for several; each has a column of the table.",
 )
 @click.option(
-    "--data", "source", metavar="SPEC", help="Labeled images, as in pretrain. Default: the data of the first run."
+    "--data",
+    "source",
+    type=DATA,
+    metavar="SPEC",
+    help="Labeled images, as in pretrain. Default: the data of the first run.",
 )
 @click.option(
     "--variant",

@@ -9,6 +9,7 @@ import click
 from barlowtf.tables import FORMATS
 
 from .entry import EntryChoice, list_entries
+from .given import DATA, ENCODER
 from .options import json_option
 from .tensorflow import start_tensorflow
 
@@ -29,7 +30,9 @@ _HELP = f"""Write an encoder in a form that other programs load, and compare it 
 
 
 @click.command(help=_HELP, short_help="Write an encoder for serving, phones, Keras, ONNX or PyTorch.")
-@click.option("--encoder", required=True, metavar="ENCODER", help="A run, a .keras file or a PyTorch file.")
+@click.option(
+    "--encoder", type=ENCODER, required=True, metavar="ENCODER", help="A run, a .keras file or a PyTorch file."
+)
 @click.option(
     "--format",
     "file_format",
@@ -50,7 +53,9 @@ _HELP = f"""Write an encoder in a form that other programs load, and compare it 
     help="Folder of the versions 1, 2, ... Default: exports/FORMAT in the run.",
 )
 @click.option("--checkpoint", metavar="STEP|latest|best", help="Checkpoint of a run, which may be unfinished.")
-@click.option("--data", "source", metavar="SPEC", help="Images to compare and calibrate on. Default: those of the run.")
+@click.option(
+    "--data", "source", type=DATA, metavar="SPEC", help="Images to compare and calibrate on. Default: those of the run."
+)
 @click.option(
     "--images", type=click.IntRange(min=1), default=256, show_default=True, help="Number of images to compare on."
 )

@@ -1,5 +1,6 @@
 """The `barlowtf` command: its subcommands, and errors as one line."""
 
+import json
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from .embed import embed
 from .evaluate import evaluate
 from .export import export
 from .launch import launch
+from .options import AS_JSON
 from .predict import predict
 from .pretrain import pretrain
 from .recipe import recipe
@@ -31,6 +33,9 @@ class OneLineErrors(click.Group):
 
         try:
             return super().invoke(context)
+        except click.ClickException as error:
+            _print_json(context, type(error).__name__, error.format_message())
+            raise
         except KeyboardInterrupt:
             _leave(128 + signal.SIGINT)
         except Interrupted as error:
@@ -39,10 +44,17 @@ class OneLineErrors(click.Group):
             _leave(128 + error.signal_number)
         except BarlowTFError as error:
             failure = click.ClickException(" ".join(str(error).split()))
+            _print_json(context, type(error).__name__, failure.message)
             if not isinstance(error, LostWorkerError):
                 raise failure from error
             failure.show()
             _leave(failure.exit_code)
+
+
+def _print_json(context: click.Context, kind: str, message: str) -> None:
+    """Prints an error on standard output where --json was given; the line on standard error stays."""
+    if context.meta.get(AS_JSON):
+        click.echo(json.dumps({"error": {"kind": kind, "message": message}}, indent=2))
 
 
 def _leave(status: int) -> NoReturn:

@@ -8,6 +8,8 @@ import click
 from barlowtf.launching import STRATEGIES
 from barlowtf.tables import SOURCES
 
+from .given import DATA, ENCODER
+
 Function: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Function], Function]
 
@@ -16,11 +18,27 @@ DATA_SYNTAX = (
 )
 
 
+# Whether --json was given, in the notes that click keeps for all commands of one call.
+AS_JSON = "barlowtf.as_json"
+
+
 def json_option(function: Function) -> Function:
-    """Adds --json as the argument `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")(
-        function
+    """Adds --json as the argument `as_json`; an error is then JSON, too."""
+
+    def note(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+        context.meta[AS_JSON] = value
+        return value
+
+    option = click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        # Before the others, whose values may be wrong.
+        is_eager=True,
+        callback=note,
+        help="Print the result, or the error, as JSON on standard output.",
     )
+    return option(function)
 
 
 def data_option(purpose: str, *, required: bool = False, default: str | None = None) -> Decorator:
@@ -32,7 +50,7 @@ def data_option(purpose: str, *, required: bool = False, default: str | None = N
         default: What is used without it, for the help text: "the data of the run".
     """
     text = f"{purpose} {DATA_SYNTAX}" + ("" if default is None else f" Default: {default}.")
-    return click.option("--data", "source", metavar="SPEC", required=required, help=text)
+    return click.option("--data", "source", type=DATA, metavar="SPEC", required=required, help=text)
 
 
 def split_option(function: Function) -> Function:
@@ -56,7 +74,7 @@ def encoder_option(*, also: str = "", multiple: bool = False) -> Decorator:
     forms = "a run folder, a .keras file, a SavedModel, or PyTorch weights (.pth, .pt, .safetensors)"
     text = f"Encoder: {forms}{'; ' if also else ''}{also}.{' May be repeated.' if multiple else ''}"
     name = "encoders" if multiple else "encoder"
-    return click.option("--encoder", name, required=True, multiple=multiple, metavar="ENCODER", help=text)
+    return click.option("--encoder", name, type=ENCODER, required=True, multiple=multiple, metavar="ENCODER", help=text)
 
 
 class _RecipeOption(click.Option):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from .given import DATA
 from .options import json_option
 from .tensorflow import start_tensorflow
 
@@ -26,7 +27,7 @@ from .tensorflow import start_tensorflow
     show_default=True,
     help="Maximum number of test images in the map of each run.",
 )
-@click.option("--data", "source", metavar="SPEC", help="Images of the map. Default: the data of each run.")
+@click.option("--data", "source", type=DATA, metavar="SPEC", help="Images of the map. Default: the data of each run.")
 @json_option
 def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, as_json: bool) -> None:
     """Write one HTML page about one or several runs, side by side.

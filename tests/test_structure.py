@@ -14,7 +14,7 @@ ROOT = Path(barlowtf.__file__).parent
 # A module imports only from floors below its own; packages on one floor do not import each other.
 FLOORS = [
     {"errors", "atomic"},
-    {"config", "records", "runs", "launching", "doors", "tables"},
+    {"config", "records", "runs", "launching", "doors", "tables", "places"},
     {"distribute"},
     {"losses", "metrics", "optim"},
     {"augment"},
@@ -26,8 +26,14 @@ FLOORS = [
     {"__main__"},
 ]
 # runs.py reads and writes the recipes of config/ and the records of records/: all are files on disk.
-ALLOWED_BESIDE = {("runs", "config"), ("runs", "records"), ("tables", "doors")}
-WITHOUT_TENSORFLOW = {"errors", "atomic", "config", "records", "runs", "launching", "doors", "tables"}
+ALLOWED_BESIDE = {
+    ("runs", "config"),
+    ("runs", "records"),
+    ("tables", "doors"),
+    ("places", "doors"),
+    ("places", "tables"),
+}
+WITHOUT_TENSORFLOW = {"errors", "atomic", "config", "records", "runs", "launching", "doors", "tables", "places"}
 
 
 def _room(path):

@@ -11,6 +11,7 @@ from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.npy import LABELS_ENDING
 from barlowtf.data.voc_folder import find_voc_folder, voc_folder
 from barlowtf.errors import DataError
+from barlowtf.places import similar_path
 
 _ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif"),
@@ -43,7 +44,9 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
         DataError: `folder` is missing, not a folder, empty, or without images.
     """
     if not folder.exists():
-        raise DataError(f"Invalid folder {folder}: it does not exist, expected a folder of images. Check the path.")
+        raise DataError(
+            f"Invalid folder {folder}: it does not exist, expected a folder of images.{similar_path(folder)}"
+        )
     if not folder.is_dir():
         raise DataError(
             f"Invalid folder {folder}: it is a file, expected a folder of images. "

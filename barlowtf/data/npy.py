@@ -21,6 +21,7 @@ from barlowtf.data.kind import SourceKind
 from barlowtf.data.pixels import as_pixels
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
+from barlowtf.places import similar_path
 
 LABELS_ENDING = ".labels.npy"
 _TEST_WORDS = ("val", "validation", "test")
@@ -110,7 +111,7 @@ def _map(file: Path) -> np.ndarray:
     try:
         images = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise DataError(f"Invalid file {file}: it does not exist, expected a .npy file. Check the path.") from error
+        raise DataError(f"Invalid file {file}: it does not exist.{similar_path(file)}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read {file} as a .npy file: {str(error).splitlines()[0].rstrip('.')}.") from error
     if not isinstance(images, np.ndarray) or images.ndim not in (3, 4) or 0 in images.shape:

@@ -25,6 +25,7 @@ from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.listed import listed_files, name_some
 from barlowtf.errors import DataError
+from barlowtf.places import similar_path
 
 _LOG = logging.getLogger("barlowtf")
 _FILE = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path")
@@ -136,7 +137,7 @@ def _cells(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             else:
                 yield from _separated_cells(table, file)
     except FileNotFoundError as error:
-        raise DataError(f"Invalid table {table}: it does not exist. Check the path.") from error
+        raise DataError(f"Invalid file {table}: it does not exist.{similar_path(table)}") from error
     except OSError as error:
         raise DataError(f"Cannot read {table}: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -1,6 +1,6 @@
 """Encoders ready to use: loaded from a run, a file, a SavedModel or nothing, with everything needed to feed them."""
 
 from barlowtf.encoders.encoder import Encoder
-from barlowtf.encoders.loading import CONTROLS, FORMS, load
+from barlowtf.encoders.loading import load
 
-__all__ = ["CONTROLS", "FORMS", "Encoder", "load"]
+__all__ = ["Encoder", "load"]

@@ -14,13 +14,7 @@ from barlowtf.encoders.encoder import Encoder, exported_encoder, model_encoder, 
 from barlowtf.encoders.saved_model import open_saved_model
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models.encoder import find_kind
-
-FORMS = (
-    "a run folder, a .keras file, a SavedModel folder, a .pth or .safetensors file, random (the untrained encoder) or "
-    "pixels (the images themselves)"
-)
-# Untrained ones, for comparison; a recipe or another encoder says what they are.
-CONTROLS = ("random", "pixels")
+from barlowtf.places import CONTROLS, ENCODER_FORMS, require_encoder
 
 
 def load(spec: str, *, config: str | None = None, like: Encoder | None = None, seed: int = 0) -> Encoder:
@@ -46,9 +40,8 @@ def load(spec: str, *, config: str | None = None, like: Encoder | None = None, s
     if spec in CONTROLS:
         require_control(spec, config, like)
         return _random(config, like, seed) if spec == "random" else _pixels(config, like)
+    require_encoder(spec)
     path = Path(spec)
-    if not path.exists():
-        raise CheckpointError(f"No encoder at {path}. Expected {FORMS}.")
     recipe = _recipe_beside(path)
     if recipe is not None:
         # A user's own encoder registers its layers when its file is imported.
@@ -67,7 +60,7 @@ def load(spec: str, *, config: str | None = None, like: Encoder | None = None, s
         from barlowtf.convert import make_encoder_of
 
         return model_encoder(spec, "torch", make_encoder_of(path), recipe)
-    raise CheckpointError(f"{path} is not an encoder. Expected {FORMS}.")
+    raise CheckpointError(f"{path} is not an encoder. Expected {ENCODER_FORMS}.")
 
 
 def load_keras(path: Path) -> keras.Model:

@@ -13,7 +13,7 @@ from barlowtf import runs
 from barlowtf.atomic import write_file
 from barlowtf.distribute import make_strategy
 from barlowtf.encoders import Encoder, load
-from barlowtf.encoders.loading import CONTROLS, require_control
+from barlowtf.encoders.loading import require_control
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.evaluation import (
     Chosen,
@@ -23,6 +23,7 @@ from barlowtf.evaluation import (
     results_table,
 )
 from barlowtf.experiment.measurements import Images, Measuring, fits
+from barlowtf.places import CONTROLS
 from barlowtf.records import Result, read_results
 from barlowtf.train.interruption import Interruption
 

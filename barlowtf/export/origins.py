@@ -8,12 +8,13 @@ import keras
 from barlowtf import runs
 from barlowtf.config import load_recipe
 from barlowtf.encoders.encoder import Encoder, model_encoder
-from barlowtf.encoders.loading import CONTROLS, load, load_keras
+from barlowtf.encoders.loading import load, load_keras
 from barlowtf.encoders.restoring import find_checkpoint, restore_parts
 from barlowtf.errors import ExportError
 from barlowtf.export.heads import Head, encoder_of_head, open_head
 from barlowtf.export.network import Parts
 from barlowtf.models import checkpoint
+from barlowtf.places import CONTROLS
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,11 @@ def run(*words, cwd=None):
         (["pretrain", "--nothing"], 2, "--nothing"),
         (["pretrain"], 2, "Nothing to train on. Add --data SPEC"),
         (["pretrain", "--config", "digits", "--budget", "1h"], 2, "--budget is for a recipe that is chosen"),
-        (["pretrain", "--data", "x", "--strategy", "multiworker"], 2, "Every worker would choose a recipe of its own"),
+        (
+            ["pretrain", "--data", "digits", "--strategy", "multiworker"],
+            2,
+            "Every worker would choose a recipe of its own",
+        ),
         (["recipe"], 2, "Nothing to choose a recipe for"),
         # The others end before TensorFlow, whose messages must not be seen either, has started.
         (
@@ -109,6 +113,53 @@ def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path, words, status, mes
     assert "Traceback" not in result.stderr
     assert status == 2 or result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "kind", "message"),
+    [
+        (["evaluate", "--encoder", "no/such", "--json"], 1, "CheckpointError", "No encoder at no/such"),
+        # Also where --json comes last, and what is wrong first.
+        (["data", "show", "--data", "no/such", "--json"], 1, "DataError", "Invalid folder no/such: it does not exist"),
+        (["recipe", "--json"], 2, "UsageError", "Nothing to choose a recipe for"),
+        (["export", "--format", "onnxx", "--json"], 2, "BadParameter", "Did you mean 'onnx'?"),
+    ],
+)
+def test_errors_are_json_under_json(words, status, kind, message):
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == status
+    error = json.loads(result.stdout)["error"]
+    assert error["kind"] == kind and message in error["message"]
+    assert "Error: " in result.stderr
+
+
+def test_what_is_not_there_is_said_before_tensorflow_starts(tmp_path):
+    """With the nearest name that is there."""
+    for name in ("photos", "runs/digits"):
+        (tmp_path / name).mkdir(parents=True)
+    code = (
+        "import sys\nfrom barlowtf_cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nfinally:\n    assert 'tensorflow' not in sys.modules\n"
+    )
+    for words, message in (
+        (
+            "pretrain --data fotos",
+            "Invalid folder fotos: it does not exist, expected a folder of images. Did you mean 'photos'?",
+        ),
+        ("pretrain --data photos --init runs/digit", "Did you mean 'runs/digits'?"),
+        (
+            "pretrain --data photos --labels table:labels.csv",
+            "labels.csv: it does not exist. Check the path: there is no labels.csv in the current folder.",
+        ),
+        ("evaluate --encoder random --data away/photos", "there is no away in the current folder."),
+        ("export --encoder runs/digits/x/y.keras", "there is no x in runs/digits."),
+        ("data check npy:x.npy", "Invalid file x.npy: it does not exist."),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", code, *words.split()], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert result.returncode == 1, result.stderr
+        assert message in result.stderr and result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

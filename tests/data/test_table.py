@@ -71,7 +71,7 @@ def test_labels_are_part_of_the_fingerprint(images):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("t.csv", None, r"Invalid table .*t\.csv: it does not exist"),
+        ("t.csv", None, r"Invalid file .*t\.csv: it does not exist"),
         ("t.csv", "", "it has no rows, expected one for each image"),
         ("t.csv", "file,label\n", "it has no rows"),
         ("t.csv", "name,kind\nphotos/a.png,x\n", "received the columns name, kind, expected one of files: file, path"),

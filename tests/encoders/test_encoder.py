@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf import data, encoders
+from barlowtf import data, encoders, places
 from barlowtf.config import dump_recipe, load_recipe
 from barlowtf.encoders.encoder import model_encoder
 from barlowtf.errors import CheckpointError, ConfigError
@@ -64,7 +64,7 @@ def test_pixels_are_the_images_themselves(encoder):
         assert (pixels.label, pixels.facts.parameters, pixels.width) == ("pixels", 0, 64)
 
 
-@pytest.mark.parametrize("spec", encoders.CONTROLS)
+@pytest.mark.parametrize("spec", places.CONTROLS)
 def test_a_control_needs_to_know_what_it_is(spec, encoder):
     with pytest.raises(ConfigError, match=f"Nothing says what --encoder {spec} is. Add --config"):
         encoders.load(spec)

@@ -1,0 +1,74 @@
+"""Files and folders that a user names: what is not there is told before TensorFlow starts."""
+
+import difflib
+import os
+from pathlib import Path
+
+from barlowtf.doors import is_own
+from barlowtf.errors import CheckpointError, DataError
+from barlowtf.tables import SOURCES
+
+# Untrained encoders, for comparison; a recipe or another encoder says what they are.
+CONTROLS = ("random", "pixels")
+ENCODER_FORMS = (
+    "a run folder, a .keras file, a SavedModel folder, a .pth or .safetensors file, random (the untrained encoder) or "
+    "pixels (the images themselves)"
+)
+# Kinds of data behind whose prefix one file stands.
+_FILE_PREFIXES = ("npy:", "table:")
+# A folder of more entries is not searched for a similar name.
+_MOST_ENTRIES = 10_000
+
+
+def require_data(spec: str) -> None:
+    """Checks that what a SPEC names is there, as far as its path alone tells.
+
+    Raises:
+        DataError: It names a file or a folder that does not exist.
+    """
+    for prefix in _FILE_PREFIXES:
+        if spec.startswith(prefix):
+            file = Path(spec.removeprefix(prefix)).expanduser()
+            if not file.exists():
+                raise DataError(f"Invalid file {file}: it does not exist.{similar_path(file)}")
+            return
+    if not spec or ":" in spec or spec in SOURCES or is_own(spec):
+        return
+    folder = Path(spec).expanduser()
+    if not folder.exists():
+        raise DataError(
+            f"Invalid folder {folder}: it does not exist, expected a folder of images.{similar_path(folder)}"
+        )
+
+
+def require_encoder(spec: str) -> None:
+    """Checks that an encoder is there.
+
+    Raises:
+        CheckpointError: It is no control, and there is no such file or folder.
+    """
+    if spec not in CONTROLS and not Path(spec).exists():
+        raise CheckpointError(f"No encoder at {spec}. Expected {ENCODER_FORMS}.{similar_path(Path(spec))}")
+
+
+def similar_path(path: Path) -> str:
+    """Returns " Did you mean 'runs/digits'?" for a path that does not exist, or where it ceases to exist.
+
+    Args:
+        path: Does not exist.
+    """
+    there = next((parent for parent in path.parents if parent.is_dir()), None)
+    if there is None:
+        return " Check the path."
+    name = path.relative_to(there).parts[0]
+    try:
+        with os.scandir(there) as entries:
+            names = [entry.name for entry, _ in zip(entries, range(_MOST_ENTRIES), strict=False)]
+    except OSError:
+        return " Check the path."
+    # Of a known part of the path alone, as the user wrote it.
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
+    if matches:
+        return f" Did you mean {str(there / matches[0])!r}?"
+    where = "the current folder" if there == Path(".") else str(there)
+    return f" Check the path: there is no {name} in {where}."
