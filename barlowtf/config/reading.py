@@ -35,7 +35,9 @@ def read_tables(name_or_file: str | Path) -> tuple[dict[str, Any], str]:
     Raises:
         ConfigError: No such recipe, not TOML, or recipes that extend each other in a circle.
     """
-    layers, place, origins = [], Path(name_or_file), []
+    layers: list[dict[str, Any]] = []
+    origins: list[str] = []
+    place = Path(name_or_file)
     while len(layers) < _MOST:
         content, origin = _read(place)
         try:
