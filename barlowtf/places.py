@@ -14,6 +14,7 @@ ENCODER_FORMS = (
     "a run folder, a .keras file, a SavedModel folder, a .pth or .safetensors file, random (the untrained encoder) or "
     "pixels (the images themselves)"
 )
+INITIAL_FORMS = "a finished run folder, a .keras, .pth, .pt or .safetensors file, or keras:NAME"
 # Kinds of data behind whose prefix one file stands.
 _FILE_PREFIXES = ("npy:", "table:")
 # A folder of more entries is not searched for a similar name.
@@ -49,6 +50,17 @@ def require_encoder(spec: str) -> None:
     """
     if spec not in CONTROLS and not Path(spec).exists():
         raise CheckpointError(f"No encoder at {spec}. Expected {ENCODER_FORMS}.{similar_path(Path(spec))}")
+
+
+def require_initial(spec: str) -> None:
+    """Checks that the weights to start from are there, as far as their path alone tells.
+
+    Raises:
+        CheckpointError: There is no such file or folder.
+    """
+    if not spec.startswith("keras:") and not Path(spec).expanduser().exists():
+        wrong = f"Invalid model.init: received {spec!r}, expected {INITIAL_FORMS}."
+        raise CheckpointError(f"{wrong}{similar_path(Path(spec))}")
 
 
 def similar_path(path: Path) -> str:

@@ -9,7 +9,7 @@ import click
 from barlowtf.launching import STRATEGIES
 
 from .choosing import budget_option, everyday_options, explain_choices, overrides_of
-from .given import DATA, EncoderSpec
+from .given import DATA, INITIAL
 from .options import config_option, data_option, json_option, set_option, strategy_options
 from .tensorflow import start_tensorflow
 
@@ -31,7 +31,7 @@ _CHOOSING_STRATEGIES = ("one", "mirrored")
 @set_option("train.seed=1")
 @click.option(
     "--init",
-    type=EncoderSpec("keras:"),
+    type=INITIAL,
     metavar="ENCODER",
     help="Weights to start from: a finished run, a .keras, .pth, .pt or .safetensors file, or keras:NAME for weights "
     "of keras.applications. Default: model.init of the recipe.",

@@ -5,12 +5,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .given import check_given
+
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and looks for devices, and drops what it writes on standard error meanwhile.
 
     Python errors pass through. Where the user has set TF_CPP_MIN_LOG_LEVEL, the messages stay.
+
+    Raises:
+        BarlowTFError: Data or an encoder that the command line names is not there; TensorFlow is not started then.
     """
+    check_given()
     if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

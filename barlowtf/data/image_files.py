@@ -24,6 +24,7 @@ class ImageFiles(Source):
         class_names: tuple[str, ...] | None = None,
         labels: np.ndarray | None = None,
         unlabeled: tuple[str, ...] = (),
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Keeps the paths.
 
@@ -34,6 +35,7 @@ class ImageFiles(Source):
             class_names: Name of each class; None when the files have no labels.
             labels: Class of each file, int64 [n]; None: the first part of its path is the name of its class.
             unlabeled: Paths of the files without a label where others have one.
+            notes: See `Source`.
         """
         digest = hashlib.sha256()
         for path, length in files:
@@ -41,7 +43,7 @@ class ImageFiles(Source):
         if labels is not None:
             digest.update("\0".join(class_names or ()).encode("utf-8", "surrogateescape") + labels.tobytes())
         super().__init__(name=name, size=len(files), fingerprint=digest.hexdigest(), has_labels=class_names is not None)
-        self.unlabeled = unlabeled
+        self.unlabeled, self.notes = unlabeled, notes
         # Bytes, not text: a file name on Linux need not be UTF-8.
         self._paths = tf.constant([os.fsencode(folder / path) for path, _ in files])
         self._class_names = class_names

@@ -17,10 +17,12 @@ class Source(abc.ABC):
         size: Number of examples, >= 1.
         fingerprint: sha256, 64 hexadecimal digits, over what identifies the data.
         has_labels: Whether each example has a label.
-        unlabeled: Where the examples lie that have no label while others have one, so that none counts as labeled.
+        unlabeled: Where the examples lie that have no label while others have one.
+        notes: What was passed over or understood otherwise than its user may think, one line each.
     """
 
     unlabeled: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __init__(self, *, name: str, size: int, fingerprint: str, has_labels: bool) -> None:
         """Records what every data set has.

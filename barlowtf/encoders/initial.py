@@ -18,11 +18,11 @@ from barlowtf.models import keras_applications
 from barlowtf.models.encoder import find_kind
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.transfer import Fit, InitialWeights, differing_strides, fit_weights
+from barlowtf.places import INITIAL_FORMS
 from barlowtf.records import RunInit
 
 _LOG = logging.getLogger("barlowtf")
 _KERAS = "keras:"
-_FORMS = "a finished run folder, a .keras, .pth, .pt or .safetensors file, or keras:NAME"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def open_origin(spec: str, *, stem: str = "auto") -> Origin:
         models = make_models_of(path, stem=None if stem == "auto" else stem)
         mean, std = _normalization(spec, None, models.encoder)
         return Origin(spec, models.encoder, models.projector, models.encoder.name, mean, std)
-    raise CheckpointError(f"Invalid model.init: received {spec!r}, expected {_FORMS}.")
+    raise CheckpointError(f"Invalid model.init: received {spec!r}, expected {INITIAL_FORMS}.")
 
 
 def _of_file(spec: str, path: Path) -> Origin:

@@ -171,6 +171,7 @@ def _describe(split: _Split) -> CheckedSplit:
         flat=_where(source, census.flat),
         other_channels=_where(source, others),
         unlabeled=(*source.unlabeled, *nameless),
+        notes=source.notes,
         images_per_class=None if labels is None else _count_classes(source, labels),
         facts=facts,
     )

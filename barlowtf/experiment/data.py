@@ -19,10 +19,12 @@ class DataDescription(Record):
 
     name: str = Field(description="name of the data")
     images: int = Field(description="number of images")
+    splits: dict[str, int] = Field(description="train, and test where there is one -> number of images")
     classes: int | None = Field(description="number of classes; null: no labels")
     class_names: tuple[str, ...] | None = Field(description="name of each class; null: classes have numbers alone")
     images_per_class: tuple[int, ...] | None = Field(description="number of images of each class; null: no labels")
     fingerprint: str = Field(description="sha256 of what identifies the data")
+    notes: tuple[str, ...] = Field(description="what was passed over, and what else may surprise")
     sample: data.SampleFacts = Field(description="what a sample of the images shows")
 
 
@@ -49,17 +51,27 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
     return DataDescription(
         name=source.name,
         images=source.size,
+        splits=_splits(spec, split, source),
         classes=None if counts is None else len(counts),
         class_names=None if source.class_names is None else tuple(source.class_names),
         images_per_class=None if counts is None else tuple(counts.tolist()),
         fingerprint=source.fingerprint,
+        notes=source.notes,
         sample=data.sample_facts(source, _SAMPLE),
     )
+
+
+def _splits(spec: str, split: str, source: data.Source) -> dict[str, int]:
+    """Returns the number of images of each split of which one is open."""
+    other = data.open_source(spec, "test" if split == "train" else "train")
+    sizes = {split: source.size} | ({} if other is None else {"test" if split == "train" else "train": other.size})
+    return {name: sizes[name] for name in ("train", "test") if name in sizes}
 
 
 def explain_data(facts: DataDescription) -> str:
     """Returns what a data set holds as lines of text, on one screen, with the settings that its images ask for."""
     sample, lines = facts.sample, [("name", facts.name), ("images", f"{facts.images:,}")]
+    lines.append(("splits", ", ".join(f"{name} ({size:,})" for name, size in facts.splits.items())))
     if facts.classes is None:
         lines.append(("labels", "none"))
     else:
@@ -80,6 +92,7 @@ def explain_data(facts: DataDescription) -> str:
     lines.append(("deviation", ", ".join(f"{value:.4g}" for value in sample.std)))
     lines.append(("settings", " ".join(f"--set {setting}" for setting in recipe_settings(sample))))
     lines.append(("fingerprint", facts.fingerprint))
+    lines += [("note", note) for note in facts.notes]
     return "\n".join(f"{name:<18}{text}" for name, text in lines)
 
 

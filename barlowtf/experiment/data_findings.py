@@ -79,6 +79,12 @@ def _empty_classes(check: DataCheck) -> Iterator[Symptom]:
         yield Symptom(f"{_classes(empty)} no image.", _some(empty))
 
 
+def _passed_over(check: DataCheck) -> Iterator[Symptom]:
+    notes = list(dict.fromkeys(note for split in check.splits.values() for note in split.notes))
+    if notes:
+        yield Symptom("Not everything in the folder is part of the data.", notes)
+
+
 def _flat(check: DataCheck) -> Iterator[Symptom]:
     for name, split in check.splits.items():
         if split.flat:
@@ -156,7 +162,8 @@ DATA_DIAGNOSES: dict[str, Diagnosis[DataCheck]] = {
     "unlabeled": Diagnosis(
         "harm",
         "images without a label among labeled ones",
-        "Label, move or delete them: with images beside class folders or rows without a label, none counts as labeled.",
+        "Label, move or delete them: a few images beside class folders are left out; with many of them, or rows "
+        "without a label, none is labeled.",
         _unlabeled,
     ),
     "empty classes": Diagnosis(
@@ -164,6 +171,12 @@ DATA_DIAGNOSES: dict[str, Diagnosis[DataCheck]] = {
         "classes without an image",
         "Delete such folders or names, unless their images are still to come.",
         _empty_classes,
+    ),
+    "passed over": Diagnosis(
+        "note",
+        "folders and files that are no part of the data, and folders that are read otherwise than they may be meant",
+        "See that nothing of it was meant.",
+        _passed_over,
     ),
     "one color": Diagnosis("note", "images whose pixels are all equal", "Delete them: they teach nothing.", _flat),
     "duplicates": Diagnosis(

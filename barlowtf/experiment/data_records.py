@@ -14,6 +14,7 @@ class CheckedSplit(Record):
     flat: tuple[str, ...] = Field(description="where images lie that have one color throughout")
     other_channels: tuple[str, ...] = Field(description="where images lie that the settings do not fit")
     unlabeled: tuple[str, ...] = Field(description="where images lie that have no label while others have one")
+    notes: tuple[str, ...] = Field(description="what was passed over, and what else may surprise")
     images_per_class: dict[str, int] | None = Field(description="class -> number of images; null: no labels")
     facts: SampleFacts | None = Field(description="formats, sizes, channels, mean, ...; null: no image can be read")
 

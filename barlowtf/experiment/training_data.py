@@ -1,5 +1,6 @@
 """The images of a run and what is made of them: batches of crops, first views, center views."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from barlowtf.config import Recipe
 from barlowtf.errors import ConfigError
 from barlowtf.experiment.data import open_split
 
+_LOG = logging.getLogger("barlowtf")
 # The batch in which features are extracted.
 _EVALUATION_BATCH = 256
 # Images whose views go through the encoder at a time.
@@ -20,6 +22,8 @@ _PART = 64
 def open_training_data(recipe: Recipe) -> data.Source:
     """Returns the training images, in memory where they are small."""
     source = open_split(recipe.data.source, "train")
+    for note in source.notes:
+        _LOG.info("%s: %s", source.name, note)
     return data.preload(source, recipe.data.channels, rendering=data.rendering_of(recipe.data))
 
 
@@ -34,7 +38,8 @@ def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data
     spec = recipe.monitor.labels
     train = source if spec is None else open_split(spec, "train")
     if train.has_labels:
-        return train, data.open_source(spec or recipe.data.source, "test")
+        test = data.open_source(spec or recipe.data.source, "test")
+        return train, test if test is not None and test.has_labels else None
     if spec is not None:
         raise ConfigError(f"Invalid monitor.labels: received {spec}, which has no labels, expected labeled images.")
     if recipe.checkpoint.keep_best in ("knn", "probe"):

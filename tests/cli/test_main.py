@@ -118,7 +118,12 @@ def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path, words, status, mes
 @pytest.mark.parametrize(
     ("words", "status", "kind", "message"),
     [
-        (["evaluate", "--encoder", "no/such", "--json"], 1, "CheckpointError", "No encoder at no/such"),
+        (
+            ["evaluate", "--data", "digits", "--encoder", "no/such", "--json"],
+            1,
+            "CheckpointError",
+            "No encoder at no/such",
+        ),
         # Also where --json comes last, and what is wrong first.
         (["data", "show", "--data", "no/such", "--json"], 1, "DataError", "Invalid folder no/such: it does not exist"),
         (["recipe", "--json"], 2, "UsageError", "Nothing to choose a recipe for"),

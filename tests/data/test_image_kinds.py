@@ -1,117 +1,17 @@
-"""Every kind of image file as Pillow or tifffile shows it, bit for bit unless a test says otherwise."""
+"""Every kind of image file as Pillow shows it, bit for bit unless a test says otherwise."""
 
-import functools
-import io
 import itertools
 import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tifffile
-from PIL import Image, ImageOps
+from PIL import Image
 
 from barlowtf.data import Rendering, decode, decode_in_graph, unreadable_reason
 from barlowtf.data.orientation import jpeg_orientation
 from barlowtf.data.stored import read_stored
-
-GENERATOR = np.random.default_rng(0)
-COLOR = GENERATOR.integers(0, 256, (9, 14, 3), np.uint8)
-GRAY = np.ascontiguousarray(COLOR[..., 0])
-RGBA = GENERATOR.integers(0, 256, (9, 14, 4), np.uint8)
-DEEP = GENERATOR.integers(0, 65536, (9, 14, 3), np.uint16)
-BANDS = GENERATOR.integers(0, 65536, (9, 14, 7), np.uint16)
-# Smooth, as photographs are: JPEG and WebP lose little of it.
-RAMP = np.stack([*np.meshgrid(np.arange(48) * 5, np.arange(32) * 7, indexing="ij"), np.full((48, 32), 90)], 2)
-RAMP = RAMP.astype(np.uint8)
-SIXTEEN = Rendering(depth=16)
-
-
-def saved(image, file_format, **options):
-    buffer = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
-def tiff(pixels, **options):
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, pixels, **options)
-    return buffer.getvalue()
-
-
-def npy(array):
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def shown(content, background="white"):
-    """What Pillow shows of a file: RGB, upright, over a background."""
-    with Image.open(io.BytesIO(content)) as image:
-        image = ImageOps.exif_transpose(image)
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            over = Image.new("RGB", image.size, background)
-            over.paste(image, mask=image.getchannel("A"))
-            image = over
-        return np.asarray(image.convert("RGB"))
-
-
-@functools.cache
-def decoder(channels, rendering):
-    return tf.function(lambda encoded: decode(encoded, channels, rendering), [tf.TensorSpec([], tf.string)])
-
-
-def in_graph(content, channels=3, rendering=None):
-    """As the input pipeline decodes: in a graph."""
-    return decoder(channels, rendering or Rendering())(tf.constant(content)).numpy()
-
-
-def palette(colors=16, **options):
-    return Image.fromarray(COLOR).quantize(colors, **options)
-
-
-def transparent_palette():
-    image = palette()
-    image.info["transparency"] = 3
-    return image
-
-
-KINDS = {
-    "JPEG": saved(RAMP, "JPEG", quality=90),
-    "JPEG, gray": saved(RAMP[..., 0], "JPEG"),
-    "JPEG, progressive": saved(RAMP, "JPEG", progressive=True),
-    "JPEG, 4:4:4": saved(RAMP, "JPEG", subsampling=0),
-    "PNG": saved(COLOR, "PNG"),
-    "PNG, gray": saved(GRAY, "PNG"),
-    "PNG, one bit": saved(Image.fromarray(GRAY).convert("1"), "PNG"),
-    "PNG, palette": saved(palette(), "PNG"),
-    "PNG, palette, transparent": saved(transparent_palette(), "PNG"),
-    "PNG, alpha": saved(RGBA, "PNG"),
-    "PNG, gray and alpha": saved(Image.fromarray(RGBA).convert("LA"), "PNG"),
-    "PNG, transparent color": saved(COLOR, "PNG", transparency=tuple(COLOR[2, 3].tolist())),
-    "PNG, transparent gray": saved(GRAY, "PNG", transparency=int(GRAY[0, 0])),
-    "BMP": saved(COLOR, "BMP"),
-    "BMP, gray": saved(GRAY, "BMP"),
-    "BMP, palette": saved(palette(), "BMP"),
-    "BMP, one bit": saved(Image.fromarray(GRAY).convert("1"), "BMP"),
-    "BMP, alpha": saved(RGBA, "BMP"),
-    "GIF": saved(palette(), "GIF"),
-    "GIF, transparent": saved(transparent_palette(), "GIF"),
-    "WebP": saved(RAMP, "WEBP", quality=80),
-    "WebP, lossless": saved(COLOR, "WEBP", lossless=True),
-    "WebP, alpha": saved(RGBA, "WEBP", lossless=True),
-    "TIFF": saved(COLOR, "TIFF"),
-    "TIFF, LZW": saved(COLOR, "TIFF", compression="tiff_lzw"),
-    "TIFF, deflate": saved(COLOR, "TIFF", compression="tiff_adobe_deflate"),
-    "TIFF, JPEG": saved(RAMP, "TIFF", compression="jpeg"),
-    "TIFF, gray": saved(GRAY, "TIFF"),
-    "TIFF, one bit": saved(Image.fromarray(GRAY).convert("1"), "TIFF", compression="group4"),
-    "TIFF, palette": saved(palette(), "TIFF"),
-    "TIFF, alpha": saved(RGBA, "TIFF"),
-    "TIFF, CMYK": saved(Image.fromarray(COLOR).convert("CMYK"), "TIFF"),
-    "PPM": saved(COLOR, "PPM"),
-}
+from tests.encoded_images import BANDS, COLOR, DEEP, KINDS, RAMP, in_graph, npy, saved, shown, tiff
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -203,88 +103,6 @@ def test_orientation_in_either_byte_order_and_where_there_is_none():
             assert jpeg_orientation(tf.constant(with_exif(nothing))) == 1
 
 
-DEEP_KINDS = {
-    # Not yet: TensorFlow must not start before the tests.
-    "PNG, 16 bits": (lambda: tf.io.encode_png(DEEP).numpy(), DEEP),
-    "PNG, 16 bits, gray": (saved(Image.fromarray(DEEP[..., 0]), "PNG"), DEEP[..., :1]),
-    "TIFF, 16 bits": (tiff(DEEP, photometric="rgb"), DEEP),
-    "TIFF, 16 bits, gray": (tiff(DEEP[..., 0]), DEEP[..., :1]),
-    "TIFF, 16 bits, gray, big-endian": (tiff(DEEP[..., 0], byteorder=">"), DEEP[..., :1]),
-    "TIFF, 16 bits, LZW, gray": (saved(Image.fromarray(DEEP[..., 0]), "TIFF", compression="tiff_lzw"), DEEP[..., :1]),
-    "TIFF, 16 bits, zlib": (tiff(DEEP, photometric="rgb", compression="zlib", predictor=True), DEEP),
-    "TIFF, 16 bits, planes": (tiff(DEEP.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"), DEEP),
-    "TIFF, 16 bits, tiles": (tiff(DEEP, photometric="rgb", tile=(16, 16)), DEEP),
-    "TIFF, seven bands": (tiff(BANDS, photometric="minisblack", planarconfig="contig"), BANDS),
-    "TIFF, seven bands as planes": (
-        tiff(BANDS.transpose(2, 0, 1), photometric="minisblack", planarconfig="separate"),
-        BANDS,
-    ),
-    "TIFF, ImageJ's channels": (
-        tiff(BANDS[..., :2].transpose(2, 0, 1), imagej=True, metadata={"axes": "CYX"}),
-        BANDS[..., :2],
-    ),
-    "TIFF, the first of some pages": (tiff(BANDS.transpose(2, 0, 1), photometric="minisblack"), BANDS[..., :1]),
-    "NPY, 16 bits": (npy(DEEP), DEEP),
-    "NPY, seven bands": (npy(BANDS), BANDS),
-    "NPY, one": (npy(DEEP[..., 0].astype(">u2")), DEEP[..., :1]),
-}
-
-
-@pytest.mark.parametrize("kind", DEEP_KINDS)
-def test_sixteen_bits_are_kept(kind):
-    content, pixels = DEEP_KINDS[kind]
-    content = content() if callable(content) else content
-    received = in_graph(content, pixels.shape[-1], SIXTEEN)
-    assert received.dtype == np.uint16
-    np.testing.assert_array_equal(received, pixels)
-    # In eight bits the nearest of 256 equal steps, not the upper half of the number.
-    eight = in_graph(content, pixels.shape[-1])
-    assert eight.dtype == np.uint8
-    np.testing.assert_array_equal(eight, np.rint(pixels / 257.0).astype(np.uint8))
-
-
-def test_bands_of_eight_bits_and_floats():
-    narrow = (BANDS >> 8).astype(np.uint8)
-    for content in (tiff(narrow, photometric="minisblack", planarconfig="contig"), npy(narrow)):
-        np.testing.assert_array_equal(in_graph(content, 7), narrow)
-        np.testing.assert_array_equal(in_graph(content, 7, SIXTEEN), narrow.astype(np.uint16) * 257)
-    floats = BANDS.astype(np.float32) / 65535
-    for content in (tiff(floats, photometric="minisblack", planarconfig="contig"), npy(floats), npy(floats * 1.0)):
-        np.testing.assert_array_equal(in_graph(content, 7, SIXTEEN), BANDS)
-    # Four bands without alpha among them are no color with alpha.
-    four = tiff(narrow[..., :4], photometric="rgb", extrasamples=["unspecified"])
-    np.testing.assert_array_equal(in_graph(four, 4), narrow[..., :4])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="received 4 channels, expected 3"):
-        in_graph(four, 3)
-
-
-def test_white_of_a_camera_of_twelve_bits():
-    camera = GENERATOR.integers(0, 4096, (6, 5), np.uint16)
-    camera[0] = 4095, 4096, 60000, 0, 2048
-    content = saved(Image.fromarray(camera), "PNG")
-    share = np.minimum(camera, 4095) / 4095
-    for depth, largest in ((8, 255), (16, 65535)):
-        received = in_graph(content, 1, Rendering(depth=depth, white=4095))[..., 0]
-        np.testing.assert_array_equal(received, np.floor(share * largest + 0.5))
-    # Seen as what fills sixteen bits, it is all but black.
-    assert in_graph(content, 1)[1:].max() <= 16
-
-
-def test_alpha_of_sixteen_bits():
-    deep = GENERATOR.integers(0, 65536, (6, 5, 4), np.uint16)
-    share = deep[..., 3:] / 65535
-    for content in (tf.io.encode_png(deep).numpy(), tiff(deep, photometric="rgb", extrasamples=["unassalpha"])):
-        received = in_graph(content, 3, Rendering(depth=16, background=(0, 255, 51)))
-        expected = deep[..., :3] * share + np.array([0, 65535, 13107]) * (1 - share)
-        np.testing.assert_allclose(received, expected, atol=0.501)
-
-
-def test_white_is_zero():
-    gray = DEEP[..., 0]
-    np.testing.assert_array_equal(in_graph(tiff(gray, photometric="miniswhite"), 1, SIXTEEN)[..., 0], 65535 - gray)
-    np.testing.assert_array_equal(in_graph(tiff(GRAY, photometric="miniswhite"), 1)[..., 0], 255 - GRAY)
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -331,10 +149,6 @@ def test_exported_models_decode_without_python():
     used = {node.op for node in definition.node}
     used |= {node.op for function in definition.library.function for node in function.node_def}
     assert used and not [name for name in used if "PyFunc" in name]
-
-
-def test_gray_of_sixteen_bits_becomes_color():
-    np.testing.assert_array_equal(in_graph(npy(DEEP[..., :1]), 3, SIXTEEN), np.repeat(DEEP[..., :1], 3, axis=2))
 
 
 def test_inside_the_input_pipeline():

@@ -165,7 +165,7 @@ def class_folder(folder, **counts):
 
 def test_what_is_wrong_with_classes(tmp_path):
     found = class_folder(tmp_path, train_ant=20, train_bee=2, train_moth=1, test_ant=2, test_wasp=3)
-    assert list(found) == ["single images", "test only", "imbalance"]
+    assert list(found) == ["single images", "test only", "passed over", "imbalance"]
     assert found["single images"].evidence == ("moth",)
     assert found["test only"].evidence == ("wasp",)
     assert found["imbalance"].what.startswith("The largest class has 20 times")
@@ -177,7 +177,21 @@ def test_images_without_a_label_and_folders_without_images(tmp_path):
     assert list(found) == ["unlabeled"] and Path(found["unlabeled"].evidence[0]).name == "stray.png"
     (tmp_path / "stray.png").unlink()
     (tmp_path / "moth").mkdir()
-    assert list(class_folder(tmp_path, ant=3, bees=3)) == ["empty classes"]
+    found = class_folder(tmp_path, ant=3, bees=3)
+    assert list(found) == ["passed over"]
+    assert found["passed over"].evidence == ("Passed over, folders without images: moth.",)
+
+
+def test_a_class_without_images(tmp_path, monkeypatch):
+    (tmp_path / "own_data.py").write_text(
+        "import numpy as np\nfrom barlowtf.data import ArraySource\n"
+        "pixels = np.random.default_rng(0).integers(0, 256, (4, 9, 9, 3), np.uint8)\n"
+        "def make(split):\n"
+        "    names = ('ant', 'bee', 'moth')\n"
+        "    return ArraySource('own', pixels, np.array([0, 1, 0, 1]), names) if split == 'train' else None\n"
+    )
+    (finding,) = check_data(CheckRequest(f"{tmp_path / 'own_data.py'}:make")).findings
+    assert (finding.name, finding.evidence) == ("empty classes", ("moth",))
 
 
 def test_images_of_other_channels(tmp_path):

@@ -1,0 +1,157 @@
+"""How a folder of images is laid out: where its splits lie, whatever their names' case and spelling."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from barlowtf.data.npy import LABELS_ENDING
+from barlowtf.errors import DataError
+
+ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif"),
+    *(".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy"),
+)
+# What macOS, Windows and storage servers leave in folders, beside what begins with a dot. Some of it holds thumbnails.
+_FOREIGN_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "#recycle", "system volume information", "lost+found")
+_TRAIN = ("train", "training")
+# Validation first: where a data set has both, its test images often have no labels (ImageNet).
+_TESTS = ("val", "valid", "validation", "dev", "test", "testing", "eval")
+# COCO puts a year behind the names.
+_YEAR = re.compile(r"[-_]?(?:19|20)\d\d$")
+# Folders in a folder that holds nothing else, images/train.
+_DEEPEST = 3
+
+
+class Layout(NamedTuple):
+    """Where the splits of a data set lie.
+
+    Attributes:
+        train: Folder of the training images.
+        test: Folder of the images to measure on; None: there is none.
+        passed_over: Names of folders with images that lie beside the splits, and are in none.
+    """
+
+    train: Path
+    test: Path | None
+    passed_over: tuple[str, ...] = ()
+
+
+def find_layout(folder: Path) -> Layout:
+    """Returns where the splits of a folder lie; a folder without splits is the train split.
+
+    Splits are folders called train or training, and val, valid, validation, dev, test, testing or eval, of which the
+    first counts; in any case, also with a year behind the name, and also one folder further down: images/train.
+
+    Args:
+        folder: The data set; it exists.
+
+    Raises:
+        DataError: A split is there twice, or a folder is called like a split and lies beside classes.
+    """
+    return _find(folder, _DEEPEST)
+
+
+def visible_folders(folder: Path) -> list[str]:
+    """Returns the names of the folders that a user put there, sorted."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _is_meant(entry) and entry.is_dir())
+
+
+def image_folders(folder: Path) -> list[str]:
+    """Returns the names of the folders that hold an image, however deep, sorted."""
+    return [name for name in visible_folders(folder) if next(find_images(folder / name), None) is not None]
+
+
+def find_images(
+    folder: Path, passed_over: Counter[str] | None = None, prefix: str = "", above: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, int]]:
+    """Yields relative path and size in bytes of each image below a folder; links are followed, but not in circles.
+
+    Args:
+        folder: Where to look.
+        passed_over: Counts the other files by their endings.
+        prefix: Stands before each path.
+        above: The real folders that it lies in.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name.lower()
+            if not _is_meant(entry):
+                continue
+            if entry.is_dir():
+                yield from find_images(Path(entry.path), passed_over, f"{prefix}{entry.name}/", above | {real})
+            elif _is_image(name):
+                yield f"{prefix}{entry.name}", _bytes_of(entry)
+            elif passed_over is not None:
+                passed_over[os.path.splitext(name)[1] or "no ending"] += 1
+
+
+def _find(folder: Path, deepest: int) -> Layout:
+    names = visible_folders(folder)
+    trains = [name for name in names if _bare(name) in _TRAIN]
+    tests = sorted((name for name in names if _bare(name) in _TESTS), key=lambda name: _TESTS.index(_bare(name)))
+    others = [name for name in names if name not in trains and name not in tests]
+    if not trains and not tests:
+        return _below(folder, deepest) or Layout(folder, None)
+    if not trains and names == tests[:1]:
+        return Layout(folder, None)
+    for same in (trains, [name for name in tests if _bare(name) == _bare(tests[0])] if tests else []):
+        if len(same) > 1:
+            raise DataError(f"Two splits of one name in {folder}: {', '.join(same)}. Move one of them away.")
+    if not trains:
+        raise DataError(
+            f"No training images in {folder}: there is {tests[0]}, a split by its name, and no train. Move the "
+            "training images into train/; a class needs another name."
+        )
+    beside = tuple(name for name in others if next(find_images(folder / name), None) is not None)
+    if beside and not tests:
+        raise DataError(
+            f"{trains[0]} lies beside {_some(beside)} in {folder}: a split or a class? Where it is a split, move the "
+            "others away or add val/; where it is a class, give it another name."
+        )
+    return Layout(folder / trains[0], folder / tests[0] if tests else None, (*beside, *tests[1:]))
+
+
+def _below(folder: Path, deepest: int) -> Layout | None:
+    """Returns the splits in the only folder with images, None where it has none or is not the only one."""
+    inner = image_folders(folder)
+    if not deepest or len(inner) != 1 or _has_images_beside(folder):
+        return None
+    found = _find(folder / inner[0], deepest - 1)
+    return found if found.train != folder / inner[0] else None
+
+
+def _has_images_beside(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(_is_meant(entry) and not entry.is_dir() and _is_image(entry.name.lower()) for entry in entries)
+
+
+def _is_image(name: str) -> bool:
+    return name.endswith(ENDINGS) and not name.endswith(LABELS_ENDING)
+
+
+def _bare(name: str) -> str:
+    return _YEAR.sub("", name.casefold())
+
+
+def _is_meant(entry: os.DirEntry[str]) -> bool:
+    """Returns whether a user put it there: it is not hidden, and no system's own."""
+    return not entry.name.startswith(".") and entry.name.lower() not in _FOREIGN_FOLDERS
+
+
+def _bytes_of(entry: os.DirEntry[str]) -> int:
+    """Returns a file's size, 0 for a broken link: reading it will fail, and that is counted as unreadable."""
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return 0
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")

@@ -1,0 +1,120 @@
+"""Folders as people lay them out: what is a split, what a class, what is passed over and said."""
+
+import pytest
+
+from barlowtf.data import open_source
+from barlowtf.data.layout import find_layout
+from barlowtf.errors import DataError
+
+
+def write(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def paths(source, folder):
+    return [source.identify(index).removeprefix(f"{folder}/") for index in range(source.size)]
+
+
+def labels(source):
+    return None if source.labels is None else [source.class_names[label] for label in source.labels]
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train", "val"),
+        ("train", "valid"),
+        ("Train", "Test"),
+        ("TRAIN", "Validation"),
+        ("training", "testing"),
+        ("train2017", "val2017"),
+        ("train_2012", "test_2012"),
+        ("images/train", "images/val"),
+        ("data/images/Train", "data/images/dev"),
+    ],
+)
+def test_names_of_splits(tmp_path, train, test):
+    write(tmp_path, f"{train}/cat/1.png", f"{train}/dog/1.png", f"{test}/dog/2.png", "labels/1.txt", "README.md")
+    sources = [open_source(str(tmp_path), split) for split in ("train", "test")]
+    assert [paths(source, tmp_path) for source in sources] == [
+        [f"{train}/cat/1.png", f"{train}/dog/1.png"],
+        [f"{test}/dog/2.png"],
+    ]
+    assert [labels(source) for source in sources] == [["cat", "dog"], ["dog"]]
+
+
+def test_of_several_test_splits_the_first_counts_and_the_others_are_said(tmp_path):
+    write(tmp_path, "train/a/1.png", "train/b/1.png", "test/1.png", "val/a/1.png", "unlabeled/1.png", "runs/x.txt")
+    source = open_source(str(tmp_path), "train")
+    assert find_layout(tmp_path).test == tmp_path / "val"
+    assert source.notes == ("Passed over, folders with images beside the splits: unlabeled, test.",)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ("train/1.png", "car/1.png", "bus/1.png"),
+            r"train lies beside bus, car in .*: a split or a class\? .* add val/",
+        ),
+        (("val/1.png", "car/1.png", "bus/1.png"), "No training images in .*: there is val, a split by its name"),
+        (("val/1.png", "test/1.png"), "No training images in .*: there is val"),
+        (("train/1.png", "Train/1.png", "val/1.png"), "Two splits of one name in .*: Train, train. Move one"),
+        (("train/1.png", "val2014/1.png", "val2017/1.png"), "Two splits of one name in .*: val2014, val2017"),
+        (("train/notes.txt", "val/1.png"), r"No images in .*train: received other files only \(1 \.txt\)"),
+    ],
+)
+def test_what_may_be_a_split_or_a_class_is_an_error(tmp_path, names, message):
+    write(tmp_path, *names)
+    with pytest.raises(DataError, match=message) as caught:
+        open_source(str(tmp_path), "train")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_test_folder_alone_is_a_folder_of_images(tmp_path):
+    """As one of new images, for `embed` and `predict`."""
+    write(tmp_path, "test/1.png", "test/2.png")
+    assert open_source(str(tmp_path), "train").size == 2
+    assert open_source(str(tmp_path), "test") is None
+
+
+def test_test_images_in_other_folders_than_the_classes_have_no_labels(tmp_path):
+    """Tiny ImageNet: train/CLASS/images/ and val/images/."""
+    write(tmp_path, "train/n01/images/1.png", "train/n02/images/1.png", "val/images/1.png", "val/val_annotations.txt")
+    train, test = (open_source(str(tmp_path), split) for split in ("train", "test"))
+    assert labels(train) == ["n01", "n02"] and test.size == 1 and labels(test) is None
+    line = "The folders of the test images, images, are no training classes: no labels."
+    assert line in train.notes and line in test.notes
+    assert "Passed over, other files: 1 .txt." in test.notes
+
+
+def test_classes_with_test_images_alone_are_said(tmp_path):
+    write(tmp_path, "train/a/1.png", "train/b/1.png", "val/b/1.png", "val/c/1.png")
+    test = open_source(str(tmp_path), "test")
+    assert test.class_names == ("a", "b", "c") and labels(test) == ["b", "c"]
+    assert test.notes == ("Classes with test images alone: c.",)
+
+
+def test_folders_without_images_are_no_classes(tmp_path):
+    write(tmp_path, "a/1.png", "b/deep/2.png", "runs/run.json", "empty/deep/x.txt")
+    (tmp_path / "new").mkdir()
+    source = open_source(str(tmp_path), "train")
+    assert source.class_names == ("a", "b")
+    assert source.notes == (
+        "Passed over, folders without images: empty, new, runs.",
+        "Passed over, other files: 1 .json, 1 .txt.",
+    )
+
+
+def test_a_stray_picture_does_not_take_the_labels_away(tmp_path):
+    write(tmp_path, *(f"{name}/{number}.png" for name in "ab" for number in range(5)), "overview.png")
+    source = open_source(str(tmp_path), "train")
+    assert source.size == 10 and source.class_names == ("a", "b")
+    assert source.unlabeled == ("overview.png",)
+    assert source.notes == ("Left out, beside the class folders: overview.png.",)
+    write(tmp_path, "another.png")
+    source = open_source(str(tmp_path), "train")
+    assert source.size == 12 and source.labels is None
+    assert source.unlabeled == ("another.png", "overview.png")
