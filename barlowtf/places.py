@@ -21,6 +21,11 @@ _FILE_PREFIXES = ("npy:", "table:")
 _MOST_ENTRIES = 10_000
 
 
+def given_path(text: str) -> Path:
+    """Returns a path that a user gave, with the home folder for "~"; an unknown user's stays as it is."""
+    return Path(os.path.expanduser(text))
+
+
 def require_data(spec: str) -> None:
     """Checks that what a SPEC names is there, as far as its path alone tells.
 
@@ -29,14 +34,14 @@ def require_data(spec: str) -> None:
     """
     for prefix in _FILE_PREFIXES:
         if spec.startswith(prefix):
-            file = Path(spec.removeprefix(prefix)).expanduser()
-            if not file.exists():
+            file = given_path(spec.removeprefix(prefix))
+            if not os.path.exists(file):
                 raise DataError(f"Invalid file {file}: it does not exist.{similar_path(file)}")
             return
     if not spec or ":" in spec or spec in SOURCES or is_own(spec):
         return
-    folder = Path(spec).expanduser()
-    if not folder.exists():
+    folder = given_path(spec)
+    if not os.path.exists(folder):
         raise DataError(
             f"Invalid folder {folder}: it does not exist, expected a folder of images.{similar_path(folder)}"
         )
@@ -48,7 +53,7 @@ def require_encoder(spec: str) -> None:
     Raises:
         CheckpointError: It is no control, and there is no such file or folder.
     """
-    if spec not in CONTROLS and not Path(spec).exists():
+    if spec not in CONTROLS and not os.path.exists(spec):
         raise CheckpointError(f"No encoder at {spec}. Expected {ENCODER_FORMS}.{similar_path(Path(spec))}")
 
 
@@ -58,7 +63,7 @@ def require_initial(spec: str) -> None:
     Raises:
         CheckpointError: There is no such file or folder.
     """
-    if not spec.startswith("keras:") and not Path(spec).expanduser().exists():
+    if not spec.startswith("keras:") and not os.path.exists(given_path(spec)):
         wrong = f"Invalid model.init: received {spec!r}, expected {INITIAL_FORMS}."
         raise CheckpointError(f"{wrong}{similar_path(Path(spec))}")
 
@@ -78,7 +83,8 @@ def similar_path(path: Path) -> str:
             names = [entry.name for entry, _ in zip(entries, range(_MOST_ENTRIES), strict=False)]
     except OSError:
         return " Check the path."
-    # Of a known part of the path alone, as the user wrote it.
+    if name in names:
+        return " It is a link that leads nowhere."
     matches = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
     if matches:
         return f" Did you mean {str(there / matches[0])!r}?"

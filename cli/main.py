@@ -1,5 +1,6 @@
 """The `barlowtf` command: its subcommands, and errors as one line."""
 
+import errno
 import json
 import logging
 import os
@@ -49,6 +50,13 @@ class OneLineErrors(click.Group):
                 raise failure from error
             failure.show()
             _leave(failure.exit_code)
+        except OSError as error:
+            # What no command expects of a path: a name too long, a loop of links, a folder that may not be read.
+            if error.filename is None or error.errno == errno.EPIPE:
+                raise
+            message = f"Cannot use {os.fsdecode(error.filename)}: {error.strerror}."
+            _print_json(context, type(error).__name__, message)
+            raise click.ClickException(" ".join(message.split())) from error
 
 
 def _print_json(context: click.Context, kind: str, message: str) -> None:

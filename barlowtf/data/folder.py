@@ -1,5 +1,6 @@
 """Data source `folder`: images in class folders or flat; with several classes per image: VOC, or tables of labels."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from barlowtf.data.layout import ENDINGS, find_images, find_layout, image_folder
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.voc_folder import find_voc_folder, voc_folder
 from barlowtf.errors import DataError
-from barlowtf.places import similar_path
+from barlowtf.places import given_path, similar_path
 
 # Images beside class folders, up to one in so many, are strays: the others keep their classes.
 _STRAYS = 10
@@ -40,7 +41,7 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     Raises:
         DataError: `folder` is missing, not a folder, empty, or without images.
     """
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise DataError(
             f"Invalid folder {folder}: it does not exist, expected a folder of images.{similar_path(folder)}"
         )
@@ -100,11 +101,11 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _open(path: str, split: str) -> ImageFiles | None:
-    return folder_source(Path(path).expanduser(), split)
+    return folder_source(given_path(path), split)
 
 
 def _open_multi_label(path: str, split: str) -> MultiLabelSet:
-    folder = Path(path).expanduser()
+    folder = given_path(path)
     if not folder.is_dir():
         raise DataError(f"Invalid folder {folder}: it does not exist, expected {_MULTI_LABEL_SYNTAX}.")
     voc = find_voc_folder(folder)

@@ -21,7 +21,7 @@ from barlowtf.data.kind import SourceKind
 from barlowtf.data.pixels import as_pixels
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
-from barlowtf.places import similar_path
+from barlowtf.places import given_path, similar_path
 
 LABELS_ENDING = ".labels.npy"
 _TEST_WORDS = ("val", "validation", "test")
@@ -85,7 +85,7 @@ def npy_source(path: str, split: str) -> NpyStack | None:
     Raises:
         DataError: The file is missing, is no array of images, or its labels do not fit.
     """
-    train = Path(path).expanduser()
+    train = given_path(path)
     before, word, after = train.name.rpartition("train")
     others = [train.with_name(f"{before}{other}{after}") for other in _TEST_WORDS] if word else []
     test = next((file for file in others if file.is_file()), None)

@@ -1,6 +1,6 @@
 """From a SPEC to a data set: an entry of `SOURCES` or a user's own."""
 
-from pathlib import Path
+import os
 from typing import Any, Literal, overload
 
 from barlowtf.data.kind import SourceKind
@@ -8,6 +8,7 @@ from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.source import Source
 from barlowtf.doors import is_own, load_own
 from barlowtf.errors import BarlowTFError, ConfigError, DataError
+from barlowtf.places import given_path
 from barlowtf.tables import SOURCES, source_syntax
 
 
@@ -75,7 +76,7 @@ def _find(spec: str) -> tuple[SourceKind, str]:
     for kind in kinds:
         if kind.prefix and kind.matches(spec):
             return kind, spec.removeprefix(kind.prefix)
-    exists = bool(spec) and Path(spec).expanduser().exists()
+    exists = bool(spec) and os.path.exists(given_path(spec))
     if not exists and is_own(spec):
         return _own_kind(spec), ""
     for kind in kinds:

@@ -25,7 +25,7 @@ from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.listed import listed_files, name_some
 from barlowtf.errors import DataError
-from barlowtf.places import similar_path
+from barlowtf.places import given_path, similar_path
 
 _LOG = logging.getLogger("barlowtf")
 _FILE = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path")
@@ -56,7 +56,7 @@ def table_source(path: str, split: str) -> ImageFiles | None:
         DataError: The table is missing, empty or malformed, has no column of files or an unknown split, names a file
             twice, or a file is missing.
     """
-    table = Path(path).expanduser()
+    table = given_path(path)
     rows = list(_rows(table))
     if not rows:
         raise DataError(f"Invalid table {table}: it has no rows, expected one for each image.")

@@ -167,6 +167,37 @@ def test_what_is_not_there_is_said_before_tensorflow_starts(tmp_path):
         assert message in result.stderr and result.stderr.count("\n") == 1
 
 
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"data show --data {LONG}",
+        "data check loop",
+        "data show --data ~nobody-of-this-name/x",
+        f"pretrain --data table:{LONG}",
+        f"pretrain --config {LONG}.toml",
+        f"evaluate --data digits --encoder {LONG}",
+        f"report {LONG} --out x.html",
+        f"convert {LONG}.pth --out x.keras",
+        "export --encoder loop",
+        f"doctor {LONG}",
+        f"predict --encoder {LONG} --head x --data digits --out x.csv",
+        f"recipe --data {LONG}",
+    ],
+    ids=lambda words: words.split()[0],
+)
+def test_names_that_no_disk_takes_are_one_line(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    result = CliRunner().invoke(main, words.split())
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    assert ("loop" not in words) or "It is a link that leads nowhere." in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
