@@ -2,8 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+# Letters of a value, and faults, that a message shows.
+_SHOWN_LENGTH, _SHOWN_FAULTS = 60, 3
 
 
 def explain(error: Mapping[str, Any], known: Iterable[str], *, owner: str = "") -> str:
@@ -16,7 +19,9 @@ def explain(error: Mapping[str, Any], known: Iterable[str], *, owner: str = "") 
     """
     where = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
     if error["type"] == "extra_forbidden":
-        return f"Unknown setting {where!r}{f' of {owner}' if owner else ''}.{name_nearest(where, known)}".rstrip(".")
+        return f"Unknown setting {shown(where)}{f' of {owner}' if owner else ''}.{name_nearest(where, known)}".rstrip(
+            "."
+        )
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":
         # A check of several settings says which one it means: "KEY: received X, expected Y".
@@ -28,7 +33,20 @@ def explain(error: Mapping[str, Any], known: Iterable[str], *, owner: str = "") 
         expected = "a table of settings"
     if expected.startswith(("greater", "less")):
         expected = f"a number {expected}"
-    return f"Invalid {where}: received {error.get('input')!r}, expected {expected}"
+    return f"Invalid {where}: received {shown(error.get('input'))}, expected {expected}"
+
+
+def shown(value: object) -> str:
+    """Returns a value as a message shows it: of a long one beginning and end."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH // 2]}...{text[-_SHOWN_LENGTH // 4 :]}"
+
+
+def in_one_line(faults: Sequence[str]) -> str:
+    """Returns what is wrong as one line: the first faults, and how many more there are."""
+    more = len(faults) - _SHOWN_FAULTS
+    listed = "; ".join(faults[:_SHOWN_FAULTS])
+    return f"{listed}; and {more} more" if more > 0 else listed
 
 
 def name_nearest(name: str, known: Iterable[str]) -> str:

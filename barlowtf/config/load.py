@@ -9,7 +9,7 @@ from typing import Any, cast
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from barlowtf.config.explaining import as_sentence, explain
+from barlowtf.config.explaining import as_sentence, explain, in_one_line, shown
 from barlowtf.config.optimizers import OPTIMIZERS
 from barlowtf.config.reading import named_recipes, read_tables, start_anew
 from barlowtf.config.schema import Recipe
@@ -93,7 +93,7 @@ def override(tables: dict[str, Any], text: str) -> None:
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"Invalid --set {text!r}: {parent!r} is a value, expected a section.")
+            raise ConfigError(f"Invalid --set {shown(text)}: {parent!r} is a value, expected a section.")
     table[last] = _value(value)
 
 
@@ -119,7 +119,7 @@ def split_override(text: str) -> tuple[str, str]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"Invalid --set {text!r}: expected section.key=value, e.g. optimizer.learning_rate=0.3.")
+        raise ConfigError(f"Invalid --set {shown(text)}: expected section.key=value, e.g. optimizer.learning_rate=0.3.")
     return key.strip(), value.strip()
 
 
@@ -138,14 +138,16 @@ def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
         # Strict models take a list for a tuple and an int for a float only from JSON-like input; both are TOML's way.
         return Recipe.model_validate(_fit(tables, Recipe))
     except ValidationError as error:
-        lines = "; ".join(_explain(dict(item), tables) for item in error.errors())
+        lines = in_one_line([_explain(dict(item), tables) for item in error.errors()])
         raise ConfigError(as_sentence(f"{origin}: {lines}")) from error
 
 
 def _explain(error: dict[str, Any], tables: Mapping[str, Any]) -> str:
     """Returns what is wrong with a setting of a recipe, one line."""
     if error["type"] == "union_tag_invalid":
-        return f"Invalid optimizer.name: received {error['input']['name']!r}, expected one of {', '.join(OPTIMIZERS)}"
+        return (
+            f"Invalid optimizer.name: received {shown(error['input']['name'])}, expected one of {', '.join(OPTIMIZERS)}"
+        )
     known = list(Recipe.model_fields)
     section, *rest = error["loc"] or ("",)
     if section != "optimizer" or not rest:

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from barlowtf.config.explaining import name_nearest
+from barlowtf.config.explaining import name_nearest, shown
 from barlowtf.config.optimizers import OPTIMIZERS
 from barlowtf.config.schema import Recipe
 from barlowtf.errors import ConfigError
@@ -50,7 +50,9 @@ def read_tables(name_or_file: str | Path) -> tuple[dict[str, Any], str]:
         if base is None:
             return _merged(layers), origins[0]
         if not isinstance(base, str) or not base:
-            raise ConfigError(f'{origin}: Invalid extends: received {base!r}, expected a recipe, extends = "digits".')
+            raise ConfigError(
+                f'{origin}: Invalid extends: received {shown(base)}, expected a recipe, extends = "digits".'
+            )
         place = _place_of(base, place)
     raise ConfigError(f"Too many recipes: {' extends '.join(origins[:3])} and so on. Does one extend itself?")
 
@@ -85,7 +87,7 @@ def _read(path: Path) -> tuple[str, str]:
     names = named_recipes()
     if str(path) not in names:
         raise ConfigError(
-            f"Unknown recipe: received {str(path)!r}, expected one of {', '.join(names)}, or the path of a "
+            f"Unknown recipe: received {shown(str(path))}, expected one of {', '.join(names)}, or the path of a "
             f".toml file.{name_nearest(str(path), names)}"
         )
     file = resources.files("barlowtf_configs").joinpath(f"{path}.toml")

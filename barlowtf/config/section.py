@@ -13,4 +13,4 @@ Count = Annotated[int, Field(ge=1)]
 class Section(BaseModel):
     """One table of settings: unknown keys are errors, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

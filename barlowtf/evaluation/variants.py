@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from barlowtf.config.explaining import as_sentence, explain
+from barlowtf.config.explaining import as_sentence, explain, in_one_line
 from barlowtf.config.load import override, split_override
 from barlowtf.config.section import Section
 from barlowtf.errors import ConfigError
@@ -98,7 +98,7 @@ def choose_variant(protocol: Protocol, variant: str | None, overrides: Iterable[
     try:
         settings = kind.model_validate(fitted)
     except ValidationError as error:
-        lines = "; ".join(explain(dict(item), list(kind.model_fields)) for item in error.errors())
+        lines = in_one_line([explain(dict(item), list(kind.model_fields)) for item in error.errors()])
         raise ConfigError(as_sentence(f"Invalid settings of protocol {protocol.name}: {lines}")) from error
     changes = tuple(
         f"{key} = {value} (variant: {getattr(before, key)})"

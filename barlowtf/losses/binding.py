@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from pydantic import ValidationError
 
-from barlowtf.config.explaining import as_sentence, explain
+from barlowtf.config.explaining import as_sentence, explain, in_one_line, shown
 from barlowtf.config.schema import LossSection
 from barlowtf.config.section import Section
 from barlowtf.errors import ConfigError
@@ -82,18 +82,20 @@ def bind(loss: str | Loss, settings: Mapping[str, Any] | None = None) -> BoundLo
     """
     spec, entry = (loss, LOSSES.open(loss)) if isinstance(loss, str) else (loss.name, loss)
     if not isinstance(entry, Loss):
-        raise ConfigError(f"Invalid loss.name: received {spec!r}, a {type(entry).__name__}, expected a losses.Loss.")
+        raise ConfigError(
+            f"Invalid loss.name: received {shown(spec)}, a {type(entry).__name__}, expected a losses.Loss."
+        )
     # TOML and JSON have lists where settings have tuples.
     fitted = {key: tuple(value) if isinstance(value, list) else value for key, value in (settings or {}).items()}
     try:
         return BoundLoss(spec, entry, entry.settings.model_validate(fitted))
     except ValidationError as error:
         known = [f"loss.{key}" for key in ("name", *entry.settings.model_fields)]
-        lines = "; ".join(
+        faults = [
             explain({**dict(item), "loc": ("loss", *item["loc"])}, known, owner=f"loss {spec}{_owners(item['loc'])}")
             for item in error.errors()
-        )
-        raise ConfigError(as_sentence(f"{lines}")) from error
+        ]
+        raise ConfigError(as_sentence(in_one_line(faults))) from error
 
 
 def _owners(place: tuple[int | str, ...]) -> str:

@@ -107,3 +107,12 @@ def test_the_mean_over_pairs():
     views = [ViewEmbeddings(tf.constant([[value]])) for value in (0.0, 1.0, 3.0)]
     # Squares of 1, 3 and 2.
     assert float(bind(DISTANCE, {"weight": 3.0}).compute(views)["total"]) == pytest.approx(14.0)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    ("name", "key"), [("barlow_twins", "lambd"), ("mixed_barlow_twins", "mix"), ("vicreg", "variance")]
+)
+def test_settings_are_finite(name, key, value):
+    with pytest.raises(ConfigError, match=f"Invalid loss.{key}: received {value}, expected a .*number"):
+        bind(name, {key: value})
