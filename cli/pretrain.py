@@ -202,8 +202,18 @@ def _plan_text(plan: "Plan") -> str:
             f"peak rates  weights {plan.peak_learning_rate:.5g}, biases {plan.peak_bias_learning_rate:.5g}",
             f"memory      about {sum(memory.values()) / 1e9:.2f} GB on each of {plan.replicas} replicas ({parts}), "
             "and the framework's own",
+            *_memory_warnings(sum(memory.values()), plan),
         )
     )
+
+
+def _memory_warnings(needed: int, plan: "Plan") -> list[str]:
+    """Returns the line that says that a step will not fit, where it will not."""
+    # Without GPUs, replicas share the machine's memory.
+    if needed * (1 if plan.has_gpus else plan.replicas) <= plan.machine_memory_bytes:
+        return []
+    there = f"{plan.machine_memory_bytes / 1e9:.0f} GB"
+    return [f"warning     more than the {there} of this machine: a smaller batch or model, or train.micro_batch"]
 
 
 def _result_text(folder: Path, info: "RunInfo", result: "RunResult") -> str:

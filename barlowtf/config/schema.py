@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from barlowtf.config.optimizers import LARS, Optimizer
-from barlowtf.config.section import Count, NonNegative, Positive, Probability, Section
+from barlowtf.config.section import Count, NonNegative, Positive, Probability, Section, Side, Width
 from barlowtf.config.watching import Checkpoint, Monitor
 
 
@@ -49,7 +49,7 @@ class Local(Section):
     """Small crops of each image beside the two views, with the probabilities of view b (multi-crop)."""
 
     count: Annotated[int, Field(ge=0, le=64)] = Field(0, description="local views for each pair of views")
-    size: Annotated[int, Field(ge=8)] = Field(96, description="height and width of a local view, pixels")
+    size: Side = Field(96, description="height and width of a local view, pixels")
     area: tuple[Positive, Positive] = Field(
         (0.05, 0.14), description="range of its share of the image's area; SwAV's, with [0.14, 1] for augment.area"
     )
@@ -64,13 +64,13 @@ class Local(Section):
 class Augment(Section):
     """Sizes and strengths shared by both views, and the two views' probabilities."""
 
-    size: Annotated[int, Field(ge=8)] = Field(224, description="height and width of a view, pixels")
-    test_size: Annotated[int, Field(ge=8)] | None = Field(
+    size: Side = Field(224, description="height and width of a view, pixels")
+    test_size: Side | None = Field(
         None, description="height and width in monitors and evaluation; none: size. Crops enlarge what they show"
     )
     area: tuple[Positive, Positive] = Field((0.08, 1.0), description="range of the crop's share of the image's area")
     aspect: tuple[Positive, Positive] = Field((0.75, 4 / 3), description="range of the crop's width / height")
-    window: Annotated[int, Field(ge=8)] | None = Field(
+    window: Side | None = Field(
         None,
         description="side of the square that all views of an image are cut from, pixels of the image; none: the whole "
         "image. For many small things in a large image; not in the authors' code",
@@ -134,7 +134,7 @@ class Model(Section):
     stem: Literal["auto", "imagenet", "small", "half"] = Field(
         "auto", description="of a ResNet; half: small at stride 2; auto: small below 64 pixels, else imagenet"
     )
-    projector: tuple[Count, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
+    projector: tuple[Width, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
     init: str | None = Field(
         None,
         description="weights to start from: a finished run, a .keras, .pth, .pt or .safetensors file, or keras:NAME; "

@@ -1,5 +1,8 @@
 """Untrained models from a recipe."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 import tensorflow as tf
 
@@ -13,6 +16,18 @@ from barlowtf.models.transfer import InitialWeights
 from barlowtf.optim import AdamW, make_optimizer
 
 
+@contextmanager
+def _fitting_into_memory(recipe: Recipe) -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        widths = ", ".join(map(str, recipe.model.projector))
+        raise ConfigError(
+            f"The weights do not fit into memory: encoder {recipe.model.encoder}, projector {widths}. Choose a smaller "
+            "model.encoder or model.projector."
+        ) from error
+
+
 def build_model(recipe: Recipe, steps_per_epoch: int, initial: InitialWeights | None = None) -> BarlowTwins:
     """Returns the compiled model of a recipe, its optimizer built; call it in the strategy's scope.
 
@@ -22,8 +37,14 @@ def build_model(recipe: Recipe, steps_per_epoch: int, initial: InitialWeights | 
         initial: Weights to start from, see `barlowtf.encoders.initial`; None: random ones.
 
     Raises:
-        ConfigError: There is no such loss, it has no such setting, or another setting excludes what it needs.
+        ConfigError: There is no such loss, it has no such setting, another setting excludes what it needs, or the
+            weights do not fit into memory.
     """
+    with _fitting_into_memory(recipe):
+        return _build_model(recipe, steps_per_epoch, initial)
+
+
+def _build_model(recipe: Recipe, steps_per_epoch: int, initial: InitialWeights | None) -> BarlowTwins:
     loss = losses.bind_section(recipe.loss)
     if recipe.train.micro_batch is not None and loss.parts.target == "moving_average":
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from barlowtf import runs
+from barlowtf import choosing, runs
 from barlowtf.distribute import make_strategy
 from barlowtf.encoders.building import build_model, check_encoder, settle_loss
 from barlowtf.experiment.data import open_split
@@ -30,6 +30,8 @@ class Plan(Record):
     peak_learning_rate: float = Field(description="largest learning rate of the weights, per step")
     peak_bias_learning_rate: float = Field(description="the same for biases and normalization parameters")
     memory_bytes_per_replica: dict[str, int] = Field(description="part of a training step -> its memory, bytes")
+    has_gpus: bool = Field(description="whether the replicas have GPUs of their own")
+    machine_memory_bytes: int = Field(description="memory of the GPU or, without one, of the machine, bytes")
 
 
 def plan(request: PretrainRequest) -> Plan:
@@ -48,6 +50,7 @@ def plan(request: PretrainRequest) -> Plan:
     )
     start = find_start(recipe, runs.RunFolder(request.run_dir))
     model = build_model(recipe, steps_per_epoch, start.weights)
+    machine = choosing.describe_machine()
     rate = train.batch_size / 256
     bias_rate = getattr(recipe.optimizer, "bias_learning_rate", None) or recipe.optimizer.learning_rate
     return Plan(
@@ -62,4 +65,6 @@ def plan(request: PretrainRequest) -> Plan:
         peak_learning_rate=recipe.optimizer.learning_rate * rate,
         peak_bias_learning_rate=bias_rate * rate,
         memory_bytes_per_replica=estimate_step_memory(recipe, model, replicas),
+        has_gpus=machine.gpus > 0,
+        machine_memory_bytes=machine.gpu_memory or machine.memory,
     )

@@ -158,11 +158,16 @@ def _parse(name: str) -> tuple[int, int]:
             f'Invalid encoder: received "{name}", expected one of {known}, or one with a width: resnet50_w2.'
         )
     base = round(64 * float((match[2] or "1").replace("p", ".")))
-    if base < 1:
-        raise ValueError(f'Invalid encoder: received "{name}", expected a width of at least 1/64 (one channel).')
+    if not 1 <= base <= 64 * _WIDEST:
+        raise ValueError(
+            f'Invalid encoder: received "{name}", expected a width from 1/64 (one channel in the first stage) to '
+            f"{_WIDEST}."
+        )
     return int(match[1]), base
 
 
+# The widest that was published is 4 times as wide.
+_WIDEST = 16
 _PATTERN = r"resnet(\d+)(?:_w(\d+(?:p\d+)?))?"
 RESNET = EncoderKind(
     _PATTERN,

@@ -228,6 +228,17 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_step_that_does_not_fit_is_warned_of():
+    words = ["pretrain", "--config", "digits", "--dry-run"]
+    assert "warning" not in CliRunner().invoke(main, words).output
+    (line,) = [
+        line
+        for line in CliRunner().invoke(main, [*words, "--set", "augment.size=8000"]).output.splitlines()
+        if line.startswith("warning")
+    ]
+    assert "of this machine: a smaller batch or model, or train.micro_batch" in line
+
+
 @pytest.fixture
 def folder(tmp_path):
     r = np.random.default_rng(0)
