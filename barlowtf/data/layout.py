@@ -86,6 +86,10 @@ def find_images(
                 continue
             if entry.is_dir():
                 yield from find_images(Path(entry.path), passed_over, f"{prefix}{entry.name}/", above | {real})
+            elif _is_special(entry):
+                # Opening a pipe or a device may wait without end.
+                if passed_over is not None:
+                    passed_over["special"] += 1
             elif _is_image(name):
                 yield f"{prefix}{entry.name}", _bytes_of(entry)
             elif passed_over is not None:
@@ -143,6 +147,11 @@ def _bare(name: str) -> str:
 def _is_meant(entry: os.DirEntry[str]) -> bool:
     """Returns whether a user put it there: it is not hidden, and no system's own."""
     return not entry.name.startswith(".") and entry.name.lower() not in _FOREIGN_FOLDERS
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    """Returns whether it is neither a file nor a folder, but there; a broken link is a file that cannot be read."""
+    return not entry.is_file() and os.path.exists(entry.path)
 
 
 def _bytes_of(entry: os.DirEntry[str]) -> int:

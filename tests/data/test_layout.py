@@ -1,5 +1,7 @@
 """Folders as people lay them out: what is a split, what a class, what is passed over and said."""
 
+import os
+
 import pytest
 
 from barlowtf.data import open_source
@@ -106,6 +108,17 @@ def test_folders_without_images_are_no_classes(tmp_path):
         "Passed over, folders without images: empty, new, runs.",
         "Passed over, other files: 1 .json, 1 .txt.",
     )
+
+
+def test_pipes_are_never_opened(tmp_path):
+    write(tmp_path, "a/1.png", "b/2.png")
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    (tmp_path / "b" / "device.png").symlink_to("/dev/zero")
+    (tmp_path / "b" / "lost.png").symlink_to("nothing.png")
+    source = open_source(str(tmp_path), "train")
+    # A broken link is an image that cannot be read: it is counted and named.
+    assert paths(source, tmp_path) == ["a/1.png", "b/2.png", "b/lost.png"]
+    assert source.notes == ("Passed over, other files: 2 special.",)
 
 
 def test_a_stray_picture_does_not_take_the_labels_away(tmp_path):
