@@ -105,10 +105,8 @@ def _parse() -> argparse.Namespace:
 
 
 def _plain(options: argparse.Namespace) -> dict:
-    return {
-        name: value if isinstance(value, int | float | list | None) else str(value)
-        for name, value in vars(options).items()
-    }
+    """Returns the options as JSON, without paths, which say where on this machine the run was."""
+    return {name: value for name, value in vars(options).items() if isinstance(value, int | float | list | None)}
 
 
 if __name__ == "__main__":
