@@ -65,6 +65,17 @@ def run(values, watchers, *, start=0, steps_per_epoch=2):
     return model, done
 
 
+def test_steps_run_where_sums_of_pairs_are_kept():
+    """See `barlowtf.train.pairs`: steps whose gradients are joined again depend on the threads."""
+    seen = []
+    options = tf.config.optimizer.get_experimental_options
+    watcher = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(options().get("arithmetic_optimization", True))
+    )
+    run([5.0, 6.0], [watcher])
+    assert seen == [False, False]
+
+
 def test_callbacks_hear_what_fit_tells_them():
     listener = Listener()
     _, done = run([5.0, 6.0, 7.0], [listener])
