@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from barlowtf.doors import is_own
@@ -24,6 +25,39 @@ _MOST_ENTRIES = 10_000
 def given_path(text: str) -> Path:
     """Returns a path that a user gave, with the home folder for "~"; an unknown user's stays as it is."""
     return Path(os.path.expanduser(text))
+
+
+def settled_path(text: str) -> str:
+    """Returns a path that means the same from every directory; links in it stay."""
+    return os.path.abspath(given_path(text))
+
+
+def settled_own(spec: str) -> str:
+    """Returns "file.py:NAME" with a path that means the same from every directory; other names as they are."""
+    file, colon, name = spec.rpartition(":")
+    return f"{settled_path(file)}:{name}" if colon and file.endswith(".py") and os.path.exists(file) else spec
+
+
+def settled_spec(spec: str) -> str:
+    """Returns a data SPEC that means the same from every directory: `photos/` as the path of that folder."""
+    for prefix in (*_FILE_PREFIXES, "tfrecord:"):
+        rest = spec.removeprefix(prefix)
+        if rest != spec:
+            return spec if "://" in rest else prefix + settled_path(rest)
+    if spec in SOURCES or not os.path.exists(given_path(spec)):
+        return settled_own(spec)
+    return settled_path(spec)
+
+
+def short_specs(specs: Iterable[str]) -> dict[str, str]:
+    """Returns SPEC -> what tables call it: without the folders in front, where no other is called the same."""
+    short = {spec: _without_folders(spec) for spec in specs}
+    return {spec: name if list(short.values()).count(name) == 1 else spec for spec, name in short.items()}
+
+
+def _without_folders(spec: str) -> str:
+    prefix, colon, path = spec.rpartition(":")
+    return f"{prefix}{colon}{os.path.basename(path)}" if os.path.isabs(path) else spec
 
 
 def require_data(spec: str) -> None:

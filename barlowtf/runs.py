@@ -140,13 +140,20 @@ def _require_same_recipe(run: RunFolder, recipe: Recipe) -> None:
         before = load_recipe(run.recipe)
     except ConfigError as error:
         raise CheckpointError(f"Cannot read the recipe of the run folder {run.path}: {error}") from error
-    differences = recipe_differences(before, recipe)
+    # The same images may lie elsewhere by now; their fingerprint tells.
+    differences = [line for line in recipe_differences(before, recipe) if not line.startswith("data.source:")]
     if differences:
         raise CheckpointError(
             f"{run.path} holds a run of another recipe: {'; '.join(differences)}. "
             "Use the same settings to resume it, choose another --run-dir, or go on from it with other settings: "
             f"barlowtf pretrain --extend {run.path} --set KEY=VALUE."
         )
+
+
+def note_source(run: RunFolder, recipe: Recipe) -> None:
+    """Writes the recipe of a run anew where its images have moved; nothing else of it differs, see `open_run`."""
+    if load_recipe(run.recipe).data.source != recipe.data.source:
+        write_file(run.recipe, dump_recipe(recipe))
 
 
 @contextmanager

@@ -16,17 +16,27 @@ from .doctor import doctor
 from .embed import embed
 from .evaluate import evaluate
 from .export import export
+from .hints import setting_hint
 from .launch import launch
+from .one_line import one_line, short_line
 from .options import AS_JSON
 from .predict import predict
 from .pretrain import pretrain
 from .recipe import recipe
 from .report import report
 from .search import search
+from .verbosity import LOGGER, add_verbosity, start_log
 
 
 class OneLineErrors(click.Group):
     """A group whose commands turn an error of barlowtf into one line and exit status 1."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Notes whether --json was given: also what is wrong with the other options is then JSON."""
+        ctx.meta[AS_JSON] = "--json" in args
+        return super().resolve_command(ctx, args)
 
     def invoke(self, context: click.Context) -> Any:
         """Runs the command."""
@@ -35,6 +45,8 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(context)
         except click.ClickException as error:
+            hint = setting_hint(error) if isinstance(error, click.NoSuchOption) else ""
+            error.message = short_line(error.message or "") + hint
             _print_json(context, type(error).__name__, error.format_message())
             raise
         except KeyboardInterrupt:
@@ -44,7 +56,8 @@ class OneLineErrors(click.Group):
                 click.echo(str(error), err=True)
             _leave(128 + error.signal_number)
         except BarlowTFError as error:
-            failure = click.ClickException(" ".join(str(error).split()))
+            LOGGER.debug("Where it comes from:", exc_info=True)
+            failure = click.ClickException(one_line(str(error)))
             _print_json(context, type(error).__name__, failure.message)
             if not isinstance(error, LostWorkerError):
                 raise failure from error
@@ -54,9 +67,9 @@ class OneLineErrors(click.Group):
             # What no command expects of a path: a name too long, a loop of links, a folder that may not be read.
             if error.filename is None or error.errno == errno.EPIPE:
                 raise
-            message = f"Cannot use {os.fsdecode(error.filename)}: {error.strerror}."
+            message = one_line(f"Cannot use {os.fsdecode(error.filename)}: {error.strerror}.")
             _print_json(context, type(error).__name__, message)
-            raise click.ClickException(" ".join(message.split())) from error
+            raise click.ClickException(message) from error
 
 
 def _print_json(context: click.Context, kind: str, message: str) -> None:
@@ -84,16 +97,11 @@ def main() -> None:
 
     Example: barlowtf pretrain --config digits
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("barlowtf")
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    start_log()
 
 
 for command in (pretrain, recipe, evaluate, export, embed, predict, search, convert, report, data, doctor, launch):
-    main.add_command(command)
+    main.add_command(add_verbosity(command))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from .choosing import budget_option, everyday_options, explain_choices, override
 from .given import DATA, INITIAL
 from .options import config_option, data_option, json_option, set_option, strategy_options
 from .tensorflow import start_tensorflow
+from .verbosity import tell
 
 if TYPE_CHECKING:
     from barlowtf.config import Recipe
-    from barlowtf.experiment import ChooseRequest, Plan
+    from barlowtf.experiment import CheckData, ChooseRequest, Plan
     from barlowtf.records import RunInfo, RunResult
 
 
@@ -56,6 +57,14 @@ _CHOOSING_STRATEGIES = ("one", "mirrored")
     help="Run folder. Default: runs/NAME, with the name of the recipe or of the data; with --extend RUN-extended.",
 )
 @strategy_options(*STRATEGIES)
+@click.option(
+    "--check-data",
+    type=click.Choice(["sample", "full", "off"]),
+    default="sample",
+    show_default=True,
+    help="How the images of a resumed run are compared with those that it began with: by names, sizes and a sample of "
+    "the bytes; by all bytes, which are then recorded in the run; off: as many other images are accepted.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the recipe, sizes, steps, learning rates and memory, and stop.")
 @json_option
 def pretrain(
@@ -73,6 +82,7 @@ def pretrain(
     run_dir: Path | None,
     strategy: str,
     replicas: int | None,
+    check_data: "CheckData",
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -128,7 +138,7 @@ def pretrain(
     else:
         given = (experiment.with_origin(settings), budget, strategy, replicas)
         recipe = named or _chosen_recipe(experiment.ChooseRequest(str(source), *given))
-    request = experiment.PretrainRequest(recipe, folder, strategy=strategy, replicas=replicas)
+    request = experiment.PretrainRequest(recipe, folder, strategy=strategy, replicas=replicas, check_data=check_data)
     if dry_run:
         plan = experiment.plan(request)
         planned = {"recipe": recipe.model_dump(mode="json"), "plan": plan.model_dump(mode="json")}
@@ -177,7 +187,7 @@ def _named_recipe(
     text = f"recipe      {saved}, chosen when the run began"
     if budget is not None:
         text += "; for another budget choose another --run-dir, or go on from it with --extend"
-    click.echo(text, err=True)
+    tell(text)
     return load_recipe(saved, overrides)
 
 
@@ -186,7 +196,7 @@ def _chosen_recipe(request: "ChooseRequest") -> "Recipe":
     from barlowtf.experiment import choose_recipe
 
     chosen = choose_recipe(request)
-    click.echo(explain_choices(chosen), err=True)
+    tell(explain_choices(chosen))
     return chosen.recipe
 
 

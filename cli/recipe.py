@@ -7,6 +7,7 @@ import click
 from .choosing import budget_option, everyday_options, explain_choices, overrides_of
 from .options import data_option, json_option, set_option
 from .tensorflow import start_tensorflow
+from .verbosity import tell
 
 
 @click.command(short_help="Choose a recipe for your images, or list the packaged ones.")
@@ -50,7 +51,7 @@ def recipe(
 
     settings = overrides_of(overrides, epochs=epochs, batch_size=batch_size, image_size=image_size, encoder=encoder)
     chosen = experiment.choose_recipe(experiment.ChooseRequest(source, settings, budget))
-    click.echo(explain_choices(chosen), err=True)
+    tell(explain_choices(chosen))
     if as_json:
         click.echo(json.dumps(chosen.recipe.model_dump(mode="json"), indent=2))
         return

@@ -1,23 +1,26 @@
 """Starts TensorFlow without its start-up messages, which would hide the messages meant for the user."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .given import check_given
+from .verbosity import LOGGER
 
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and looks for devices, and drops what it writes on standard error meanwhile.
 
-    Python errors pass through. Where the user has set TF_CPP_MIN_LOG_LEVEL, the messages stay.
+    Python errors pass through. Where the user has set TF_CPP_MIN_LOG_LEVEL or gave --verbose, the messages stay.
 
     Raises:
         BarlowTFError: Data or an encoder that the command line names is not there; TensorFlow is not started then.
     """
     check_given()
-    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    asked = "TF_CPP_MIN_LOG_LEVEL" in os.environ or LOGGER.isEnabledFor(logging.DEBUG)
+    if "tensorflow" in sys.modules or asked:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # The messages are written by native code before it reads that variable, so only the descriptor stops them.

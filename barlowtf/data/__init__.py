@@ -3,6 +3,7 @@
 from barlowtf.data.arrays import ArraySource, preload
 from barlowtf.data.census import THUMBNAIL_SIDE, Census, take_census
 from barlowtf.data.center_views import center_view, center_views, readable_ids
+from barlowtf.data.content import whole_content
 from barlowtf.data.duplicates import Group, equal_groups, near_groups, thumbnail_vectors, whitened
 from barlowtf.data.images import decode, decode_in_graph, unreadable_reason
 from barlowtf.data.kind import SourceKind
@@ -70,5 +71,6 @@ __all__ = [
     "two_crop_batches",
     "unreadable_reason",
     "whitened",
+    "whole_content",
     "write_tfrecords",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.data.content import sampled_content
 from barlowtf.data.source import Source
 
 # Validation first: where a data set has both, its test images often have no labels (ImageNet).
@@ -40,6 +41,7 @@ class ImageFiles(Source):
         digest = hashlib.sha256()
         for path, length in files:
             digest.update(os.fsencode(path) + b"\0%d\0" % length)
+        digest.update(sampled_content([(os.fsencode(folder / path), length) for path, length in files]))
         if labels is not None:
             digest.update("\0".join(class_names or ()).encode("utf-8", "surrogateescape") + labels.tobytes())
         super().__init__(name=name, size=len(files), fingerprint=digest.hexdigest(), has_labels=class_names is not None)

@@ -25,8 +25,9 @@ from barlowtf.places import given_path, similar_path
 
 LABELS_ENDING = ".labels.npy"
 _TEST_WORDS = ("val", "validation", "test")
-# Images whose pixels enter the fingerprint, evenly spread: all of a large stack would take minutes to read.
-_HASHED_IMAGES = 64
+# Images whose pixels enter the fingerprint, evenly spread, so many or so many bytes: all of a large stack would take
+# minutes to read.
+_FEWEST_HASHED, _MOST_HASHED, _HASHED_BYTES = 64, 1024, 64_000_000
 
 
 class NpyStack(Source):
@@ -44,7 +45,8 @@ class NpyStack(Source):
             class_names: Name of each label, or None.
         """
         digest = hashlib.sha256(f"{images.shape} {images.dtype.str}".encode())
-        for number in np.unique(np.linspace(0, len(images) - 1, _HASHED_IMAGES).astype(np.int64)):
+        hashed = min(_MOST_HASHED, max(_FEWEST_HASHED, _HASHED_BYTES // max(1, images[0].nbytes)))
+        for number in np.unique(np.linspace(0, len(images) - 1, hashed).astype(np.int64)):
             digest.update(images[number].tobytes())
         if labels is not None:
             digest.update(labels.tobytes())

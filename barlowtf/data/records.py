@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple, cast
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.data.content import sampled_content
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
 
@@ -53,7 +54,7 @@ class RecordSource(Source):
 
         Args:
             name: Short name for messages.
-            files: Paths of the shards; their names and sizes are the fingerprint.
+            files: Paths of the shards; their names, sizes and a sample of their bytes are the fingerprint.
             size: Number of records.
             read_record: int64 [] -> serialized example, string []; runs inside `tf.data`.
             locate: Number of a record -> where it lies, for messages.
@@ -62,8 +63,10 @@ class RecordSource(Source):
             class_names: This source -> name of each label or None; called once, when it is needed.
         """
         digest = hashlib.sha256()
-        for file in files:
-            digest.update(f"{os.path.basename(file)}\0{tf.io.gfile.stat(file).length}\0".encode())
+        sizes = [tf.io.gfile.stat(file).length for file in files]
+        for file, length in zip(files, sizes, strict=True):
+            digest.update(os.fsencode(os.path.basename(file)) + b"\0%d\0" % length)
+        digest.update(sampled_content(list(zip(files, sizes, strict=True))))
         super().__init__(name=name, size=size, fingerprint=digest.hexdigest(), has_labels=label_of is not None)
         self._read_record, self._locate = read_record, locate
         self._image_of, self._label_of = image_of, label_of

@@ -14,6 +14,7 @@ from barlowtf.encoders.encoder import Encoder, exported_encoder, model_encoder, 
 from barlowtf.encoders.saved_model import open_saved_model
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models.encoder import find_kind
+from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.places import CONTROLS, ENCODER_FORMS, require_encoder
 
 
@@ -49,7 +50,7 @@ def load(spec: str, *, config: str | None = None, like: Encoder | None = None, s
     elif config is not None:
         recipe = load_recipe(config)
     if path.is_dir() and (path / "recipe.toml").exists():
-        return model_encoder(spec, "run", load_keras(finished_encoder(path)), recipe, run=path)
+        return model_encoder(spec, "run", _encoder_of_run(runs.RunFolder(path)), recipe, run=path)
     if path.is_dir() and (path / "saved_model.pb").exists():
         return open_saved_model(spec, path, recipe)
     if path.suffix == ".keras":
@@ -70,6 +71,19 @@ def load_keras(path: Path) -> keras.Model:
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise CheckpointError(f"Cannot read {path}: {reason}") from error
+
+
+def _encoder_of_run(run: runs.RunFolder) -> keras.Model:
+    """Returns the trained encoder of a run, which must be the one that the run has left."""
+    file = finished_encoder(run.path)
+    model, info = load_keras(file), run.read_info()
+    known = None if info is None else info.encoder_sha256
+    if known is not None and (found := weights_sha256(model)) != known:
+        raise CheckpointError(
+            f"{file} is not the encoder that its run has left: weights {known[:12]} in run.json, {found[:12]} in the "
+            f"file. Restore it, or take the file as it is: --encoder {file}."
+        )
+    return model
 
 
 def finished_encoder(run: Path) -> Path:

@@ -5,8 +5,10 @@ import json
 from typing import Any
 
 from barlowtf.encoders import Encoder
+from barlowtf.encoders.loading import load_keras
 from barlowtf.evaluation.contract import Outcome, Splits, Task
 from barlowtf.evaluation.variants import Chosen
+from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.records import DataFacts, Result, Subset, Surroundings
 
 
@@ -76,6 +78,7 @@ def make_result(
             test_images=splits.test.size,
             subset=subset,
         )
+    head = task.folder / "head.keras"
     return Result(
         **surroundings.model_dump(),
         protocol=protocol.name,
@@ -100,7 +103,8 @@ def make_result(
         details=outcome.details,
         published=None if published is None else dict(published.scores),
         not_comparable=objection,
-        head=f"{task.folder.name}/head.keras" if (task.folder / "head.keras").exists() else None,
+        head=f"{task.folder.name}/{head.name}" if head.exists() else None,
+        head_sha256=weights_sha256(load_keras(head)) if head.exists() else None,
         seconds=round(seconds, 1),
         per_class=tuple(outcome.per_class),
         per_class_title=protocol.per_class_title,

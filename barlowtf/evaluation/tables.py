@@ -1,7 +1,8 @@
 """Results as a Markdown table: one row per measure, one column per encoder."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from barlowtf.places import short_specs
 from barlowtf.records import Measure, Result
 from barlowtf.records.grouping import (
     FEWEST_FOR_INTERVAL,
@@ -31,13 +32,14 @@ def results_table(results: Iterable[Result]) -> str:
     columns = name_columns(result for members in groups for result in members)
     header = ["protocol", "data", "labels", "measure", *columns.values(), "published"]
     rows = [header, ["---"] * len(header)]
+    sources = short_specs(members[0].data.source for members in groups)
     notes: dict[str, int] = {}
     for members in groups:
         first = members[0]
         for measure in _measures(members):
             cells = [_cell([result for result in members if encoder_key(result) == key], measure) for key in columns]
             published = _published(members, measure, notes)
-            rows.append([_title(first), _data(first), f"{first.labels:,}", measure.title, *cells, published])
+            rows.append([_title(first), _data(first, sources), f"{first.labels:,}", measure.title, *cells, published])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     footnotes = [f"[{number}] {text}" for text, number in notes.items()]
     return "\n\n".join([table, _legend(groups), *footnotes])
@@ -64,9 +66,9 @@ def _legend(groups: Sequence[Sequence[Result]]) -> str:
     return text
 
 
-def _data(result: Result) -> str:
-    held_out = result.data.held_out
-    return result.data.source if held_out is None else f"{result.data.source} ({100 * held_out:.0f} % held out)"
+def _data(result: Result, sources: Mapping[str, str]) -> str:
+    name, held_out = sources[result.data.source], result.data.held_out
+    return name if held_out is None else f"{name} ({100 * held_out:.0f} % held out)"
 
 
 def _title(result: Result) -> str:

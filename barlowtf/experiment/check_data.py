@@ -92,7 +92,7 @@ def _read(request: CheckRequest) -> list[_Split]:
     """Returns the splits, all of their images read."""
     sources = {"train": open_split(request.source, "train"), "test": data.open_source(request.source, "test")}
     known = {name: source for name, source in sources.items() if source is not None}
-    console = request.console or Console(stderr=True)
+    console = request.console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Off a terminal nothing moves, so nothing is drawn.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -31,6 +31,7 @@ from barlowtf.encoders.extracting import PART_IMAGES, center_views, log_progress
 from barlowtf.encoders.feature_folder import MANIFEST
 from barlowtf.encoders.loading import load
 from barlowtf.errors import CheckpointError, DataError, Interrupted
+from barlowtf.places import settled_spec
 from barlowtf.records import EmbeddedData, EmbedManifest, read_record, write_record
 from barlowtf.train.interruption import Interruption
 
@@ -96,7 +97,7 @@ def embed_images(
     wanted = EmbedManifest(
         encoder=encoder.facts,
         data=EmbeddedData(
-            source=request.source,
+            source=settled_spec(request.source),
             split=request.split,
             images=images.size,
             fingerprint=images.fingerprint,

@@ -1,7 +1,9 @@
 """`barlowtf evaluate`, top to bottom: request -> protocols -> encoders -> measurements -> results and their table."""
 
+import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +25,11 @@ from barlowtf.evaluation import (
     results_table,
 )
 from barlowtf.experiment.measurements import Images, Measuring, fits
-from barlowtf.places import CONTROLS
+from barlowtf.places import CONTROLS, settled_spec
 from barlowtf.records import Result, read_results
 from barlowtf.train.interruption import Interruption
+
+_LOG = logging.getLogger("barlowtf")
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,13 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
         with runs.locked(folder):
             _require_results_alone(folder)
             images = Images(request.source, request.held_out, request.subset, request.subset_sha256)
-            measuring = Measuring(images, folder, strategy, interruption, console or Console(stderr=True))
+            measuring = Measuring(
+                images,
+                folder,
+                strategy,
+                interruption,
+                console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO)),
+            )
             results = []
             try:
                 for encoder, seeds in _with_seeds(request, loaded, strategy):
@@ -107,12 +117,14 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
             finally:
                 found, _ = read_results(folder)
                 if found:
-                    write_file(folder / "table.md", results_table(found) + "\n")
+                    # An encoder of equal weights and another name has no file of its own.
+                    write_file(folder / "table.md", results_table([*found, *results]) + "\n")
     return results
 
 
 def _complete(request: EvaluateRequest) -> EvaluateRequest:
     """Returns the request with what fits the data where it names no protocol, and with seeds."""
+    request = replace(request, source=settled_spec(request.source))
     if request.protocols:
         return replace(request, seeds=request.seeds or (0,))
     protocols, held_out, seeds = plan_judgement(request.source, request.held_out, request.seeds)
@@ -157,9 +169,12 @@ def _with_seeds(
 ) -> Iterator[tuple[Encoder, Sequence[int]]]:
     """Yields each encoder and the seeds for it; "random" is another encoder for each seed."""
     like = next((encoder for spec, encoder in loaded.items() if spec not in CONTROLS), None)
+    given: Counter[str] = Counter()
     for spec in request.encoders:
+        given[spec] += 1
         if spec != "random":
-            yield loaded[spec], request.seeds or (0,)
+            twice = f"{spec} ({given[spec]})"
+            yield loaded[spec] if given[spec] == 1 else replace(loaded[spec], name=twice), request.seeds or (0,)
             continue
         for seed in request.seeds or (0,):
             with strategy.scope():

@@ -88,6 +88,8 @@ def export(request: ExportRequest) -> ExportRecord:
             "--data nor a run. Add --data SPEC, or choose other variants with --variant."
         )
     sample = open_sample(spec, origin.encoder, request.images)
+    if origin.parts.class_names is not None:
+        sample = sample.for_head(origin.parts.class_names)
     material = Material(
         origin.parts,
         name=out.resolve().name if request.out else Path(request.encoder).resolve().name,

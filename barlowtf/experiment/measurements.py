@@ -119,7 +119,8 @@ class Measuring:
         file = self._folder / f"{name}.json"
         if file.exists():
             _LOG.info("%s exists already.", file)
-            return read_result(file)
+            # It may have been measured under another name, or have equal weights.
+            return read_result(file).model_copy(update={"encoder": encoder.facts})
         labels = f"{usable.train.size:,}"
         _LOG.info("%s (%s), %s, seed %d: %s labels.", protocol.name, variant, encoder.name, seed, labels)
         task = Task(

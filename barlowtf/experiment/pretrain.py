@@ -16,10 +16,13 @@ from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, mak
 from barlowtf.encoders.building import build_model, check_encoder, settle_loss
 from barlowtf.encoders.restoring import restore_parts
 from barlowtf.errors import BarlowTFError, CheckpointError, DataError, Interrupted, TrainingError
+from barlowtf.experiment.same_images import CheckData, describe_images, require_same_images
+from barlowtf.experiment.settling import settled
 from barlowtf.experiment.starting import Start, find_start
 from barlowtf.experiment.training_data import make_batches, open_labeled, open_training_data
 from barlowtf.experiment.watching import make_callbacks
 from barlowtf.models import BarlowTwins, checkpoint
+from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.saving import save_model
 from barlowtf.records import RunData, RunInfo, RunSteps, write_record
 from barlowtf.train import callbacks, loop
@@ -42,6 +45,9 @@ class PretrainRequest:
         run_dir: The run folder, see `barlowtf.runs`. All workers must see the same one.
         strategy: "one", "mirrored", "multiworker" or "tpu", see `barlowtf.distribute.make_strategy`.
         replicas: With "mirrored" on a machine without GPUs: number of logical CPU devices.
+        check_data: How the images of a resumed run are compared with those that it began with: "sample", by names,
+            sizes and a sample of the bytes; "full", by all bytes, once they have been recorded; "off", as many other
+            images are accepted.
         console: Where the progress bar is drawn; None: standard error.
     """
 
@@ -49,6 +55,7 @@ class PretrainRequest:
     run_dir: Path
     strategy: str = "one"
     replicas: int | None = None
+    check_data: CheckData = "sample"
     console: Console | None = None
 
 
@@ -62,7 +69,7 @@ def pretrain(request: PretrainRequest) -> RunInfo:
         BarlowTFError: Input, run folder, machine or numbers do not allow the run to start or to continue.
         Interrupted: SIGINT, SIGTERM or SIGUSR1 came. What was finished is saved, and the same call resumes.
     """
-    recipe = settle_loss(request.recipe)
+    recipe = settle_loss(settled(request.recipe))
     check_encoder(recipe)
     strategy = make_strategy(request.strategy, request.replicas)
     chief = is_chief(strategy)
@@ -86,6 +93,10 @@ def pretrain(request: PretrainRequest) -> RunInfo:
         start = find_start(recipe, runs.RunFolder(request.run_dir))
         run = runs.open_run(request.run_dir, recipe) if chief else runs.RunFolder(request.run_dir)
         with runs.locked(run.path) if chief else nullcontext():
+            images = describe_images(recipe.data.source, source, request.check_data if chief else "off")
+            images = require_same_images(run, images, request.check_data)
+            if chief:
+                runs.note_source(run, recipe)
             finished = run.read_info() if run.finished else None
             require_agreement(strategy, {"whether the run is finished": finished is not None})
             if finished is not None:
@@ -99,9 +110,9 @@ def pretrain(request: PretrainRequest) -> RunInfo:
                 tf.config.experimental.enable_op_determinism()
             with strategy.scope():
                 model = build_model(recipe, steps_per_epoch, start.weights)
-            console = request.console or Console(stderr=True)
+            console = request.console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO))
             counts = (steps_per_epoch, steps_per_call)
-            return _train(_Job(recipe, run, start, strategy, source, model, *counts, interruption, console))
+            return _train(_Job(recipe, run, start, strategy, source, images, model, *counts, interruption, console))
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,7 @@ class _Job:
     start: Start
     strategy: tf.distribute.Strategy
     source: data.Source
+    images: RunData
     model: BarlowTwins
     steps_per_epoch: int
     steps_per_call: int
@@ -171,7 +183,7 @@ def _train(job: _Job) -> RunInfo:
         result = summarize_metrics(
             run.metrics, steps_per_epoch=job.steps_per_epoch, embedding_width=width, keep_best=measure
         )
-        info = info.model_copy(update={"result": result})
+        info = info.model_copy(update={"result": result, "encoder_sha256": weights_sha256(job.model.encoder)})
         write_record(run.info, info)
     return info
 
@@ -227,11 +239,10 @@ def _take_steps(job: _Job, start_step: int, repeat_epoch_end: bool) -> int:
 
 def _describe(job: _Job) -> RunInfo:
     """Returns run.json as it is when the run starts."""
-    source = job.source
     return RunInfo(
         **dict(describe_surroundings(job.strategy)),
         status="running",
-        data=RunData(source=job.recipe.data.source, images=source.size, fingerprint=source.fingerprint),
+        data=job.images,
         steps=RunSteps(total=job.total_steps, per_epoch=job.steps_per_epoch),
         parameters=job.model.count_params(),
         loss_terms=job.model.loss_terms,

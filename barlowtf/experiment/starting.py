@@ -18,6 +18,7 @@ from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models import checkpoint
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.transfer import InitialWeights
+from barlowtf.places import settled_path
 from barlowtf.records import RunInit, RunParent
 
 _LOG = logging.getLogger("barlowtf")
@@ -118,7 +119,7 @@ def extended_recipe(folder: Path, overrides: Iterable[str] = (), *, run_dir: Pat
     begun = None if run_dir is None else runs.RunFolder(run_dir).recipe
     if begun is not None and begun.exists():
         saved = load_recipe(begun, overrides)
-        if saved.parent is not None and saved.parent.run == str(folder):
+        if saved.parent is not None and settled_path(saved.parent.run) == settled_path(str(folder)):
             return saved
     run = runs.RunFolder(folder)
     if not run.recipe.exists():

@@ -10,7 +10,7 @@ from barlowtf.encoders.encoder import Encoder, with_weights_of
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import ExportError
 from barlowtf.models.fingerprint import weights_sha256
-from barlowtf.records import HeadFacts, read_result
+from barlowtf.records import HeadFacts, Result, read_result
 from barlowtf.tables import PROTOCOLS
 
 _LOG = logging.getLogger("barlowtf")
@@ -56,6 +56,7 @@ def open_head(text: str, encoder: Encoder) -> Head:
         )
     head_file = file.parent / result.head
     model = load_keras(head_file)
+    _require_own_head(file, result, head_file, model)
     tuned_file = head_file.with_name("encoder.keras")
     tuned = load_keras(tuned_file) if tuned_file.exists() else None
     known = [result.encoder.sha256, *([] if tuned is None else [weights_sha256(tuned)])]
@@ -77,6 +78,21 @@ def open_head(text: str, encoder: Encoder) -> Head:
         scores=result.scores,
     )
     return Head(file, model, names, tuned, facts)
+
+
+def _require_own_head(file: Path, result: Result, head_file: Path, model: keras.Model) -> None:
+    """Raises ExportError where the head's file is not the one that the result was measured with."""
+    found, classes = weights_sha256(model), int(model.output_shape[-1])
+    if result.head_sha256 not in (None, found):
+        raise ExportError(
+            f"{head_file} is not the head of {file}: received weights {found[:12]}, expected "
+            f"{result.head_sha256[:12]}. Restore it, or measure again with barlowtf evaluate and another --out."
+        )
+    if classes != result.data.classes:
+        raise ExportError(
+            f"{head_file} is not the head of {file}: received one of {classes} classes, expected "
+            f"{result.data.classes}. Restore it."
+        )
 
 
 def encoder_of_head(head: Head, encoder: Encoder) -> Encoder:

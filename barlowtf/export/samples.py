@@ -1,5 +1,6 @@
 """Real images on which an export is compared with its source, and from which a quantized one takes its ranges."""
 
+import logging
 import math
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.extracting import center_views
 from barlowtf.errors import DataError
 
+_LOG = logging.getLogger("barlowtf")
 _CROP_SIDE = 300
 
 
@@ -24,12 +26,34 @@ class Sample:
         encoded: M images as PNG, of any sizes, as the data set has them once decoded.
         views: Their center views, uint8 [M, S, S, C].
         labels: Their classes, int64 [M]; None where there are none.
+        class_names: Name of each class; None where they are only numbered.
     """
 
     name: str
     encoded: list[bytes]
     views: np.ndarray
     labels: np.ndarray | None
+    class_names: tuple[str, ...] | None = None
+
+    def for_head(self, class_names: tuple[str, ...]) -> "Sample":
+        """Returns the sample with labels as a head numbers them; without, where the head does not know a class.
+
+        Args:
+            class_names: Name of each class of the head; its number where it has none.
+        """
+        if self.labels is None:
+            return self
+        number = {name: position for position, name in enumerate(class_names)}
+        names = [str(label) if self.class_names is None else self.class_names[label] for label in self.labels]
+        unknown = sorted(set(names) - number.keys())
+        if unknown:
+            _LOG.warning(
+                "The head has no class %s, which images of %s have: their accuracy is not measured.",
+                ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""),
+                self.name,
+            )
+            return replace(self, labels=None)
+        return replace(self, labels=np.array([number[name] for name in names], np.int64))
 
 
 def open_sample(spec: str | None, encoder: Encoder, count: int) -> Sample:
@@ -52,7 +76,8 @@ def open_sample(spec: str | None, encoder: Encoder, count: int) -> Sample:
     images = [data.decode(source.read(tf.constant(number)), channels, encoder.rendering) for number in ids]
     views = np.concatenate([batch.numpy() for batch in center_views(encoder, source, ids)])
     labels = source.labels_of(ids) if source.has_labels else None
-    return Sample(source.name, [tf.io.encode_png(image).numpy() for image in images], views, labels)
+    encoded = [tf.io.encode_png(image).numpy() for image in images]
+    return Sample(source.name, encoded, views, labels, source.class_names if labels is not None else None)
 
 
 def calibration_views(spec: str, encoder: Encoder, count: int) -> np.ndarray:

@@ -66,19 +66,22 @@ def is_control(result: Result) -> bool:
     return result.encoder.label != "trained"
 
 
-def encoder_key(result: Result) -> tuple[str, str]:
-    """Returns what results of one encoder share: the weights, for untrained encoders the architecture."""
+def encoder_key(result: Result) -> tuple[str, str, str]:
+    """Returns what results of one encoder share: name and weights, for untrained encoders the architecture."""
     encoder = result.encoder
-    return encoder.label, encoder.architecture if encoder.label == "random" else encoder.sha256
+    weights = encoder.architecture if encoder.label == "random" else encoder.sha256
+    return encoder.label, weights, "" if is_control(result) else encoder.name
 
 
 def comparison_key(result: Result) -> tuple[Any, ...]:
-    """Returns what results share that may stand in one row: protocol, settings, labels, images and replicas."""
+    """Returns what results share that may stand in one row: protocol, settings, labels, images and replicas.
+
+    Images are the same where their fingerprints are, however their data set was named.
+    """
     subset = result.subset
     return (
         result.protocol,
         result.variant,
-        result.data.source,
         # Parts that are held out in turn differ by an image.
         result.labels if result.data.held_out is None else result.data.held_out,
         result.changed_settings,
@@ -103,7 +106,8 @@ def group_results(runs: Sequence[Iterable[Result]], protocols: Iterable[str]) ->
     ranks = {name: rank for rank, name in enumerate(protocols)}
 
     def rank(key: tuple[Any, ...]) -> tuple[Any, ...]:
-        return ranks.get(key[0], len(ranks)), *map(str, key)
+        first = next(result for members in groups[key] for result in members.values())
+        return ranks.get(key[0], len(ranks)), *map(str, (*key[:2], first.data.source, *key[2:]))
 
     return [[_sorted(members.values()) for members in groups[key]] for key in sorted(groups, key=rank)]
 
@@ -112,7 +116,7 @@ def _sorted(results: Iterable[Result]) -> list[Result]:
     return sorted(results, key=lambda result: (result.encoder.label, result.seed))
 
 
-def name_columns(results: Iterable[Result]) -> dict[tuple[str, str], str]:
+def name_columns(results: Iterable[Result]) -> dict[tuple[str, str, str], str]:
     """Returns what each encoder is called: a control by its label; of equal names a hash tells them apart."""
     names = {encoder_key(r): r.encoder.label if is_control(r) else r.encoder.name for r in results}
     several = {name for name in names.values() if list(names.values()).count(name) > 1}

@@ -13,7 +13,9 @@ class RunData(Record):
 
     source: str = Field(description="SPEC of the data")
     images: int = Field(description="number of training images")
-    fingerprint: str = Field(description="sha256 of what identifies them")
+    fingerprint: str = Field(description="sha256 over their names, sizes and a sample of their bytes")
+    content: str | None = Field(None, description="sha256 over all their bytes; null: never read for it")
+    accepted: tuple[str, ...] = Field((), description="earlier fingerprints, where other images were accepted")
 
 
 class RunSteps(Record):
@@ -79,6 +81,7 @@ class RunInfo(Surroundings):
     steps: RunSteps = Field(description="the length of the run")
     parameters: int = Field(description="parameters and running statistics of encoder and projector")
     loss_terms: tuple[str, ...] = Field(description="names of the loss's terms in metrics.jsonl")
+    encoder_sha256: str | None = Field(None, description="of the weights of encoder.keras; null: not finished")
     init: RunInit | None = Field(None, description="weights that it has started from; null: random ones")
     parent: RunParent | None = Field(None, description="run that it has gone on from; null: it has started anew")
     wall_seconds: float | None = Field(None, description="wall time of all processes of the run, s")

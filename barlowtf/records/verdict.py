@@ -65,7 +65,7 @@ def judge(results: Iterable[Result]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def compare(results: Sequence[Result], key: tuple[str, str]) -> list[Comparison]:
+def compare(results: Sequence[Result], key: tuple[str, str, str]) -> list[Comparison]:
     """Returns the comparisons of one encoder, `encoder_key`, with the best control, one for each kind of measurement.
 
     Args:

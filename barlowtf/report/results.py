@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from barlowtf.places import short_specs
 from barlowtf.records import EncoderFacts, Measure, Result
 from barlowtf.records.grouping import (
     Scores,
@@ -116,7 +117,7 @@ def _group(members: list[list[Result]], names: list[str]) -> ResultGroup:
         variant=first.variant,
         changed=first.changed_settings,
         labels=first.labels,
-        data=first.data.source,
+        data=short_specs([first.data.source])[first.data.source],
         measures=measures,
         published=published,
         published_texts={
@@ -132,17 +133,17 @@ def _group(members: list[list[Result]], names: list[str]) -> ResultGroup:
 
 def _by_encoder(results: list[Result], run: str) -> dict[str, list[Result]]:
     """Returns the results of each encoder under what the page calls it: the run's own, others, controls."""
-    groups: dict[tuple[str, str], list[Result]] = {}
+    groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
         groups.setdefault(encoder_key(result), []).append(result)
 
-    def rank(key: tuple[str, str]) -> tuple[bool, str, bool, str]:
+    def rank(key: tuple[str, str, str]) -> tuple[bool, str, bool, str]:
         encoder = groups[key][0].encoder
         return is_control(groups[key][0]), key[0], not _is_of(encoder, run), encoder.name
 
     named: dict[str, list[Result]] = {}
-    for label, digits in sorted(groups, key=rank):
-        group = groups[label, digits]
+    for key in sorted(groups, key=rank):
+        group, (label, digits, _) = groups[key], key
         own = is_control(group[0]) or _is_of(group[0].encoder, run)
         name = f"{run}, {label}" if own else group[0].encoder.name
         named[name if name not in named else f"{name} ({digits[:8]})"] = group

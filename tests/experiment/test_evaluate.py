@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -104,6 +105,29 @@ def test_without_a_protocol_it_says_whether_pre_training_was_worth_it(thin_run, 
     assert refused.exit_code == 1 and "or hold some images out: --holdout 0.2" in refused.stderr
     refused = CliRunner().invoke(main, ["evaluate", "--encoder", str(thin_run), "--holdout", "0.2"])
     assert refused.exit_code == 1 and "digits has a test split. Leave it out" in refused.stderr
+
+
+def test_encoders_of_equal_weights_have_a_column_each(evaluate, thin_run, tmp_path):
+    shutil.copytree(thin_run, tmp_path / "copy")
+    encoders = (str(thin_run), str(tmp_path / "copy"), str(thin_run))
+    results = evaluate(None, tmp_path / "out", "knn", encoders=encoders)
+    names = [*encoders[:2], f"{thin_run} (2)"]
+    assert [result.encoder.name for result in results] == names
+    assert len({result.scores["top1"] for result in results}) == 1
+    for table in (results_table(results), (tmp_path / "out" / "table.md").read_text()):
+        header, row = table.splitlines()[0], table.splitlines()[2]
+        assert all(f"| {name} |" in header for name in names)
+        assert "–" not in row.rpartition("|")[0].rpartition("|")[0]
+
+
+def test_one_data_set_by_two_names_is_measured_once(evaluate, photographs, thin_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(photographs.parent)
+    for source in (str(photographs), f"{photographs.name}/"):
+        (result,) = evaluate(thin_run, tmp_path, "knn", source=source)
+        assert result.data.source == str(photographs)
+    assert len(list(tmp_path.glob("*.json"))) == 1
+    # Tables leave out the folders in front.
+    assert f"| knn | {photographs.name} |" in results_table([result])
 
 
 def test_voc07_on_images_whose_answer_is_known(evaluate, thin_run, tmp_path):

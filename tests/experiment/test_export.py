@@ -235,6 +235,32 @@ def test_encoders_that_are_no_runs(run, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "2" / "float32.tflite").exists()
 
 
+def test_exchanged_heads_and_encoders_are_refused(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (result,) = (copy / "results").glob("linear-fast-*.json")
+    head = result.with_suffix("") / "head.keras"
+    words = ["--encoder", copy, "--out", tmp_path / "out", "--head", result]
+
+    def replace_head(classes):
+        inputs = keras.Input((32,))
+        keras.Model(inputs, keras.layers.Dense(classes)(inputs)).save(head)
+
+    replace_head(10)
+    refused = export(*words)
+    assert (refused.exit_code, "head.keras is not the head of" in refused.output) == (1, True)
+    record = json.loads(result.read_text())
+    # An earlier version did not record the weights of a head.
+    result.write_text(json.dumps({**record, "head_sha256": None}))
+    replace_head(9)
+    assert "received one of 9 classes, expected 10" in export(*words).output
+
+    make_encoder("resnet10_w0p0625", image_shape=(8, 8, 1), seed=9).save(copy / "encoder.keras")
+    refused = export("--encoder", copy, "--out", tmp_path / "out")
+    assert (refused.exit_code, "is not the encoder that its run has left" in refused.output) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_extras_that_are_not_installed(run, tmp_path, monkeypatch):
     monkeypatch.setattr(format, "find_spec", lambda name: None)
     for form, extra in (("tflite", "litert"), ("onnx", "onnx"), ("torch", "torch")):

@@ -46,13 +46,17 @@ def test_values_that_are_not_shares():
         {"labels": 15},
         {"changed_settings": ("epochs = 5",)},
         {"variant": "paper"},
-        {"data": make_data(source="copies")},
         {"data": make_data(fingerprints={"train": "c", "test": "b"})},
     ],
 )
 def test_what_may_not_be_compared_stands_apart(other):
     assert len(group_results([[make_result(), make_result(seed=1, **other)]], ())) == 2
     assert len(group_results([[make_result(), make_result(seed=1)]], ())) == 1
+
+
+def test_images_are_the_same_however_they_are_named():
+    elsewhere = make_result(seed=1, data=make_data(source="/data/digits"))
+    assert len(group_results([[make_result(), elsewhere]], ())) == 1
 
 
 def test_groups_follow_the_table_and_hold_a_list_per_run():
@@ -70,6 +74,8 @@ def test_controls_have_columns_of_their_own():
     assert encoder_key(results[1]) == encoder_key(results[2])
     twins = [make_result(encoder=make_encoder_facts(sha256=digit * 64)) for digit in "12"]
     assert list(name_columns(twins).values()) == ["runs/a (11111111)", "runs/a (22222222)"]
+    equal = [make_result(encoder=make_encoder_facts(name=name)) for name in ("runs/a", "runs/b")]
+    assert list(name_columns(equal).values()) == ["runs/a", "runs/b"]
 
 
 def test_controls_do_not_decide_what_is_comparable():
