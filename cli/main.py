@@ -45,10 +45,9 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(context)
         except click.ClickException as error:
-            hint = setting_hint(error) if isinstance(error, click.NoSuchOption) else ""
-            error.message = short_line(error.message or "") + hint
-            _print_json(context, type(error).__name__, error.format_message())
-            raise
+            failure = _readable(error)
+            _print_json(context, type(error).__name__, failure.message)
+            raise failure from error
         except KeyboardInterrupt:
             _leave(128 + signal.SIGINT)
         except Interrupted as error:
@@ -70,6 +69,15 @@ class OneLineErrors(click.Group):
             message = one_line(f"Cannot use {os.fsdecode(error.filename)}: {error.strerror}.")
             _print_json(context, type(error).__name__, message)
             raise click.ClickException(message) from error
+
+
+def _readable(error: click.ClickException) -> click.ClickException:
+    """Returns an error of click's as one line, with what a mistaken option may have meant."""
+    text = short_line(error.format_message())
+    if not isinstance(error, click.UsageError):
+        return click.ClickException(text)
+    hint = setting_hint(error) if isinstance(error, click.NoSuchOption) else ""
+    return click.UsageError(text + hint, error.ctx)
 
 
 def _print_json(context: click.Context, kind: str, message: str) -> None:

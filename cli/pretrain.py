@@ -1,6 +1,7 @@
 """`barlowtf pretrain`."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,15 +133,19 @@ def pretrain(
     start_tensorflow()
     from barlowtf import experiment
     from barlowtf.config import dump_recipe
+    from barlowtf.downloads import without_downloads
 
-    if extend is not None:
-        recipe = experiment.extended_recipe(extend, _with_source(settings, source), run_dir=folder)
-    else:
-        given = (experiment.with_origin(settings), budget, strategy, replicas)
-        recipe = named or _chosen_recipe(experiment.ChooseRequest(str(source), *given))
-    request = experiment.PretrainRequest(recipe, folder, strategy=strategy, replicas=replicas, check_data=check_data)
-    if dry_run:
-        plan = experiment.plan(request)
+    with without_downloads() if dry_run else nullcontext():
+        if extend is not None:
+            recipe = experiment.extended_recipe(extend, _with_source(settings, source), run_dir=folder)
+        else:
+            given = (experiment.with_origin(settings), budget, strategy, replicas)
+            recipe = named or _chosen_recipe(experiment.ChooseRequest(str(source), *given))
+        request = experiment.PretrainRequest(
+            recipe, folder, strategy=strategy, replicas=replicas, check_data=check_data
+        )
+        plan = experiment.plan(request) if dry_run else None
+    if plan is not None:
         planned = {"recipe": recipe.model_dump(mode="json"), "plan": plan.model_dump(mode="json")}
         click.echo(json.dumps(planned, indent=2) if as_json else f"{dump_recipe(recipe)}\n{_plan_text(plan)}")
         return

@@ -33,7 +33,7 @@ def sampled_content(files: Sequence[tuple[str | bytes, int]]) -> bytes:
     blocks = max(_FEWEST_BLOCKS, _FILES // max(1, len(chosen)))
     digest = hashlib.sha256()
     with ThreadPoolExecutor(_THREADS) as threads:
-        for part in threads.map(lambda file: _sample(*file, blocks), chosen):
+        for part in threads.map(lambda file: _sample(file[0], file[1], blocks), chosen):
             digest.update(part)
     return digest.digest()
 

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from barlowtf.data.records import index_records, locate_record, record_reader
+from barlowtf.downloads import downloads_allowed
 from barlowtf.errors import DataError
 
 _LOG = logging.getLogger("barlowtf")
@@ -39,6 +40,11 @@ def prepared_builder(name: str, data_dir: str | None) -> Any:
         ) from error
     if builder.is_prepared():
         return builder
+    if not downloads_allowed():
+        raise DataError(
+            f"tfds:{name} is not prepared in {builder.data_dir}, and a dry run downloads nothing. Run it without "
+            f"--dry-run, or prepare the data first: barlowtf data show --data tfds:{name}."
+        )
     _LOG.info("Preparing tfds:%s in %s: this downloads it once.", name, builder.data_dir)
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))

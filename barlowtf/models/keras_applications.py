@@ -4,6 +4,7 @@ A network is made by Keras, without its classifier, and then made again layer by
 """
 
 import inspect
+import logging
 import os
 import re
 import warnings
@@ -15,11 +16,13 @@ from typing import Any
 
 import keras
 
+from barlowtf.downloads import downloads_allowed
 from barlowtf.errors import ConfigError
 from barlowtf.models.encoder_kind import EncoderKind
 from barlowtf.models.folding import find_folds
 from barlowtf.models.rebuilding import rebuild
 
+_LOG = logging.getLogger("barlowtf")
 PREFIX = "keras:"
 # A model's own name has no colon, which TensorFlow forbids.
 _PATTERN = r"keras[:_](\w+)"
@@ -108,7 +111,7 @@ def imagenet_weights(name: str) -> keras.Model:
     """Returns a network with the weights that Keras' makers trained on ImageNet, without its classifier.
 
     Keras takes the file from its folder (`~/.keras/models`, or `models` in the folder that KERAS_HOME names), and
-    fetches it where it is not there.
+    fetches it where it is not there. Inside `barlowtf.downloads.without_downloads` the weights are random.
 
     Args:
         name: "keras:MobileNetV3Small", with or without "keras:".
@@ -122,9 +125,12 @@ def imagenet_weights(name: str) -> keras.Model:
         ConfigError: The file is neither there nor can be fetched, or it cannot be read.
     """
     network = _network_name(name)
+    weights = "imagenet" if downloads_allowed() else None
+    if weights is None:
+        _LOG.info("The weights of %s are not read in a dry run: they might have to be downloaded.", name)
     try:
         with _silence():
-            original = _make_original(network, (_PUBLISHED_SIZE, _PUBLISHED_SIZE, 3), weights="imagenet")
+            original = _make_original(network, (_PUBLISHED_SIZE, _PUBLISHED_SIZE, 3), weights=weights)
     # A failed download is an Exception of no kind in Keras, and a damaged file one of several.
     except Exception as error:
         raise ConfigError(_explain_missing(network, error)) from error

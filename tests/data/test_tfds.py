@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from barlowtf.data import open_source
 from barlowtf.data.tfds import tfds_source
+from barlowtf.downloads import without_downloads
 from barlowtf.errors import DataError
 
 with warnings.catch_warnings():
@@ -108,3 +109,10 @@ def test_not_prepared_and_no_network(tmp_path):
     with pytest.raises(DataError, match="not prepared in .*no route to host. Run `tfds build") as caught:
         tfds_source("barlowtf_elsewhere", "train", str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_without_downloads_nothing_is_fetched(prepared, tmp_path):
+    with without_downloads():
+        assert open_source("tfds:barlowtf_tiny", "test").size == 3
+        with pytest.raises(DataError, match="is not prepared in .*, and a dry run downloads nothing"):
+            tfds_source("barlowtf_elsewhere", "train", str(tmp_path))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from barlowtf.downloads import without_downloads
 from barlowtf.errors import ConfigError
 from barlowtf.export.plain import folded_encoder
 from barlowtf.losses import bind
@@ -169,6 +170,16 @@ def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch, capsys):
     assert f"there is no valid {os.environ.get('KERAS_HOME', os.path.expanduser('~/.keras'))}/{file}" in line
     assert "https://" in line and "no network" in line
     assert capsys.readouterr().out == ""
+
+
+def test_a_dry_run_fetches_no_weights(monkeypatch, caplog):
+    def refuse(*arguments, **options):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with without_downloads(), caplog.at_level("INFO", logger="barlowtf"):
+        assert imagenet_weights("keras:MobileNetV3Small").output_shape == (None, 576)
+    assert "are not read in a dry run" in caplog.text
 
 
 @pytest.mark.slow
