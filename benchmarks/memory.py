@@ -114,7 +114,8 @@ def measure(case: str) -> dict[str, Any]:
         plan = _barlowtf(*words, "--dry-run")["plan"]
         peak = _barlowtf(*words)["peak_memory_bytes"]
     parts = plan["memory_bytes_per_replica"]
-    return {"parts": parts, "estimate_bytes": sum(parts.values()), "peak_bytes": peak}
+    estimate = sum(parts.values()) + plan["framework_bytes"]
+    return {"parts": parts, "estimate_bytes": estimate, "peak_bytes": peak}
 
 
 def _barlowtf(*words: str) -> Any:

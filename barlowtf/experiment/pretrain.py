@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 from rich.console import Console
 
-from barlowtf import data, runs
+from barlowtf import choosing, data, runs
 from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
 from barlowtf.encoders.building import build_model, check_encoder, settle_loss
@@ -19,6 +19,7 @@ from barlowtf.errors import BarlowTFError, CheckpointError, DataError, Interrupt
 from barlowtf.experiment.same_images import CheckData, describe_images, require_same_images
 from barlowtf.experiment.settling import settled
 from barlowtf.experiment.starting import Start, find_start
+from barlowtf.experiment.step_memory import require_memory
 from barlowtf.experiment.training_data import make_batches, open_labeled, open_training_data
 from barlowtf.experiment.watching import make_callbacks
 from barlowtf.models import BarlowTwins, checkpoint
@@ -110,6 +111,7 @@ def pretrain(request: PretrainRequest) -> RunInfo:
                 tf.config.experimental.enable_op_determinism()
             with strategy.scope():
                 model = build_model(recipe, steps_per_epoch, start.weights)
+                require_memory(recipe, model, strategy.num_replicas_in_sync, choosing.describe_machine())
             console = request.console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO))
             counts = (steps_per_epoch, steps_per_call)
             return _train(_Job(recipe, run, start, strategy, source, images, model, *counts, interruption, console))

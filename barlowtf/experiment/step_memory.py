@@ -1,13 +1,24 @@
-"""What a training step of a recipe takes of a replica's memory."""
+"""What a training step of a recipe takes of a replica's memory, and whether the machine has it."""
 
 import functools
+import logging
 
 import numpy as np
 
+from barlowtf.choosing import Machine
 from barlowtf.config import Recipe
 from barlowtf.encoders.building import build_encoder
+from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins
 from barlowtf.models.memory import estimate_memory
+
+_LOG = logging.getLogger("barlowtf")
+# TensorFlow, the input and the process itself on a processor, and how much more than the estimate a step is certain not
+# to have: benchmarks/results/memory.json.
+FRAMEWORK_BYTES = 1_100_000_000
+_CERTAIN = 1.5
+# More than any encoder keeps for one value of a view: below it nothing needs to be estimated.
+_MOST_VALUES = 10_000
 
 
 def estimate_step_memory(recipe: Recipe, model: BarlowTwins, replicas: int) -> dict[str, int]:
@@ -34,6 +45,39 @@ def estimate_step_memory(recipe: Recipe, model: BarlowTwins, replicas: int) -> d
     # Micro-batches go through the encoder; the loss sees all images.
     whole = train.batch_size * train.pairs // replicas
     return {**parts, "loss": 4 * model.bound_loss.memory(whole, model.projector.output_shape[-1])}
+
+
+def require_memory(recipe: Recipe, model: BarlowTwins, replicas: int, machine: Machine) -> None:
+    """Warns where a step takes more memory than there is, by the estimate, and refuses what is far beyond it.
+
+    Args:
+        recipe: The recipe.
+        model: Its model, compiled.
+        replicas: Number of replicas that share a batch.
+        machine: Where it is to run. Replicas without GPUs share its memory.
+
+    Raises:
+        ConfigError: The estimate is more than half as much again as there is.
+    """
+    there = machine.gpu_memory or machine.memory
+    batch, size = recipe.train.batch_size * recipe.train.pairs, recipe.augment.size
+    views = (2 + recipe.augment.local.count) * batch * size * size * recipe.data.channels
+    of_loss = model.bound_loss.memory(batch, model.projector.output_shape[-1])
+    if 4 * (_MOST_VALUES * views + 6 * model.count_params() + of_loss) < there:
+        return
+    needed = sum(estimate_step_memory(recipe, model, replicas).values())
+    if not machine.gpus:
+        needed = needed * replicas + FRAMEWORK_BYTES
+    if needed <= there:
+        return
+    text = (
+        f"a step of {recipe.train.batch_size} images of {size} pixels takes about {needed / 1e9:.1f} GB, and "
+        f"{'the GPU' if machine.gpus else 'this machine'} has {there / 1e9:.1f} GB. Use a smaller train.batch_size or "
+        "augment.size, a smaller encoder or projector, or train.micro_batch."
+    )
+    if needed > _CERTAIN * there:
+        raise ConfigError(f"Not enough memory: {text}")
+    _LOG.warning("Perhaps not enough memory: %s", text)
 
 
 def _optimizer_slots(model: BarlowTwins) -> int:
