@@ -28,7 +28,7 @@ class Rung(NamedTuple):
 _LADDERS = {
     ("tiny", False): (Rung("resnet10_w0p25", "small", 16),),
     ("tiny", True): (Rung("resnet18_w0p5", "small", 16),),
-    ("small", False): (Rung("resnet10", "half", 24, 32, 2), Rung("resnet10_w0p5", "half", 24, 32, 2)),
+    ("small", False): (Rung("resnet10", "half", 24, 40, 2), Rung("resnet10_w0p5", "half", 24, 40, 2)),
     ("small", True): (Rung("resnet18", "small", 32),),
     ("medium", False): (Rung("resnet10", "half", 64), Rung("resnet10_w0p5", "half", 64)),
     ("medium", True): (Rung("resnet18", "half", 64),),
@@ -84,14 +84,17 @@ def choose_encoder(situation: Situation) -> Choice:
 
 
 def _sizes(rung: Rung, situation: Situation) -> tuple[int, int | None]:
-    """Returns size and test size of the views: never larger than what they show, but for tiny images."""
+    """Returns size and test size of the views; views are never larger than what they show, but for tiny images."""
     if situation.scale == "tiny":
         return rung.size, None
     if situation.scale == "small":
         side = max(situation.seen_side // 8 * 8, 16)
         if rung.test_size is None:
             return side, None
-        return max(side * rung.size // _SMALL_REFERENCE // 8 * 8, 16), side
+        size, test_size = (
+            max(side * of_rung // _SMALL_REFERENCE // 8 * 8, 16) for of_rung in (rung.size, rung.test_size)
+        )
+        return size, test_size
     return min(rung.size, situation.seen_side // 8 * 8), rung.test_size
 
 

@@ -35,7 +35,7 @@ def test_cifar_on_a_processor_gets_the_packaged_recipe():
         "model.encoder": "resnet10",
         "model.stem": "half",
         "augment.size": 24,
-        "augment.test_size": 32,
+        "augment.test_size": 40,
         "augment.area": (0.2, 1.0),
         "train.pairs": 2,
         "train.batch_size": 128,
