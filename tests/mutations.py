@@ -48,12 +48,12 @@ def changed_bytes(content, count, seed):
 
 def changed_fields(value):
     """Yields (path, text): a JSON object with each of its values, at any depth, replaced, left out or doubled."""
+    texts = [*map(json.dumps, VALUES), *TEXTS]
+    mark = "a place"
     for path in list(_paths(value)):
-        for other in VALUES:
-            yield path, json.dumps(_replaced(value, path, other))
-        mark = "\ue000"
-        for text in TEXTS:
-            yield path, json.dumps(_replaced(value, path, mark), ensure_ascii=False).replace(f'"{mark}"', text)
+        before, _, after = json.dumps(_replaced(value, path, mark)).partition(f'"{mark}"')
+        for text in texts:
+            yield path, before + text + after
         yield path, json.dumps(_without(value, path))
     yield ("unknown",), json.dumps({**value, "unknown": 1})
 

@@ -50,8 +50,11 @@ class ParquetFeatures:
         return pieces[-1] if len(pieces) == 2 else np.concatenate(pieces)
 
     def _read(self, file: Path) -> np.ndarray:
-        column = pq.ParquetFile(file).read(["feature"])["feature"].combine_chunks()
-        return column.flatten().to_numpy().reshape(-1, self.shape[1])
+        try:
+            column = pq.ParquetFile(file).read(["feature"])["feature"].combine_chunks()
+            return column.flatten().to_numpy().reshape(-1, self.shape[1])
+        except (*_DAMAGED, pa.ArrowException) as error:
+            raise CheckpointError(f"Cannot read {file}: it is damaged. Embed the images again.") from error
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def _read_parquet(path: Path, manifest: EmbedManifest) -> FeatureFolder:
     if not files:
         raise ValueError("there is no part-00000.parquet")
     for file in files:
-        _check_size(file)
+        _check_columns(file, manifest.encoder.feature_width)
     tables = [pq.ParquetFile(file).read(["id", "path", "label"]).cast(_COLUMNS) for file in files]
     table = pa.concat_tables(tables)
     has_labels = table["label"].null_count == 0
@@ -194,8 +197,11 @@ def _integers(file: Path, count: int) -> np.ndarray:
     return np.array(array, np.int64)
 
 
-def _check_size(file: Path) -> None:
-    """Raises ValueError for a file whose columns would take far more memory than it has bytes."""
+def _check_columns(file: Path, width: int) -> None:
+    """Raises ValueError for a file with other features, or whose columns would take far more memory than its bytes."""
+    kind = pq.read_schema(file).field("feature").type
+    if not pa.types.is_fixed_size_list(kind) or kind.list_size != width or kind.value_type != pa.float32():
+        raise ValueError(f"{file.name} has features of type {str(kind)[:80]}, expected {width} float32")
     metadata = pq.read_metadata(file)
     columns = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     if columns > max(_FREE_BYTES, _MOST_EXPANSION * file.stat().st_size):

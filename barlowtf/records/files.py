@@ -141,7 +141,9 @@ def _first_fault(error: ValidationError) -> str:
     """Returns the field and what is wrong with it, one line."""
     first = error.errors()[0]
     where = printable(".".join(map(str, first["loc"]))[:200], keep="")
-    message = f"{first['msg'][0].lower()}{first['msg'][1:]}"
-    received = "" if first["type"] in ("missing", "json_invalid") else f", received {str(first['input'])[:80]!r}"
+    told = first["msg"].removeprefix("Value error, ")[:200]
+    message = f"{told[0].lower()}{told[1:]}"
+    unsaid = ("missing", "json_invalid", "value_error")
+    received = "" if first["type"] in unsaid else f", received {str(first['input'])[:80]!r}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{where + ': ' if where else ''}{message}{received}{more}"

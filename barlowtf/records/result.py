@@ -81,13 +81,13 @@ class Result(Surroundings):
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
         if self.shown_measures[:1] and self.shown_measures[0].name not in self.scores:
-            raise ValueError(f"scores lack {self.shown_measures[0].name!r}, the first of measures")
+            raise ValueError(f"scores lack {self.shown_measures[0].name[:80]!r}, the first of measures")
         if not self.scores:
             raise ValueError("scores are empty")
-        for measure in self.shown_measures:
+        for measure in self.measures:
             score = self.scores.get(measure.name, 0.0)
             if measure.percent and not 0 <= score <= 1 + _ROUNDING:
-                raise ValueError(f"scores[{measure.name!r}] is {score}, expected a share in [0, 1]")
+                raise ValueError(f"scores[{measure.name[:80]!r}] is {score}, expected a share in [0, 1]")
         matrix = self.confusion_matrix
         if matrix is not None and any(len(row) != len(matrix) for row in matrix):
             raise ValueError("confusion_matrix is not square")

@@ -138,7 +138,8 @@ def steps_per_epoch(run: RunContents) -> float:
     """Returns the steps of an epoch, from run.json or else from the records; 1 where neither knows."""
     if run.info is not None:
         return float(run.info.steps.per_epoch)
-    return next((record["step"] / record["epoch"] for record in run.metrics if record.get("epoch")), 1.0)
+    known = (record for record in run.metrics if record["step"] > 0 and record.get("epoch", 0) > 0)
+    return next((record["step"] / record["epoch"] for record in known), 1.0)
 
 
 def _points(run: RunContents, quantity: Quantity) -> list[tuple[float, float]]:

@@ -100,3 +100,11 @@ def test_changed_settings_are_marked_and_named():
     assert "| semi1 (repository) * |" in table
     assert "(* epochs = 5 (variant: 20))" in table
     assert len(_rows(table, "| semi1")) == 2
+
+
+def test_names_hold_no_markup():
+    names = {"name": "a|b\n| x |", "sha256": "1" * 64}
+    results = [make_result(encoder=make_encoder_facts(**names), not_comparable="![x](http://a) <b>\x1b[31m")]
+    table = results_table(results)
+    assert _rows(table.replace(r"\|", "/"), "| protocol")[0][4:6] == ["a/b / x /", "published"]
+    assert r"other" not in table and r"!\[x\](http://a) &lt;b&gt;\x1b\[31m" in table
