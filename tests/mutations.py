@@ -15,7 +15,7 @@ VALUES = (
         "\x1b[31mred\x1b[0m",
         "a\nb",
         "a|b",
-        "<script>alert(1)</script>",
+        '<i id="evil">',
         "../../etc/passwd",
         "x" * 9999,
     ),

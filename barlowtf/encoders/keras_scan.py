@@ -50,7 +50,7 @@ _MODULES = (
     *("keras", "keras.layers", "keras.models", "keras.initializers", "keras.regularizers", "keras.constraints"),
     *("keras.activations", "keras.dtype_policies", "keras.random", "keras.quantizers"),
 )
-_INNER_MODULES = ("keras.src.ops.", "keras.src.models.", "keras.src.activations.")
+_INNER_MODULES = ("keras.src.ops.", "keras.src.models.", "keras.src.activations.", "keras.src.applications.")
 _OF_KERAS = ("Model", "Sequential", "Functional", "KerasTensor", "Variable", "Quantizer")
 
 
@@ -153,8 +153,9 @@ def _check_class(path: Path, value: dict[str, Any]) -> None:
     if name in _VALUES:
         return
     if name == "function":
-        name = settings if isinstance(settings, str) else ""
-    registered = value.get("registered_name") or name
+        registered = name = settings if isinstance(settings, str) else ""
+    else:
+        registered = value.get("registered_name") or name
     if isinstance(registered, str) and keras.saving.get_registered_object(registered) is not None:
         return
     if module is None or (module == "builtins" and value["class_name"] == "function"):

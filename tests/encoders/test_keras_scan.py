@@ -66,6 +66,19 @@ def test_a_file_of_keras_is_loaded(saved, rewritten):
     assert load_keras(rewritten({}, zipfile.ZIP_DEFLATED)).output_shape == (None, 5)
 
 
+def test_registered_functions_and_layers_inside_keras_are_taken(tmp_path, with_layer):
+    @keras.saving.register_keras_serializable("test_keras_scan")
+    def doubled(x):
+        return 2 * x
+
+    images = keras.Input((4, 4, 3))
+    keras.Model(images, keras.layers.Activation(doubled)(images)).save(tmp_path / "doubled.keras")
+    assert load_keras(tmp_path / "doubled.keras").output_shape == (None, 4, 4, 3)
+    # Of ConvNeXt; it comes as far as its weights, which are those of another layer.
+    module = {"module": "keras.src.applications.convnext", "class_name": "LayerScale", "registered_name": "LayerScale"}
+    refused(with_layer(**module, config={"name": "dense", "init_values": 0.1, "projection_dim": 16}), "Cannot read ")
+
+
 @pytest.mark.parametrize(
     "name", ["Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "StringLookup", "TextVectorization"]
 )

@@ -3,15 +3,18 @@
 import random
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import descriptor_pool, message_factory
 
 from barlowtf.encoders import load
+from barlowtf.encoders.keras_scan import require_harmless_file
 from barlowtf.encoders.saved_model_scan import require_harmless
 from barlowtf.errors import CheckpointError
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 _MESSAGE = message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName("tensorflow.SavedModel"))
 
 
@@ -196,3 +199,35 @@ def test_an_initializer_that_writes_a_file_runs_with_trust_alone(tmp_path):
     assert not victim.exists()
     load(str(tmp_path / "model"), trust=True)
     assert victim.read_text() == "written by a model"
+
+
+@pytest.mark.slow
+def test_layers_of_keras_are_allowed(tmp_path):
+    layers = keras.layers
+    images = keras.Input((32, 32, 3))
+    x = images
+    for layer in (
+        *(layers.RandomFlip(), layers.RandomRotation(0.1), layers.RandomZoom(0.1), layers.RandomTranslation(0.1, 0.1)),
+        *(layers.RandomContrast(0.1), layers.RandomBrightness(0.1), layers.RandomCrop(28, 28), layers.Resizing(32, 32)),
+        *(layers.Rescaling(1 / 255), layers.Normalization(mean=[0.1] * 3, variance=[1.0] * 3), layers.Conv2D(4, 3)),
+        *(layers.SeparableConv2D(4, 3), layers.Conv2DTranspose(4, 3, strides=2), layers.BatchNormalization()),
+        *(layers.LayerNormalization(), layers.GroupNormalization(2), layers.UnitNormalization(), layers.PReLU()),
+        *(layers.SpatialDropout2D(0.1), layers.MaxPooling2D(), layers.AveragePooling2D(), layers.ZeroPadding2D()),
+        *(layers.UpSampling2D(interpolation="bilinear"), layers.Cropping2D(), layers.GaussianNoise(0.1)),
+        *(layers.LeakyReLU(), layers.ELU(), layers.Softmax(), layers.Dropout(0.1), layers.DepthwiseConv2D(3)),
+    ):
+        x = layer(x)
+    sequence = layers.Reshape((-1, 4))(x)
+    sequence = layers.Add()([layers.MultiHeadAttention(2, 4)(sequence, sequence), layers.Dense(4)(sequence)])
+    sequence = layers.GRU(4, return_sequences=True)(sequence)
+    sequence = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(sequence)
+    names = "relu6 hard_silu mish selu tanh sigmoid softplus softsign exponential hard_sigmoid log_softmax celu silu"
+    parts = [layers.GlobalMaxPooling2D()(layers.Activation(name)(x)) for name in ["gelu", *names.split()]]
+    features = layers.Concatenate()([layers.GlobalAveragePooling1D()(sequence), *parts])
+    model = keras.Model(images, features)
+    model.export(str(tmp_path / "exported"), verbose=False)
+    tf.saved_model.save(model, str(tmp_path / "saved"))
+    require_harmless(tmp_path / "exported")
+    require_harmless(tmp_path / "saved")
+    model.save(tmp_path / "model.keras")
+    assert require_harmless_file(tmp_path / "model.keras") > 0
