@@ -161,6 +161,8 @@ def _read_parquet(path: Path, manifest: EmbedManifest) -> FeatureFolder:
         _check_columns(file, manifest.encoder.feature_width)
     tables = [pq.ParquetFile(file).read(["id", "path", "label"]).cast(_COLUMNS) for file in files]
     table = pa.concat_tables(tables)
+    if table["id"].null_count or table["path"].null_count:
+        raise ValueError("an image has no id or no path")
     has_labels = table["label"].null_count == 0
     return FeatureFolder(
         path,

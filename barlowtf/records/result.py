@@ -8,11 +8,8 @@ from pydantic import Field, model_validator
 from barlowtf.errors import CheckpointError
 from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.files import Record, read_record, write_record
-from barlowtf.records.ranges import Amount, Count, Share
+from barlowtf.records.ranges import LARGEST_SHARE, Amount, Count, Share
 from barlowtf.records.surroundings import Surroundings
-
-# Of a mean of shares.
-_ROUNDING = 1e-6
 
 
 class Measure(Record):
@@ -72,7 +69,7 @@ class Result(Surroundings):
     head: str | None = Field(description="path of head.keras, relative to this file; null: no head")
     head_sha256: str | None = Field(None, description="of the weights of head.keras; null: no head")
     seconds: Amount = Field(description="wall time of the measurement, s")
-    per_class: tuple[float | None, ...] = Field(description="score of each class; null: no test image")
+    per_class: tuple[Share | None, ...] = Field(description="score of each class; null: no test image")
     per_class_title: str = Field("Accuracy by class", description="what the scores of the classes are")
     confusion_matrix: tuple[tuple[Count, ...], ...] | None = Field(
         description="test images by true class (row) and predicted class; null: classes do not exclude each other"
@@ -86,7 +83,7 @@ class Result(Surroundings):
             raise ValueError("scores are empty")
         for measure in self.measures:
             score = self.scores.get(measure.name, 0.0)
-            if measure.percent and not 0 <= score <= 1 + _ROUNDING:
+            if measure.percent and not 0 <= score <= LARGEST_SHARE:
                 raise ValueError(f"scores[{measure.name[:80]!r}] is {score}, expected a share in [0, 1]")
         matrix = self.confusion_matrix
         if matrix is not None and any(len(row) != len(matrix) for row in matrix):

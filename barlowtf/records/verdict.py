@@ -97,7 +97,7 @@ def compare(results: Sequence[Result], key: tuple[str, str, str]) -> list[Compar
 
 def _mean(results: Sequence[Result]) -> float:
     measure = results[0].shown_measures[0].name
-    return mean_and_interval([result.scores[measure] for result in results])[0]
+    return mean_and_interval([result.scores[measure] for result in results if measure in result.scores])[0]
 
 
 def _sentence(comparisons: Sequence[Comparison]) -> str:
