@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON311 ?= python3.11
 OLD := .compat
 
-.PHONY: help quickstart test test-all test-torch lint docs wheel bench bench-gpu soak compat clean
+.PHONY: help quickstart test test-all test-torch lint audit docs wheel bench bench-gpu soak compat clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: $(STAMP)  ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(STAMP)  ## look for known vulnerabilities of the installed packages, where a package index answers
+	@.ci/audit
 
 docs: $(STAMP)  ## write the reference pages again from the schema, the records and the commands
 	$(BIN)/python docs/generate.py

@@ -7,6 +7,7 @@ comes in by "package.module:name" or "file.py:name", without a change to the pac
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -104,6 +105,30 @@ def load_own(spec: str, kind: str) -> Any:
     return _attribute(module, spec)
 
 
+def require_trusted(spec: str, kind: str, *, named_in: str | Path, trust: bool) -> None:
+    """Refuses to import code that a file from elsewhere names, unless it is trusted or imported already.
+
+    Args:
+        spec: An entry, "package.module:name" or "file.py:name"; any other text passes.
+        kind: What it is, for messages: "encoder".
+        named_in: The file.
+        trust: Whether the file is trusted.
+
+    Raises:
+        ConfigError: The code would be imported now.
+    """
+    if not trust and is_own(spec) and not _is_imported(spec):
+        raise ConfigError(
+            f"Refused the {kind} {spec!r}, which {named_in} names: opening it runs that code. Add --trust, or "
+            "trust=True, if you know who made it."
+        )
+
+
+def _is_imported(spec: str) -> bool:
+    place = spec.rpartition(":")[0]
+    return (_module_name(Path(place).resolve()) if place.endswith(".py") else place) in sys.modules
+
+
 def _attribute(module: ModuleType, spec: str) -> Any:
     return getattr(module, spec.rpartition(":")[2])
 
@@ -112,12 +137,16 @@ def _is_dotted(place: str) -> bool:
     return bool(place) and all(part.isidentifier() for part in place.split("."))
 
 
+def _module_name(path: Path) -> str:
+    return f"barlowtf_own_{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+
+
 def _import_file(file: Path) -> ModuleType:
     """Returns the module of a file; two calls for one file return the same module."""
     path = file.resolve()
     if not path.is_file():
         raise FileNotFoundError(str(file))
-    name = f"barlowtf_own_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = _module_name(path)
     if name in sys.modules:
         return sys.modules[name]
     specification = importlib.util.spec_from_file_location(name, path)

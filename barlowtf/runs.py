@@ -25,7 +25,13 @@ from filelock import FileLock, Timeout
 from barlowtf.atomic import write_file
 from barlowtf.config import Recipe, dump_recipe, load_recipe, recipe_differences
 from barlowtf.errors import CheckpointError, ConfigError
-from barlowtf.records import RunInfo, read_lines, read_record
+from barlowtf.records import RunInfo, read_metrics, read_record
+
+# What is written in a run folder, or in a folder of results or features.
+_WRITTEN = (
+    *("recipe.toml", "run.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", "results", "exports"),
+    *("features", "table.md", "_embed.json", ".parts", ".features"),
+)
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,12 @@ def locked(folder: Path) -> Iterator[None]:
         CheckpointError: Another process uses it, or the lock is a symbolic link.
     """
     lock = folder / ".lock"
+    linked = [path for path in map(folder.joinpath, _WRITTEN) if path.is_symlink()]
+    if linked:
+        raise CheckpointError(
+            f"Invalid folder: {linked[0]} is a symbolic link, which is never written through. Put what it leads to in "
+            "its place."
+        )
     if lock.is_symlink():
         raise CheckpointError(f"Invalid lock: {lock} is a symbolic link, which is never followed. Delete it.")
     try:
@@ -183,7 +195,6 @@ def forget_after(path: Path, step: int) -> None:
     Raises:
         CheckpointError: The file is damaged.
     """
-    records = read_lines(path)
-    kept = [record for record in records if record.get("step", 0) <= step]
+    kept = [record for record in read_metrics(path) if record["step"] <= step]
     if path.exists():
         write_file(path, "".join(json.dumps(record) + "\n" for record in kept))

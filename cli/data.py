@@ -5,7 +5,8 @@ import json
 import click
 
 from .given import DATA, ENCODER
-from .options import DATA_SYNTAX, data_option, json_option, split_option
+from .options import DATA_SYNTAX, data_option, json_option, split_option, trust_option
+from .output import echo
 from .tensorflow import start_tensorflow
 
 
@@ -30,7 +31,7 @@ def show(source: str, split: str, as_json: bool) -> None:
     from barlowtf.experiment import describe_data, explain_data
 
     facts = describe_data(source, split)
-    click.echo(json.dumps(facts.model_dump(mode="json"), indent=2) if as_json else explain_data(facts))
+    echo(json.dumps(facts.model_dump(mode="json"), indent=2) if as_json else explain_data(facts))
 
 
 @data.command(short_help="Look for what harms: broken files, duplicates, leaks, ...")
@@ -48,8 +49,9 @@ def show(source: str, split: str, as_json: bool) -> None:
     metavar="COSINE",
     help="Least cosine of nearly equal images. Default: chosen by what is compared, and printed.",
 )
+@trust_option
 @json_option
-def check(source: str, encoder: str | None, similarity: float | None, as_json: bool) -> None:
+def check(source: str, encoder: str | None, similarity: float | None, trust: bool, as_json: bool) -> None:
     """Read every image of a data set, train and test, and report what harms.
 
     {syntax}
@@ -68,8 +70,8 @@ def check(source: str, encoder: str | None, similarity: float | None, as_json: b
     from barlowtf.experiment import CheckRequest, check_data, explain_check
     from barlowtf.records import harms
 
-    checked = check_data(CheckRequest(source, encoder, similarity))
-    click.echo(json.dumps(checked.model_dump(mode="json"), indent=2) if as_json else explain_check(checked))
+    checked = check_data(CheckRequest(source, encoder, similarity, trust=trust))
+    echo(json.dumps(checked.model_dump(mode="json"), indent=2) if as_json else explain_check(checked))
     if harms(checked.findings):
         raise SystemExit(1)
 
@@ -93,4 +95,4 @@ def pack(source: str, split: str, out: str, shards: int, as_json: bool) -> None:
 
     packed = pack_data(source, split, out, shards=shards)
     text = f"{packed.images:,} images in {len(packed.files)} files\nnext        --data 'tfrecord:{out}-*.tfrecord'"
-    click.echo(json.dumps(packed.model_dump(mode="json"), indent=2) if as_json else text)
+    echo(json.dumps(packed.model_dump(mode="json"), indent=2) if as_json else text)

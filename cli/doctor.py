@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from .options import json_option
+from .output import echo
 from .tensorflow import start_tensorflow
 
 
@@ -29,6 +30,6 @@ def doctor(run: Path | None, as_json: bool) -> None:
     from barlowtf.records import harms
 
     health = diagnose(run)
-    click.echo(json.dumps(health.model_dump(mode="json"), indent=2) if as_json else explain_health(health))
+    echo(json.dumps(health.model_dump(mode="json"), indent=2) if as_json else explain_health(health))
     if harms(health.findings):
         raise SystemExit(1)

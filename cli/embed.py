@@ -7,7 +7,8 @@ from typing import Literal
 import click
 
 from .given import DATA, ENCODER
-from .options import json_option
+from .options import json_option, trust_option
+from .output import echo
 from .tensorflow import start_tensorflow
 
 
@@ -33,6 +34,7 @@ from .tensorflow import start_tensorflow
     help="Format of the files.",
 )
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
+@trust_option
 @json_option
 def embed(
     encoder: str,
@@ -41,6 +43,7 @@ def embed(
     split: str,
     file_format: Literal["parquet", "npy"],
     config: str | None,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Write the features of images, in the order of the data set.
@@ -56,8 +59,10 @@ def embed(
     from barlowtf.experiment import EmbedRequest
     from barlowtf.experiment import embed as write
 
-    manifest = write(EmbedRequest(encoder, source, out, split=split, file_format=file_format, config=config))
+    manifest = write(
+        EmbedRequest(encoder, source, out, split=split, file_format=file_format, config=config, trust=trust)
+    )
     width = manifest.encoder.feature_width
     text = f"features    {manifest.rows:,} of width {width}, {manifest.format}\nfolder      {out}"
     values = {"folder": str(out), **manifest.model_dump(mode="json")}
-    click.echo(json.dumps(values, indent=2) if as_json else text)
+    echo(json.dumps(values, indent=2) if as_json else text)

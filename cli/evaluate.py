@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -9,7 +10,8 @@ from barlowtf.tables import PROTOCOLS
 
 from .entry import EntryChoice
 from .given import DATA, ENCODER
-from .options import json_option
+from .options import json_option, trust_option
+from .output import echo
 from .tensorflow import start_tensorflow
 
 _CHOICES = {**PROTOCOLS.summaries, "FILE.py:NAME": "your own, see docs/extending.md"}
@@ -122,6 +124,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     type=click.IntRange(min=1),
     help="With mirrored: number of GPUs, or of logical CPU devices where there is no GPU. Default: all GPUs.",
 )
+@trust_option
 @json_option
 def evaluate(
     protocols: tuple[str, ...],
@@ -137,21 +140,28 @@ def evaluate(
     out: Path | None,
     strategy: str,
     replicas: int | None,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Measures encoders by protocols; `_HELP` is what the command line shows."""
+    from barlowtf.config import load_recipe
     from barlowtf.errors import ConfigError
 
+    named_in = None
     if source is None:
-        source = _data_of(encoders, config)
-        if source is None:
+        named_in = _recipe_of(encoders, config)
+        if named_in is None:
             raise ConfigError("Missing --data: no run among the encoders says which data it is for. Add --data SPEC.")
+        source = load_recipe(named_in).data.source
     start_tensorflow()
+    from barlowtf.data import require_trusted_data
     from barlowtf.evaluation import results_table
     from barlowtf.experiment import EvaluateRequest, results_folder
     from barlowtf.experiment import evaluate as measure
     from barlowtf.records import judge
 
+    if named_in not in (None, config):
+        require_trusted_data(source, named_in=cast(str, named_in), trust=trust)
     request = EvaluateRequest(
         protocols=protocols,
         encoders=encoders,
@@ -166,20 +176,19 @@ def evaluate(
         out=out,
         strategy=strategy,
         replicas=replicas,
+        trust=trust,
     )
     results, folder = measure(request), results_folder(request)
     if as_json:
         listed = [result.model_dump(mode="json") for result in results]
         told = {"folder": str(folder), "verdict": judge(results), "results": listed}
-        click.echo(json.dumps(told, indent=2))
+        echo(json.dumps(told, indent=2))
     else:
-        click.echo("\n\n".join([results_table(results), *judge(results), f"results     {folder}"]))
+        echo("\n\n".join([results_table(results), *judge(results), f"results     {folder}"]))
 
 
-def _data_of(encoders: tuple[str, ...], config: str | None) -> str | None:
-    """Returns the data of the first run among the encoders, or of the recipe."""
-    from barlowtf.config import load_recipe
-
+def _recipe_of(encoders: tuple[str, ...], config: str | None) -> str | None:
+    """Returns the recipe of the first run among the encoders, or the one that is given."""
     beside = (Path(name) / "recipe.toml" for name in encoders)
     recipes = [str(path) for path in beside if path.exists()] + ([] if config is None else [config])
-    return load_recipe(recipes[0]).data.source if recipes else None
+    return recipes[0] if recipes else None

@@ -10,7 +10,8 @@ from barlowtf.tables import FORMATS
 
 from .entry import EntryChoice, list_entries
 from .given import DATA, ENCODER
-from .options import json_option
+from .options import json_option, trust_option
+from .output import echo
 from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ _HELP = f"""Write an encoder in a form that other programs load, and compare it 
 )
 @click.option("--accept-loss", is_flag=True, help="Keep a quantized file that agrees too little with its source.")
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
+@trust_option
 @json_option
 def export(
     encoder: str,
@@ -88,6 +90,7 @@ def export(
     representative: int,
     accept_loss: bool,
     config: str | None,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Writes an encoder, see _HELP."""
@@ -109,9 +112,10 @@ def export(
             variants=variants or None,
             representative=representative,
             accept_loss=accept_loss,
+            trust=trust,
         )
     )
-    click.echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _table(record))
+    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _table(record))
     if record.left_out:
         written = [name for name in record.files if name not in record.left_out]
         raise ExportError(explain_left_out(record.left_out, written))

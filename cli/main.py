@@ -20,6 +20,7 @@ from .hints import setting_hint
 from .launch import launch
 from .one_line import one_line, short_line
 from .options import AS_JSON
+from .output import echo
 from .predict import predict
 from .pretrain import pretrain
 from .recipe import recipe
@@ -52,7 +53,7 @@ class OneLineErrors(click.Group):
             _leave(128 + signal.SIGINT)
         except Interrupted as error:
             if str(error):
-                click.echo(str(error), err=True)
+                echo(str(error), err=True)
             _leave(128 + error.signal_number)
         except BarlowTFError as error:
             LOGGER.debug("Where it comes from:", exc_info=True)
@@ -83,7 +84,7 @@ def _readable(error: click.ClickException) -> click.ClickException:
 def _print_json(context: click.Context, kind: str, message: str) -> None:
     """Prints an error on standard output where --json was given; the line on standard error stays."""
     if context.meta.get(AS_JSON):
-        click.echo(json.dumps({"error": {"kind": kind, "message": message}}, indent=2))
+        echo(json.dumps({"error": {"kind": kind, "message": message}}, indent=2))
 
 
 def _leave(status: int) -> NoReturn:

@@ -1,5 +1,7 @@
 """An error as one line that a terminal can show."""
 
+from barlowtf.printable import printable
+
 # Of a long word, which is a user's input, beginning and end; of a line, which click has made of it, too.
 _WORD = (80, 40)
 _LINE = (300, 150)
@@ -7,17 +9,13 @@ _LINE = (300, 150)
 
 def one_line(text: str) -> str:
     """Returns a text without line breaks, its control characters escaped, its longest words shortened."""
-    printable = "".join(letter if letter.isprintable() else _escaped(letter) for letter in " ".join(text.split()))
-    return " ".join(_shortened(word, *_WORD) for word in printable.split(" "))
+    words = printable(" ".join(text.split()), keep="").split(" ")
+    return " ".join(_shortened(word, *_WORD) for word in words)
 
 
 def short_line(text: str) -> str:
     """Returns a text as one line of at most 453 characters."""
     return _shortened(one_line(text), *_LINE)
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
 
 
 def _shortened(text: str, first: int, last: int) -> str:

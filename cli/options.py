@@ -88,6 +88,16 @@ class _RecipeOption(click.Option):
         return None if record is None else (record[0], f"{record[1]}  Packaged: {', '.join(named_recipes())}.")
 
 
+def trust_option(function: Function) -> Function:
+    """Adds --trust as the argument `trust`."""
+    return click.option(
+        "--trust",
+        is_flag=True,
+        help="Run code that comes with the encoder: any operation of a SavedModel, and an encoder or data of its own "
+        "(file.py:name) that a run names. Only for files whose maker you know.",
+    )(function)
+
+
 def config_option(purpose: str, *, default_text: str = "") -> Decorator:
     """Returns what adds --config NAME|FILE as the argument `config`.
 

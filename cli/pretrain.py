@@ -12,6 +12,7 @@ from barlowtf.launching import STRATEGIES
 from .choosing import budget_option, everyday_options, explain_choices, overrides_of
 from .given import DATA, INITIAL
 from .options import config_option, data_option, json_option, set_option, strategy_options
+from .output import echo
 from .tensorflow import start_tensorflow
 from .verbosity import tell
 
@@ -147,12 +148,12 @@ def pretrain(
         plan = experiment.plan(request) if dry_run else None
     if plan is not None:
         planned = {"recipe": recipe.model_dump(mode="json"), "plan": plan.model_dump(mode="json")}
-        click.echo(json.dumps(planned, indent=2) if as_json else f"{dump_recipe(recipe)}\n{_plan_text(plan)}")
+        echo(json.dumps(planned, indent=2) if as_json else f"{dump_recipe(recipe)}\n{_plan_text(plan)}")
         return
     info = experiment.pretrain(request)
     if info.result is not None:  # None on a worker that is not the chief
         values = {"run": str(folder), **info.model_dump(mode="json")}
-        click.echo(json.dumps(values, indent=2) if as_json else _result_text(folder, info, info.result))
+        echo(json.dumps(values, indent=2) if as_json else _result_text(folder, info, info.result))
 
 
 def _require_alone(**options: str | None) -> None:

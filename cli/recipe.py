@@ -6,6 +6,7 @@ import click
 
 from .choosing import budget_option, everyday_options, explain_choices, overrides_of
 from .options import data_option, json_option, set_option
+from .output import echo
 from .tensorflow import start_tensorflow
 from .verbosity import tell
 
@@ -42,7 +43,7 @@ def recipe(
     if listed:
         summaries = summarize_recipes()
         lines = "\n".join(f"{name:<16}{summary}" for name, summary in summaries.items())
-        click.echo(json.dumps(summaries, indent=2) if as_json else lines)
+        echo(json.dumps(summaries, indent=2) if as_json else lines)
         return
     if source is None:
         raise click.UsageError("Nothing to choose a recipe for. Add --data SPEC, or --list.")
@@ -53,7 +54,7 @@ def recipe(
     chosen = experiment.choose_recipe(experiment.ChooseRequest(source, settings, budget))
     tell(explain_choices(chosen))
     if as_json:
-        click.echo(json.dumps(chosen.recipe.model_dump(mode="json"), indent=2))
+        echo(json.dumps(chosen.recipe.model_dump(mode="json"), indent=2))
         return
     reasons = "".join(f"# {line}\n" for line in explain_choices(chosen).splitlines())
-    click.echo(f"{reasons}\n{dump_recipe(chosen.recipe)}", nl=False)
+    echo(f"{reasons}\n{dump_recipe(chosen.recipe)}", nl=False)

@@ -7,6 +7,7 @@ import click
 
 from .given import DATA
 from .options import json_option
+from .output import echo
 from .tensorflow import start_tensorflow
 
 
@@ -46,10 +47,10 @@ def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, a
 
     summary = write(ReportRequest(runs, out, images=images, data=source))
     if as_json:
-        click.echo(json.dumps(summary.model_dump(mode="json"), indent=2))
+        echo(json.dumps(summary.model_dump(mode="json"), indent=2))
         return
     for run in summary.runs:
-        click.echo(f"{run.name:<12}{run.status}, {run.results} results, {run.images} images")
+        echo(f"{run.name:<12}{run.status}, {run.results} results, {run.images} images")
         for note in run.notes:
-            click.echo(f"{'':<12}{note}")
-    click.echo(f"{'report':<12}{out} ({summary.bytes / 1e6:.1f} MB)")
+            echo(f"{'':<12}{note}")
+    echo(f"{'report':<12}{out} ({summary.bytes / 1e6:.1f} MB)")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import json_option
+from .options import json_option, trust_option
+from .output import echo
 from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="HTML page of thumbnails to write as well."
 )
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
+@trust_option
 @json_option
 def search(
     photos: tuple[str, ...],
@@ -43,6 +45,7 @@ def search(
     encoder: str | None,
     out: Path | None,
     config: str | None,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Find the images most similar to one photo, or to each of several.
@@ -59,8 +62,8 @@ def search(
     from barlowtf.experiment import SearchRequest
     from barlowtf.experiment import search as find
 
-    record = find(SearchRequest(features, photos, ids, matches, encoder, config, out))
-    click.echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(record))
+    record = find(SearchRequest(features, photos, ids, matches, encoder, config, out, trust))
+    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(record))
 
 
 def _text(record: "SearchRecord") -> str:

@@ -4,13 +4,15 @@ import logging
 
 import click
 
+from .output import PrintableFormatter, echo
+
 LOGGER = logging.getLogger("barlowtf")
 
 
 def start_log() -> None:
     """Sends the log of barlowtf to standard error, one plain line a message."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(PrintableFormatter())
     LOGGER.handlers[:] = [handler]
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
@@ -19,7 +21,7 @@ def start_log() -> None:
 def tell(text: str) -> None:
     """Prints what is said beside the result on standard error, not with --quiet."""
     if LOGGER.isEnabledFor(logging.INFO):
-        click.echo(text, err=True)
+        echo(text, err=True)
 
 
 def add_verbosity(command: click.Command) -> click.Command:

@@ -10,7 +10,7 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from barlowtf_cli.main import main as command_line
@@ -235,11 +235,15 @@ def _members(annotation: Any) -> list[type]:
         return [annotation]
     if get_origin(annotation) is Literal:
         return []
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
     return [member for argument in get_args(annotation) for member in _members(argument)]
 
 
 def _type(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
     if annotation is type(None):
         return "null"
     if origin is Literal:

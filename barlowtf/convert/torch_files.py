@@ -3,6 +3,7 @@
 import pickle
 import struct
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from barlowtf.errors import ConversionError
 # What an unpickler raises over a damaged file, by the documentation of pickle and by trying.
 _DAMAGED = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError),
-    *(TypeError, AttributeError, AssertionError, struct.error),
+    *(TypeError, AttributeError, AssertionError, struct.error, zipfile.BadZipFile, MemoryError),
 )
+# PyTorch stores values as they are; where somebody has compressed them again, they do not shrink much.
+_MOST_EXPANSION, _FREE_BYTES = 20, 2**20
 # Where checkpoints hold the state dict: Lightning, MoCo and solo-learn; PyTorch's tutorials; the authors.
 _PLACES = ("state_dict", "model_state_dict", "model")
 
@@ -113,6 +116,7 @@ def _exclude_bias_and_norm(parameter: Any) -> None:
 
 def _load_torch(path: Path) -> Any:
     torch = _import_torch(f"Reading {path}")
+    _check_archive(path)
     names = [f"{module}.exclude_bias_and_norm" for module in ("__main__", "__mp_main__")]
     try:
         # Their warnings are about other ways of loading; what is refused is raised.
@@ -131,6 +135,24 @@ def _load_torch(path: Path) -> Any:
         ) from error
 
 
+def _check_archive(path: Path) -> None:
+    """Raises ConversionError for an archive whose members would take far more memory than the file has bytes."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except _DAMAGED as error:
+        raise ConversionError(f"Cannot read {path}: {_reason(error)}. Copy or download it again.") from error
+    for member in members:
+        most = max(_FREE_BYTES, _MOST_EXPANSION * member.compress_size)
+        if member.file_size > most:
+            raise ConversionError(
+                f"Refused {path}: its member {member.filename[:80]!r} would take {member.file_size:,} bytes, expected "
+                f"at most {most:,}."
+            )
+
+
 def _load_safetensors(path: Path) -> dict[str, np.ndarray]:
     package = _import_safetensors(f"Reading {path}")
     from safetensors import SafetensorError
@@ -146,6 +168,12 @@ def _to_numpy(source: str, name: Any, value: Any) -> np.ndarray:
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
+            declared, held = value.numel() * value.element_size(), value.untyped_storage().nbytes()
+            # A view may repeat a few values without end.
+            if declared > max(_FREE_BYTES, _MOST_EXPANSION * held):
+                raise ConversionError(
+                    f"Refused {source}: the tensor {name} declares {declared:,} bytes, and the file holds {held:,}."
+                )
             value = (value.float() if value.is_floating_point() else value).numpy()
     except (RuntimeError, TypeError) as error:
         raise ConversionError(

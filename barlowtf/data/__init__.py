@@ -10,7 +10,7 @@ from barlowtf.data.kind import SourceKind
 from barlowtf.data.labeled import Labeled, labeled, readable_part
 from barlowtf.data.labeled_batches import labeled_batches
 from barlowtf.data.multi_label import MultiLabelSet
-from barlowtf.data.opening import open_multi_label, open_source
+from barlowtf.data.opening import open_multi_label, open_source, require_trusted_data
 from barlowtf.data.order import pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
 from barlowtf.data.plan import BatchPlan, LocalPlan, Share
 from barlowtf.data.rendering import EIGHT_BITS, Rendering, rendering_of
@@ -53,6 +53,7 @@ __all__ = [
     "near_groups",
     "open_multi_label",
     "open_source",
+    "require_trusted_data",
     "pass_ids",
     "permutation",
     "preload",

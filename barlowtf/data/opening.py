@@ -1,12 +1,13 @@
 """From a SPEC to a data set: an entry of `SOURCES` or a user's own."""
 
 import os
+from pathlib import Path
 from typing import Any, Literal, overload
 
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.source import Source
-from barlowtf.doors import is_own, load_own
+from barlowtf.doors import is_own, load_own, require_trusted
 from barlowtf.errors import BarlowTFError, ConfigError, DataError
 from barlowtf.places import given_path
 from barlowtf.tables import SOURCES, source_syntax
@@ -84,6 +85,26 @@ def _find(spec: str) -> tuple[SourceKind, str]:
         if kind.matches(spec) and (exists or ":" not in spec):
             return kind, spec
     raise DataError(f"Unknown data: received {spec!r}, expected {source_syntax()}.")
+
+
+def require_trusted_data(spec: str, *, named_in: str | Path, trust: bool) -> None:
+    """Refuses to open data by code that a file from elsewhere names, see `barlowtf.doors.require_trusted`.
+
+    Args:
+        spec: A SPEC.
+        named_in: The file.
+        trust: Whether it is trusted.
+
+    Raises:
+        DataError: The code would be imported now.
+    """
+    prefixed = any(kind.prefix and kind.matches(spec) for kind in SOURCES.values())
+    if prefixed or (spec and os.path.exists(given_path(spec))):
+        return
+    try:
+        require_trusted(spec, SOURCES.kind, named_in=named_in, trust=trust)
+    except ConfigError as error:
+        raise DataError(f"{error} Or give other images with --data.") from error
 
 
 def _own_kind(spec: str) -> SourceKind:

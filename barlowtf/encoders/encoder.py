@@ -22,6 +22,8 @@ _LOG = logging.getLogger("barlowtf")
 # Of ImageNet, as torchvision has them: what encoders from elsewhere were trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _SIZE = 224
+# A batch of larger images is no batch that fits into memory.
+_MOST_SIDE = 4096
 # Images that `features` prepares and encodes at a time.
 _BATCH = 256
 
@@ -207,8 +209,13 @@ def evaluated_size(recipe: Recipe | None) -> int:
 
 
 def require_square(name: str, image_shape: tuple[int, int, int]) -> None:
-    """Raises CheckpointError for an encoder of images (height, width, channels) that are not square."""
+    """Raises CheckpointError for an encoder of images (height, width, channels) that are not square, or are huge."""
     height, width, _ = image_shape
+    if max(height, width) > _MOST_SIDE:
+        raise CheckpointError(
+            f"Invalid encoder: {name} takes images of {height:,} x {width:,} pixels, expected at most {_MOST_SIDE:,} a "
+            "side."
+        )
     if height != width:
         raise CheckpointError(
             f"Invalid encoder: {name} takes images of {height} x {width} pixels, expected square ones or any size: "

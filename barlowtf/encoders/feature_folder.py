@@ -13,6 +13,11 @@ from barlowtf.records import EmbedManifest, EncoderFacts, read_record
 
 # Readers of a folder of Parquet files pass over names with "_" or "." in front.
 MANIFEST = "_embed.json"
+# What readers of damaged files raise.
+_DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError)
+_COLUMNS = pa.schema({"id": pa.int64(), "path": pa.string(), "label": pa.int64()})
+# Features hardly shrink; paths and labels may.
+_MOST_EXPANSION, _FREE_BYTES = 100, 2**26
 
 
 class ParquetFeatures:
@@ -45,8 +50,11 @@ class ParquetFeatures:
         return pieces[-1] if len(pieces) == 2 else np.concatenate(pieces)
 
     def _read(self, file: Path) -> np.ndarray:
-        column = pq.ParquetFile(file).read(["feature"])["feature"].combine_chunks()
-        return column.flatten().to_numpy().reshape(-1, self.shape[1])
+        try:
+            column = pq.ParquetFile(file).read(["feature"])["feature"].combine_chunks()
+            return column.flatten().to_numpy().reshape(-1, self.shape[1])
+        except (*_DAMAGED, pa.ArrowException) as error:
+            raise CheckpointError(f"Cannot read {file}: it is damaged. Embed the images again.") from error
 
 
 @dataclass(frozen=True)
@@ -123,14 +131,23 @@ def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFol
         )
     try:
         folder = _read_parquet(path, manifest) if manifest.format == "parquet" else _read_arrays(path, manifest)
-    except (OSError, ValueError, KeyError, EOFError, pa.ArrowInvalid) as error:
-        raise CheckpointError(f"Cannot read the features in {path}: {error}. Embed the images again.") from error
+    except (*_DAMAGED, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise CheckpointError(f"Cannot read the features in {path}: {reason}. Embed the images again.") from error
     expected = (manifest.rows, manifest.encoder.feature_width)
     if tuple(folder.features.shape) != expected or len(folder.ids) != manifest.rows:
         raise CheckpointError(
             f"{path} is damaged: received features {tuple(folder.features.shape)} and {len(folder.ids)} ids, expected "
             f"{expected} as its manifest says. Embed the images again."
         )
+    names, labels = manifest.data.class_names, folder.labels
+    if labels is not None and names is not None and len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+        raise CheckpointError(
+            f"{path} is damaged: received labels from {labels.min()} to {labels.max()}, expected those of "
+            f"{len(names)} classes. Embed the images again."
+        )
+    if np.any(np.diff(folder.ids) <= 0):
+        raise CheckpointError(f"{path} is damaged: its ids do not rise. Embed the images again.")
     if not folder.rows:
         raise CheckpointError(f"{path} holds the features of no image: none could be read.")
     return folder
@@ -138,8 +155,14 @@ def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFol
 
 def _read_parquet(path: Path, manifest: EmbedManifest) -> FeatureFolder:
     files = sorted(path.glob("part-*.parquet"))
-    tables = [pq.ParquetFile(file).read(["id", "path", "label"]) for file in files]
+    if not files:
+        raise ValueError("there is no part-00000.parquet")
+    for file in files:
+        _check_columns(file, manifest.encoder.feature_width)
+    tables = [pq.ParquetFile(file).read(["id", "path", "label"]).cast(_COLUMNS) for file in files]
     table = pa.concat_tables(tables)
+    if table["id"].null_count or table["path"].null_count:
+        raise ValueError("an image has no id or no path")
     has_labels = table["label"].null_count == 0
     return FeatureFolder(
         path,
@@ -152,12 +175,36 @@ def _read_parquet(path: Path, manifest: EmbedManifest) -> FeatureFolder:
 
 
 def _read_arrays(path: Path, manifest: EmbedManifest) -> FeatureFolder:
+    features = np.load(path / "features.npy", mmap_mode="r")
+    if features.dtype != np.float32 or features.ndim != 2:
+        raise ValueError(
+            f"features.npy is {features.dtype.name} of {features.ndim} dimensions, expected float32 [M, d]"
+        )
     labels = path / "labels.npy"
     return FeatureFolder(
         path,
         manifest,
-        np.load(path / "features.npy", mmap_mode="r"),
-        np.load(path / "ids.npy"),
-        np.load(labels) if labels.exists() else None,
+        features,
+        _integers(path / "ids.npy", len(features)),
+        _integers(labels, len(features)) if labels.exists() else None,
         None,
     )
+
+
+def _integers(file: Path, count: int) -> np.ndarray:
+    """Returns the array of a file, int64 [count]; mapped first, which takes no memory for what the file lacks."""
+    array = np.load(file, mmap_mode="r")
+    if array.shape != (count,) or array.dtype.kind != "i":
+        raise ValueError(f"{file.name} is {array.dtype.name} {array.shape}, expected integers ({count},)")
+    return np.array(array, np.int64)
+
+
+def _check_columns(file: Path, width: int) -> None:
+    """Raises ValueError for a file with other features, or whose columns would take far more memory than its bytes."""
+    kind = pq.read_schema(file).field("feature").type
+    if not pa.types.is_fixed_size_list(kind) or kind.list_size != width or kind.value_type != pa.float32():
+        raise ValueError(f"{file.name} has features of type {str(kind)[:80]}, expected {width} float32")
+    metadata = pq.read_metadata(file)
+    columns = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    if columns > max(_FREE_BYTES, _MOST_EXPANSION * file.stat().st_size):
+        raise ValueError(f"{file.name} would take {columns:,} bytes")

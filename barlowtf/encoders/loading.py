@@ -1,6 +1,7 @@
 """From what a user gives as --encoder to an encoder with everything needed to feed it."""
 
-import zipfile
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -9,16 +10,22 @@ import keras
 from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.data import rendering_of
+from barlowtf.doors import require_trusted
 from barlowtf.encoders.building import build_encoder
 from barlowtf.encoders.encoder import Encoder, exported_encoder, model_encoder, pixel_encoder
+from barlowtf.encoders.keras_scan import require_harmless_file, weight_limit
 from barlowtf.encoders.saved_model import open_saved_model
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models.encoder import find_kind
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.places import CONTROLS, ENCODER_FORMS, require_encoder
 
+_LOG = logging.getLogger("barlowtf")
 
-def load(spec: str, *, config: str | None = None, like: Encoder | None = None, seed: int = 0) -> Encoder:
+
+def load(
+    spec: str, *, config: str | None = None, like: Encoder | None = None, seed: int = 0, trust: bool = False
+) -> Encoder:
     """Returns the encoder that a text names. No optimizer is built.
 
     Args:
@@ -29,6 +36,9 @@ def load(spec: str, *, config: str | None = None, like: Encoder | None = None, s
             images are prepared. None: the normalization of ImageNet.
         like: Encoder whose architecture and preparation "random", and whose size "pixels" takes where `config` is None.
         seed: Seed of the weights of "random", >= 0.
+        trust: Whether to run code that comes with the encoder: operations of a SavedModel that no encoder needs, and an
+            encoder's own code, "file.py:name", that the recipe beside it names. Without it such a SavedModel is
+            refused, and the layers of such a run are taken as they are.
 
     Returns:
         Encoder.
@@ -40,23 +50,27 @@ def load(spec: str, *, config: str | None = None, like: Encoder | None = None, s
     """
     if spec in CONTROLS:
         require_control(spec, config, like)
-        return _random(config, like, seed) if spec == "random" else _pixels(config, like)
+        return _random(config, like, seed, trust) if spec == "random" else _pixels(config, like)
     require_encoder(spec)
     path = Path(spec)
     recipe = _recipe_beside(path)
+    known = recipe is None or _may_import(recipe, path, trust)
     if recipe is not None:
         # A user's own encoder registers its layers when its file is imported.
-        find_kind(recipe.model.encoder)
+        if known:
+            find_kind(recipe.model.encoder)
     elif config is not None:
         recipe = load_recipe(config)
     if path.is_dir() and (path / "recipe.toml").exists():
-        return model_encoder(spec, "run", _encoder_of_run(runs.RunFolder(path)), recipe, run=path)
+        loaded = model_encoder(spec, "run", _encoder_of_run(runs.RunFolder(path)), recipe, run=path)
+        return loaded if known else replace(loaded, built_as=None)
     if path.is_dir() and (path / "saved_model.pb").exists():
-        return open_saved_model(spec, path, recipe)
+        return open_saved_model(spec, path, recipe, trust=trust)
     if path.suffix == ".keras":
         run = path.parent if (path.parent / "recipe.toml").exists() else None
         model = load_keras(path)
-        return exported_encoder(spec, model) or model_encoder(spec, "keras", model, recipe, run=run)
+        loaded = exported_encoder(spec, model) or model_encoder(spec, "keras", model, recipe, run=run)
+        return loaded if known else replace(loaded, built_as=None)
     if path.suffix in (".pth", ".pt", ".safetensors"):
         from barlowtf.convert import make_encoder_of
 
@@ -65,12 +79,18 @@ def load(spec: str, *, config: str | None = None, like: Encoder | None = None, s
 
 
 def load_keras(path: Path) -> keras.Model:
-    """Returns the model of a `.keras` file, or raises CheckpointError."""
+    """Returns the model of a `.keras` file, or raises CheckpointError; see `barlowtf.encoders.keras_scan`."""
     try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        held = require_harmless_file(path)
+        with weight_limit(path, held):
+            return keras.models.load_model(path, compile=False)
+    except CheckpointError as error:
+        # Keras adds the arguments of the layer in which it is raised.
+        raise CheckpointError(str(error).partition("\n")[0]) from error
+    # A configuration from elsewhere goes to the constructors of any layer, which may raise anything.
+    except Exception as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise CheckpointError(f"Cannot read {path}: {reason}") from error
+        raise CheckpointError(f"Cannot read {path}: {reason[:300]}") from error
 
 
 def _encoder_of_run(run: runs.RunFolder) -> keras.Model:
@@ -111,14 +131,31 @@ def require_control(spec: str, config: str | None, like: Encoder | None) -> None
 
 
 def _recipe_beside(path: Path) -> Recipe | None:
-    file = (path if path.is_dir() else path.parent) / "recipe.toml"
+    file = _file_beside(path)
     return load_recipe(file) if file.exists() else None
 
 
-def _random(config: str | None, like: Encoder | None, seed: int) -> Encoder:
+def _may_import(recipe: Recipe, path: Path, trust: bool) -> bool:
+    """Returns whether the code of a run's own encoder may be imported; tells in the log where it may not."""
+    try:
+        require_trusted(recipe.model.encoder, "encoder", named_in=_file_beside(path), trust=trust)
+    except ConfigError as error:
+        _LOG.info("%s Its layers are taken as they are.", error)
+        return False
+    return True
+
+
+def _file_beside(path: Path) -> Path:
+    return (path if path.is_dir() else path.parent) / "recipe.toml"
+
+
+def _random(config: str | None, like: Encoder | None, seed: int, trust: bool) -> Encoder:
     # `require_control` saw that there is one of the two.
     recipe = load_recipe(config) if config is not None else _recipe_beside(Path(cast(Encoder, like).name))
     recipe = cast(Recipe, recipe)
+    if config is None:
+        beside = _file_beside(Path(cast(Encoder, like).name))
+        require_trusted(recipe.model.encoder, "encoder", named_in=beside, trust=trust)
     size = recipe.augment.evaluated_size if config is not None or like is None else like.image_shape[0]
     # In the precision of the encoder that it stands beside.
     model = build_encoder(recipe, size, dtype=recipe.train.precision, seed=seed)

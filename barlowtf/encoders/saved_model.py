@@ -9,19 +9,25 @@ import tensorflow as tf
 
 from barlowtf.config import Recipe
 from barlowtf.encoders.encoder import Encoder, evaluated_size, normalization_of, require_square
+from barlowtf.encoders.saved_model_scan import require_harmless
 from barlowtf.errors import CheckpointError
 
 
-def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> Encoder:
+def open_saved_model(name: str, path: Path, recipe: Recipe | None, *, trust: bool = False) -> Encoder:
     """Returns a SavedModel as a frozen encoder.
 
     Signature "float_images", of barlowtf's own exports: images in [0, 1], the normalization inside. Otherwise the
-    default signature, which must take normalized float images and return features.
+    default signature, which must take normalized float images and return features. Without `trust` its operations are
+    looked at before it is loaded, see `barlowtf.encoders.saved_model_scan`.
     """
+    if not trust:
+        require_harmless(path)
     try:
         loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise CheckpointError(f"Cannot read the SavedModel {path}: {str(error).splitlines()[0]}") from error
+    # The loader trusts the structure of its files: a damaged one makes it raise anything.
+    except Exception as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise CheckpointError(f"Cannot read the SavedModel {path}: {reason[:300]}") from error
     own = "float_images" in loaded.signatures
     signature = loaded.signatures.get("float_images") or loaded.signatures.get("serving_default")
     inputs = {} if signature is None else signature.structured_input_signature[1]

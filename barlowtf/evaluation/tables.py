@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from barlowtf.places import short_specs
+from barlowtf.printable import markdown_cell
 from barlowtf.records import Measure, Result
 from barlowtf.records.grouping import (
     FEWEST_FOR_INTERVAL,
@@ -30,7 +31,8 @@ def results_table(results: Iterable[Result]) -> str:
     """
     groups = [members for (members,) in group_results([list(results)], PROTOCOLS)]
     columns = name_columns(result for members in groups for result in members)
-    header = ["protocol", "data", "labels", "measure", *columns.values(), "published"]
+    names = map(markdown_cell, columns.values())
+    header = ["protocol", "data", "labels", "measure", *names, "published"]
     rows = [header, ["---"] * len(header)]
     sources = short_specs(members[0].data.source for members in groups)
     notes: dict[str, int] = {}
@@ -39,9 +41,10 @@ def results_table(results: Iterable[Result]) -> str:
         for measure in _measures(members):
             cells = [_cell([result for result in members if encoder_key(result) == key], measure) for key in columns]
             published = _published(members, measure, notes)
-            rows.append([_title(first), _data(first, sources), f"{first.labels:,}", measure.title, *cells, published])
+            title, data, name = map(markdown_cell, (_title(first), _data(first, sources), measure.title))
+            rows.append([title, data, f"{first.labels:,}", name, *cells, published])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    footnotes = [f"[{number}] {text}" for text, number in notes.items()]
+    footnotes = [f"[{number}] {markdown_cell(text)}" for text, number in notes.items()]
     return "\n\n".join([table, _legend(groups), *footnotes])
 
 

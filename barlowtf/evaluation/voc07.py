@@ -11,6 +11,7 @@ from pydantic import Field
 
 from barlowtf.config.section import Positive, Section
 from barlowtf.data import Labeled, Source
+from barlowtf.errors import CheckpointError
 from barlowtf.evaluation.contract import Outcome, Protocol, Task
 from barlowtf.evaluation.multi_label_splits import open_multi_label_splits
 from barlowtf.evaluation.published import Published
@@ -31,7 +32,10 @@ def measure_machines(task: Task[SupportVectorSettings]) -> Outcome:
     train, test = (task.features(_unlabeled(split.source)) for split in (splits.train, splits.test))
     task.unfinished.mkdir(parents=True, exist_ok=True)
     file = task.unfinished / "classes.jsonl"
-    done = {line.pop("class"): ClassResult(**line) for line in read_lines(file)}
+    try:
+        done = {line.pop("class"): ClassResult(**line) for line in read_lines(file)}
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{file} does not hold the results of classes: {error}. Delete it.") from error
     result = evaluate_voc_svm(
         train,
         splits.train.targets,

@@ -50,26 +50,30 @@ class Bank:
         return tuple(map(str, range(int(labels.max()) + 1)))
 
 
-def open_bank(path: Path, encoder: EncoderFacts | None = None, *, with_images: bool = False) -> Bank:
+def open_bank(
+    path: Path, encoder: EncoderFacts | None = None, *, with_images: bool = False, trust: bool = False
+) -> Bank:
     """Returns the images whose features a folder holds.
 
     Args:
         path: The --out folder of `barlowtf embed`.
         encoder: The encoder that must have made them; None: any.
         with_images: Whether the images themselves are wanted, not just their names.
+        trust: Whether code that the folder names as their source may be run.
 
     Raises:
         CheckpointError: See `open_features`.
     """
     folder = open_features(path, encoder)
     wanted = with_images or folder.paths is None
-    return Bank(folder, _open_images(folder.manifest.data) if wanted else None)
+    return Bank(folder, _open_images(folder.manifest.data, path, trust) if wanted else None)
 
 
-def training_bank(encoder: Encoder, head: Head | None, interruption: Interruption) -> Bank:
+def training_bank(encoder: Encoder, head: Head | None, interruption: Interruption, *, trust: bool = False) -> Bank:
     """Returns the training images; their features are kept in the run, `RUN/features/ID`, and made where they are not.
 
-    With a head they are the images that it was trained on, else those of the run.
+    With a head they are the images that it was trained on, else those of the run. Where their source is code that the
+    run names, `trust` says whether it may be run.
 
     Raises:
         DataError: Nothing says what they are, or they cannot be read.
@@ -79,6 +83,7 @@ def training_bank(encoder: Encoder, head: Head | None, interruption: Interruptio
     if encoder.run is None:
         raise DataError(f"{encoder.name} is not a run, which would know its training images.")
     spec, fingerprint = _training_data(encoder.run, head)
+    data.require_trusted_data(spec, named_in=encoder.run if head is None else head.file, trust=trust)
     images = open_split(spec, "train")
     if fingerprint not in (None, images.fingerprint):
         _LOG.warning("The images of %s have changed since they were trained on: the present ones are used.", spec)
@@ -100,9 +105,10 @@ def _training_data(run: Path, head: Head | None) -> tuple[str, str | None]:
     return load_recipe(folder.recipe).data.source, None if info is None else info.data.fingerprint
 
 
-def _open_images(facts: EmbeddedData) -> data.Source | None:
+def _open_images(facts: EmbeddedData, folder: Path, trust: bool) -> data.Source | None:
     """Returns the images of a folder of features; None, and a line in the log, where they are not there any more."""
     try:
+        data.require_trusted_data(facts.source, named_in=folder, trust=trust)
         images = open_split(facts.source, facts.split)
     except DataError as error:
         _LOG.warning("The embedded images cannot be read, so they are named by number. %s", error)

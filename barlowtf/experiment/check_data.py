@@ -39,12 +39,14 @@ class CheckRequest:
         similarity: Least cosine of near duplicates, in (0, 1]; None: 0.98 of thumbnails, 0.995 where the
             images are smaller than these; 0.8 of whitened features, 0.97 where these have less than 128 directions.
         console: Where a progress bar is drawn; None: standard error.
+        trust: See `barlowtf.encoders.load`.
     """
 
     source: str
     encoder: str | None = None
     similarity: float | None = None
     console: Console | None = None
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _near(
         chosen &= has_contrast
         vectors = vectors[chosen]
     else:
-        features, fits = _features(request.encoder, splits, chosen)
+        features, fits = _features(request.encoder, splits, chosen, request.trust)
         chosen &= fits
         vectors, skipped = data.whitened(features), 0
         few = vectors.shape[1] < _FEW_DIRECTIONS
@@ -133,9 +135,9 @@ def _near(
     return found, threshold, skipped
 
 
-def _features(spec: str, splits: list[_Split], chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _features(spec: str, splits: list[_Split], chosen: np.ndarray, trust: bool) -> tuple[np.ndarray, np.ndarray]:
     """Returns an encoder's features of the chosen images that have its channels, and which of all have them."""
-    encoder = load(spec)
+    encoder = load(spec, trust=trust)
     channels = np.concatenate([split.census.channels for split in splits])
     fits = _fits(channels, encoder.image_shape[2])
     parts, start = [np.zeros((0, encoder.width), np.float32)], 0

@@ -28,7 +28,7 @@ from barlowtf import data, runs
 from barlowtf.atomic import whole_file, whole_files
 from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.extracting import PART_IMAGES, center_views, log_progress
-from barlowtf.encoders.feature_folder import MANIFEST
+from barlowtf.encoders.feature_folder import MANIFEST, open_features
 from barlowtf.encoders.loading import load
 from barlowtf.errors import CheckpointError, DataError, Interrupted
 from barlowtf.places import settled_spec
@@ -52,6 +52,7 @@ class EmbedRequest:
             float32 [M, d], labels int64 [M] (where there are labels), ids int64 [M].
         config: Recipe of the encoder, see `barlowtf.encoders.load`.
         part_rows: Number of images between two saves, >= 1.
+        trust: See `barlowtf.encoders.load`.
     """
 
     encoder: str
@@ -61,6 +62,7 @@ class EmbedRequest:
     file_format: Literal["parquet", "npy"] = "parquet"
     config: str | None = None
     part_rows: int = PART_IMAGES
+    trust: bool = False
 
 
 def embed(request: EmbedRequest) -> EmbedManifest:
@@ -75,7 +77,7 @@ def embed(request: EmbedRequest) -> EmbedManifest:
         Interrupted: A signal came. Finished parts are kept, and the same call resumes.
     """
     with Interruption().listening() as interruption:
-        encoder = load(request.encoder, config=request.config)
+        encoder = load(request.encoder, config=request.config, trust=request.trust)
         images = data.open_source(request.source, request.split)
         if images is None:
             raise DataError(f"{request.source} has no {request.split} split.")
@@ -153,7 +155,18 @@ def _claim(out: Path, wanted: EmbedManifest) -> EmbedManifest | None:
     differing = [key for key, value in _essence(found).items() if value != essence[key]]
     if differing:
         raise CheckpointError(f"{out} holds features that differ in {', '.join(differing)}. Choose another --out.")
-    return found if found.status == "finished" else None
+    return found if found.status == "finished" and _holds_rows(out, found) else None
+
+
+def _holds_rows(out: Path, manifest: EmbedManifest) -> bool:
+    """Returns whether the files are there that a manifest tells of; they are written again where not."""
+    try:
+        open_features(out)
+    except CheckpointError as error:
+        if manifest.rows != 0:
+            _LOG.warning("%s Writing what is missing.", error)
+        return manifest.rows == 0
+    return True
 
 
 def _essence(manifest: EmbedManifest) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class EvaluateRequest:
         out: Folder of the results; None: see `results_folder`.
         strategy: "one" or "mirrored".
         replicas: With "mirrored": number of replicas; None: all GPUs.
+        trust: See `barlowtf.encoders.load`.
     """
 
     protocols: Sequence[str]
@@ -68,6 +69,7 @@ class EvaluateRequest:
     out: Path | None = None
     strategy: str = "one"
     replicas: int | None = None
+    trust: bool = False
 
 
 def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> list[Result]:
@@ -155,7 +157,11 @@ def _require_lists_to_fit(request: EvaluateRequest, chosen: Sequence[Chosen]) ->
 def _load_encoders(request: EvaluateRequest, strategy: tf.distribute.Strategy) -> dict[str, Encoder]:
     """Returns the encoders by their SPEC, but the untrained ones, which differ from seed to seed."""
     with strategy.scope():
-        loaded = {spec: load(spec, config=request.config) for spec in request.encoders if spec not in CONTROLS}
+        loaded = {
+            spec: load(spec, config=request.config, trust=request.trust)
+            for spec in request.encoders
+            if spec not in CONTROLS
+        }
         like = next(iter(loaded.values()), None)
         if "pixels" in request.encoders:
             loaded["pixels"] = load("pixels", config=request.config, like=like)
@@ -178,7 +184,7 @@ def _with_seeds(
             continue
         for seed in request.seeds or (0,):
             with strategy.scope():
-                encoder = load("random", config=request.config, like=like, seed=seed)
+                encoder = load("random", config=request.config, like=like, seed=seed, trust=request.trust)
             yield encoder, [seed]
 
 

@@ -16,6 +16,7 @@ from typing import cast
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.data import require_trusted_data
 from barlowtf.distribute import describe_surroundings
 from barlowtf.errors import ExportError
 from barlowtf.export.comparison import EXACT, find_shortfall
@@ -48,6 +49,7 @@ class ExportRequest:
         variants: Variants of the format; None: all.
         representative: Number of training images on which variants are calibrated, >= 1.
         accept_loss: Whether a quantized file is kept though it agrees less than expected.
+        trust: See `barlowtf.encoders.load`.
     """
 
     encoder: str
@@ -61,6 +63,7 @@ class ExportRequest:
     variants: Sequence[str] | None = None
     representative: int = 100
     accept_loss: bool = False
+    trust: bool = False
 
 
 def export(request: ExportRequest) -> ExportRecord:
@@ -79,8 +82,16 @@ def export(request: ExportRequest) -> ExportRecord:
     variants = form.chosen_variants(form_name, request.variants)
     out = request.out or _default_folder(request, form_name)
     version = next_version(out, form_name, form)
-    origin = open_origin(request.encoder, head=request.head, checkpoint_of=request.checkpoint, config=request.config)
+    origin = open_origin(
+        request.encoder,
+        head=request.head,
+        checkpoint_of=request.checkpoint,
+        config=request.config,
+        trust=request.trust,
+    )
     spec = request.source or origin.data
+    if request.source is None and origin.data is not None:
+        require_trusted_data(origin.data, named_in=request.encoder, trust=request.trust)
     calibrated = [variant for variant in variants if variant in form.calibrated]
     if spec is None and calibrated:
         raise ExportError(

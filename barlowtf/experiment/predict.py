@@ -61,6 +61,7 @@ class PredictRequest:
             images can be had.
         top: Number of labels to give, the most probable first, >= 1.
         config: Recipe of the encoder, see `barlowtf.encoders.load`.
+        trust: See `barlowtf.encoders.load`.
     """
 
     encoder: str
@@ -72,6 +73,7 @@ class PredictRequest:
     neighbors: int | None = None
     top: int = 1
     config: str | None = None
+    trust: bool = False
 
 
 def predict(request: PredictRequest) -> PredictionRecord:
@@ -89,7 +91,7 @@ def predict(request: PredictRequest) -> PredictionRecord:
     started = time.monotonic()
     _check(request)
     with Interruption().listening() as interruption:
-        encoder = load(request.encoder, config=request.config)
+        encoder = load(request.encoder, config=request.config, trust=request.trust)
         head = None if request.head is None else open_head(request.head, encoder)
         if head is not None:
             encoder = encoder_of_head(head, encoder)
@@ -135,9 +137,9 @@ def _find_neighborhood(
         return None, "--neighbors 0"
     try:
         if request.features is not None:
-            bank = open_bank(request.features, encoder.facts)
+            bank = open_bank(request.features, encoder.facts, trust=request.trust)
         else:
-            bank = training_bank(encoder, head, interruption)
+            bank = training_bank(encoder, head, interruption, trust=request.trust)
         return make_neighborhood(bank, request.neighbors or _NEIGHBORS), None
     except Interrupted:
         raise

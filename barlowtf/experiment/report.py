@@ -14,7 +14,15 @@ import tensorflow as tf
 import barlowtf.models  # noqa: F401  registers the layers that a saved encoder needs
 from barlowtf import augment
 from barlowtf.atomic import write_file
-from barlowtf.data import Source, center_views, open_source, readable_ids, rendering_of, sample_ids
+from barlowtf.data import (
+    Source,
+    center_views,
+    open_source,
+    readable_ids,
+    rendering_of,
+    require_trusted_data,
+    sample_ids,
+)
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import CheckpointError, ConfigError, DataError
 from barlowtf.models.features import extract_features
@@ -97,6 +105,8 @@ def _embed(run: RunContents, count: int, spec: str | None) -> None:
         run.notes.append("The run has no encoder.keras, which training leaves at its end: no map, no neighbors.")
         return
     try:
+        if spec is None:
+            require_trusted_data(run.recipe.data.source, named_in=run.folder.recipe, trust=False)
         split, source = _open_images(spec or run.recipe.data.source)
     except DataError as error:
         run.notes.append(f"No map, no neighbors: {' '.join(str(error).split())}")

@@ -10,7 +10,7 @@ from barlowtf import runs
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models import checkpoint
-from barlowtf.records import RunInfo, read_lines
+from barlowtf.records import RunInfo, read_metrics
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read_run(folder: Path) -> RunFacts:
     return RunFacts(
         recipe=recipe,
         info=info,
-        metrics=tuple(read_lines(run.metrics)),
+        metrics=tuple(read_metrics(run.metrics)),
         saved_steps=tuple(sorted(checkpoint.step_of(path) for path in checkpoint.list_checkpoints(run.checkpoints))),
         has_encoder=run.encoder.exists(),
         in_use=unfinished and _is_locked(folder),

@@ -39,6 +39,7 @@ class SearchRequest:
         encoder: The encoder of the features, where it does not lie any more where they say; None: there.
         config: Recipe of the encoder, see `barlowtf.encoders.load`.
         out: HTML page of thumbnails to write; None: none.
+        trust: See `barlowtf.encoders.load`.
     """
 
     features: Path
@@ -48,6 +49,7 @@ class SearchRequest:
     encoder: str | None = None
     config: str | None = None
     out: Path | None = None
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def search(request: SearchRequest) -> SearchRecord:
         DataError: There is no such photo, or none can be read.
     """
     _check(request)
-    bank = open_bank(request.features, with_images=request.out is not None)
+    bank = open_bank(request.features, with_images=request.out is not None, trust=request.trust)
     facts = bank.folder.manifest.encoder
     queries, features, unreadable = _known(bank, request.ids)
     if request.photos:
@@ -128,7 +130,7 @@ def _open_encoder(request: SearchRequest, facts: EncoderFacts) -> Encoder:
     """Returns the encoder that made the features."""
     name = request.encoder or facts.name
     try:
-        encoder = load(name, config=request.config)
+        encoder = load(name, config=request.config, trust=request.trust)
     except (CheckpointError, ConfigError) as error:
         if request.encoder is not None:
             raise

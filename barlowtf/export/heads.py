@@ -93,6 +93,9 @@ def _require_own_head(file: Path, result: Result, head_file: Path, model: keras.
             f"{head_file} is not the head of {file}: received one of {classes} classes, expected "
             f"{result.data.classes}. Restore it."
         )
+    names = result.data.class_names
+    if names is not None and len(names) != classes:
+        raise ExportError(f"{file} is damaged: it names {len(names)} classes, and has {classes}. Restore it.")
 
 
 def encoder_of_head(head: Head, encoder: Encoder) -> Encoder:

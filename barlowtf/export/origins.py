@@ -7,6 +7,7 @@ import keras
 
 from barlowtf import runs
 from barlowtf.config import load_recipe
+from barlowtf.doors import require_trusted
 from barlowtf.encoders.encoder import Encoder, model_encoder
 from barlowtf.encoders.loading import load, load_keras
 from barlowtf.encoders.restoring import find_checkpoint, restore_parts
@@ -53,7 +54,12 @@ class Origin:
 
 
 def open_origin(
-    encoder: str, *, head: str | None = None, checkpoint_of: str | None = None, config: str | None = None
+    encoder: str,
+    *,
+    head: str | None = None,
+    checkpoint_of: str | None = None,
+    config: str | None = None,
+    trust: bool = False,
 ) -> Origin:
     """Returns encoder, head and projector.
 
@@ -62,6 +68,7 @@ def open_origin(
         head: See `open_head`; None: features alone.
         checkpoint_of: Checkpoint of a run, "latest", "best" or a step; None: its finished encoder.
         config: Recipe of an encoder that has none beside it.
+        trust: See `barlowtf.encoders.load`.
 
     Raises:
         ExportError: The run is unfinished, the head belongs to another encoder, or this kind of encoder has no layers.
@@ -81,13 +88,15 @@ def open_origin(
         )
     projector, step = None, None
     if checkpoint_of is not None and run is not None:
+        recipe = load_recipe(run.recipe)
+        require_trusted(recipe.model.encoder, "encoder", named_in=run.recipe, trust=trust)
         restored = restore_parts(run, checkpoint_of)
-        opened = model_encoder(encoder, "run", restored.encoder, load_recipe(run.recipe), run=path)
+        opened = model_encoder(encoder, "run", restored.encoder, recipe, run=path)
         projector, step = restored.projector, restored.step
     else:
         if run is not None:
             _require_finished(run)
-        opened = load(encoder, config=config)
+        opened = load(encoder, config=config, trust=trust)
         file = runs.projector_beside(path if run is None else run.encoder)
         projector = load_keras(file) if file.exists() else None
     found = None if head is None else open_head(head, opened)

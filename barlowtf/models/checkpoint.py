@@ -7,7 +7,6 @@
 """
 
 import hashlib
-import json
 import logging
 import re
 import shutil
@@ -18,9 +17,10 @@ import tensorflow as tf
 
 from barlowtf.atomic import remove_leftovers, whole_folder
 from barlowtf.errors import CheckpointError
+from barlowtf.records import CheckpointManifest, FileDigest, read_record, write_record
 
 _LOG = logging.getLogger("barlowtf")
-_PREFIX = "step-"
+_PREFIX, _MANIFEST = "step-", "manifest.json"
 
 
 def training_state(model: keras.Model) -> tf.train.Checkpoint:
@@ -57,8 +57,8 @@ def save_state(folder: Path, state: tf.train.Checkpoint, step: int, *, keep: int
         remove_leftovers(folder)
         with whole_folder(target) as aside:
             state.write(str(aside / "state"))
-            manifest = {"step": step, "files": {path.name: _digest(path) for path in sorted(aside.iterdir())}}
-            (aside / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            files = {path.name: _digest(path) for path in sorted(aside.iterdir())}
+            write_record(aside / _MANIFEST, CheckpointManifest(step=step, files=files))
     except (OSError, tf.errors.OpError) as error:
         raise CheckpointError(
             f"Cannot save the checkpoint of step {step} in {folder}: {_reason(error)}. "
@@ -84,16 +84,15 @@ def copy_state(source: Path, folder: Path) -> Path:
     """
     target = folder / f"{_PREFIX}{0:08d}"
     try:
-        recorded = json.loads((source / "manifest.json").read_text(encoding="utf-8"))["files"]
+        recorded = read_record(source / _MANIFEST, CheckpointManifest)
         with whole_folder(target) as aside:
-            for name in recorded:
+            for name in recorded.files:
                 shutil.copyfile(source / name, aside / name)
-            manifest = {"step": 0, "files": recorded}
-            (aside / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            write_record(aside / _MANIFEST, recorded.model_copy(update={"step": 0}))
             fault = find_fault(aside)
             if fault is not None:
                 raise CheckpointError(f"Cannot copy the checkpoint {source}: {fault}. Try again.")
-    except (OSError, ValueError, KeyError) as error:
+    except OSError as error:
         raise CheckpointError(f"Cannot copy the checkpoint {source} to {target}: {_reason(error)}.") from error
     return target
 
@@ -153,8 +152,9 @@ def restore_weights(path: Path, *parts: keras.Model) -> int:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Returns the checkpoints of a run, oldest first."""
-    return sorted(folder.glob(f"{_PREFIX}*"))
+    """Returns the checkpoints of a run, oldest first; what else lies there, links too, is none."""
+    named = (path for path in folder.glob(f"{_PREFIX}*") if re.fullmatch(rf"{_PREFIX}[0-9]{{8,18}}", path.name))
+    return sorted((path for path in named if path.is_dir() and not path.is_symlink()), key=step_of)
 
 
 def step_of(path: Path) -> int:
@@ -165,23 +165,23 @@ def step_of(path: Path) -> int:
 def find_fault(path: Path) -> str | None:
     """Returns what is wrong with a checkpoint's files, None when they are as they were written."""
     try:
-        recorded = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
-        return f"manifest.json: {_reason(error)}"
-    for name, expected in recorded.items():
+        recorded = read_record(path / _MANIFEST, CheckpointManifest)
+    except CheckpointError as error:
+        return str(error).rstrip(".")
+    for name, expected in recorded.files.items():
         if not (path / name).is_file():
             return f"{name} is missing"
         found = _digest(path / name)
-        if found["bytes"] != expected["bytes"]:
-            return f"{name} has {found['bytes']} bytes, {expected['bytes']} were written"
-        if found["sha256"] != expected["sha256"]:
+        if found.bytes != expected.bytes:
+            return f"{name} has {found.bytes} bytes, {expected.bytes} were written"
+        if found.sha256 != expected.sha256:
             return f"{name} does not have the bytes that were written"
     return None
 
 
-def _digest(path: Path) -> dict[str, int | str]:
+def _digest(path: Path) -> FileDigest:
     with open(path, "rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return FileDigest(bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _reason(error: BaseException) -> str:

@@ -1,10 +1,11 @@
 """What lies on disk, as types: run.json, results, records of exports, manifests of features. No TensorFlow here."""
 
+from barlowtf.records.checkpoint_manifest import CheckpointManifest, FileDigest
 from barlowtf.records.convert_record import ConvertedEncoder, ConvertRecord, RecordedComparison
 from barlowtf.records.embed_manifest import EmbeddedData, EmbedManifest
 from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFigures, HeadFacts
-from barlowtf.records.files import Record, append_line, read_lines, read_record, write_record
+from barlowtf.records.files import Record, append_line, read_lines, read_metrics, read_record, write_record
 from barlowtf.records.finding import Finding, harms, worst_first
 from barlowtf.records.prediction_record import BankFacts, PredictionRecord
 from barlowtf.records.report_summary import ReportedRun, ReportSummary
@@ -16,6 +17,7 @@ from barlowtf.records.verdict import judge
 
 __all__ = [
     "BankFacts",
+    "CheckpointManifest",
     "ComparedImages",
     "ConvertRecord",
     "ConvertedEncoder",
@@ -24,6 +26,7 @@ __all__ = [
     "EmbeddedData",
     "EncoderFacts",
     "ExportRecord",
+    "FileDigest",
     "FileFigures",
     "Finding",
     "HeadFacts",
@@ -52,6 +55,7 @@ __all__ = [
     "judge",
     "harms",
     "read_lines",
+    "read_metrics",
     "read_record",
     "read_result",
     "read_results",

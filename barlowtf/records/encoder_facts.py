@@ -1,10 +1,11 @@
 """The encoder that a result, an export or a set of features was made with."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from barlowtf.records.files import Record
+from barlowtf.records.ranges import Count, Size
 
 
 class EncoderFacts(Record):
@@ -15,14 +16,16 @@ class EncoderFacts(Record):
     label: str = Field(description="trained, random or pixels")
     sha256: str = Field(description="of its weights")
     architecture: str = Field(description="sha256 of all but its weights")
-    image_shape: tuple[int, int, int] = Field(description="height, width and channels of a view, pixels")
+    image_shape: tuple[Size, Size, Size] = Field(description="height, width and channels of a view, pixels")
     mean: tuple[float, ...] = Field(description="of the normalization of images in [0, 1]")
     std: tuple[float, ...] = Field(description="of the normalization of images in [0, 1]")
-    depth: int = Field(8, description="bits of a pixel of its images, 8 or 16")
-    white: int = Field(65535, description="value of a 16-bit pixel that counts as white")
-    background: str = Field("#ffffff", description="color behind transparent parts of its images")
-    feature_width: int = Field(description="width of the features")
-    parameters: int | None = Field(description="parameters and running statistics; null: unknown")
+    depth: Literal[8, 16] = Field(8, description="bits of a pixel of its images, 8 or 16")
+    white: Size = Field(65535, description="value of a 16-bit pixel that counts as white")
+    background: str = Field(
+        "#ffffff", pattern="^#[0-9a-fA-F]{6}$", description="color behind transparent parts of its images"
+    )
+    feature_width: Size = Field(description="width of the features")
+    parameters: Count | None = Field(description="parameters and running statistics; null: unknown")
 
     @property
     def identity(self) -> dict[str, Any]:

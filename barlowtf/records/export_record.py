@@ -4,6 +4,7 @@ from pydantic import Field
 
 from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.files import Record
+from barlowtf.records.ranges import Amount, Count
 from barlowtf.records.surroundings import Surroundings
 
 
@@ -14,23 +15,23 @@ class HeadFacts(Record):
     sha256: str = Field(description="of its weights")
     protocol: str = Field(description="protocol that trained it")
     variant: str = Field(description="variant of the protocol")
-    seed: int = Field(description="seed of the measurement")
-    labels: int = Field(description="number of labels it was trained with")
+    seed: Count = Field(description="seed of the measurement")
+    labels: Count = Field(description="number of labels it was trained with")
     scores: dict[str, float] = Field(description="measure -> value in [0, 1]")
 
 
 class FileFigures(Record):
     """One exported file, run by a fresh process on some images and compared with its source."""
 
-    images: int = Field(description="number of images")
+    images: Count = Field(description="number of images")
     largest_difference: dict[str, float] = Field(description="output -> largest absolute difference from the source")
     largest_value: dict[str, float] = Field(description="output -> largest absolute value of the source")
     least_cosine: float = Field(description="least cosine between features of the file and of the source")
     top1_agreement: float | None = Field(None, description="share of images of the same class, in [0, 1]")
     top1_source: float | None = Field(None, description="accuracy of the source, in [0, 1]")
     top1: float | None = Field(None, description="accuracy of the file, in [0, 1]")
-    milliseconds: float | None = Field(None, description="one image at a time, median, ms")
-    bytes: int | None = Field(None, description="size on disk, bytes")
+    milliseconds: Amount | None = Field(None, description="one image at a time, median, ms")
+    bytes: Count | None = Field(None, description="size on disk, bytes")
     trained_precision_difference: float | None = Field(
         None, description="largest difference of the features in the precision of training from float32"
     )
@@ -42,7 +43,7 @@ class ComparedImages(Record):
     """The images on which an export was compared."""
 
     source: str = Field(description="where they come from")
-    count: int = Field(description="number of images")
+    count: Count = Field(description="number of images")
 
 
 class ExportRecord(Surroundings):
@@ -52,11 +53,11 @@ class ExportRecord(Surroundings):
     folder: str = Field(description="folder of this version")
     record: str = Field(description="this file")
     encoder: EncoderFacts = Field(description="what was exported")
-    step: int | None = Field(description="step of the checkpoint; null: the finished encoder")
+    step: Count | None = Field(description="step of the checkpoint; null: the finished encoder")
     head: HeadFacts | None = Field(description="the classifier; null: features alone")
     class_names: tuple[str, ...] | None = Field(description="name of each class of the classifier")
     embedding_width: int | None = Field(description="width of the projector's embeddings; null: no projector")
     files: dict[str, FileFigures] = Field(description="file -> its figures")
     left_out: dict[str, str] = Field(description="file that was not written -> why")
     images: ComparedImages = Field(description="the images it was compared on")
-    seconds: float = Field(description="wall time of the export, s")
+    seconds: Amount = Field(description="wall time of the export, s")

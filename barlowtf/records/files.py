@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +10,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from barlowtf.atomic import write_file
 from barlowtf.errors import CheckpointError
+from barlowtf.printable import printable
+
+# A run of millions of steps leaves a few hundred megabytes.
+_MOST_BYTES = 2**31
 
 
 class Record(BaseModel):
@@ -30,11 +35,7 @@ def read_record(path: Path, kind: type[Kind]) -> Kind:
     Raises:
         CheckpointError: The file is missing, is not JSON, or holds something else; the message names file and field.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise CheckpointError(f"Cannot read {path}: {reason}.") from error
+    text = _read_text(path)
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
@@ -53,8 +54,15 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def append_line(path: Path, values: dict[str, Any]) -> None:
-    """Appends one JSON object as a line, in one write."""
-    with open(path, "a", encoding="utf-8") as file:
+    """Appends one JSON object as a line, in one write.
+
+    Raises:
+        CheckpointError: The file is a symbolic link.
+        OSError: It cannot be written.
+    """
+    if path.is_symlink():
+        raise CheckpointError(f"Invalid file: {path} is a symbolic link, which is never written through. Delete it.")
+    with open(path, "a", encoding="utf-8", opener=_open_itself) as file:
         file.write(json.dumps(values) + "\n")
 
 
@@ -66,20 +74,62 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
+    lines = _read_text(path).split("\n")
+    last = len(lines) - (lines[-1] == "")
+    values: list[dict[str, Any]] = []
+    for number, line in enumerate(lines[:last], start=1):
+        try:
+            value = json.loads(line)
+            if not isinstance(value, dict):
+                raise ValueError(f"it is a {type(value).__name__}")
+            values.append(value)
+        except (ValueError, RecursionError) as error:
+            if number == last and not isinstance(error, RecursionError):
+                break
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{path}, line {number} is not a JSON object: {reason}. Delete the line.") from error
+    return values
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Returns the measurements of a metrics.jsonl, see `read_lines`: "step", a count, and numbers by their names.
+
+    Raises:
+        CheckpointError: Another line is not a JSON object, or a value is not a number; the message names line and key.
+    """
+    records = read_lines(path)
+    for number, record in enumerate(records, start=1):
+        for key, value in {"step": None, **record}.items():
+            if not _is_number(value) or (key == "step" and not (isinstance(value, int) and 0 <= value < 2**63)):
+                expected = "a number of steps" if key == "step" else "a number"
+                raise CheckpointError(
+                    f"{path}, line {number}: {key[:80]!r}: received {str(value)[:80]!r}, expected {expected}. "
+                    "Delete the line."
+                )
+    return records
+
+
+def _is_number(value: Any) -> bool:
+    # A whole number of JSON may be larger than any float.
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Opens a file for `open`, and fails where a link has been put in its place."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def _read_text(path: Path) -> str:
+    """Returns the text of a file, or raises CheckpointError; a pipe or device is never opened."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"Cannot read {path}: it is not a file.")
+        if path.exists() and path.stat().st_size > _MOST_BYTES:
+            raise CheckpointError(f"Cannot read {path}: it has more than {_MOST_BYTES:,} bytes.")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise CheckpointError(f"Cannot read {path}: {reason}.") from error
-    values = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            values.append(dict(json.loads(line)))
-        except (ValueError, TypeError) as error:
-            if number == len(lines):
-                break
-            raise CheckpointError(f"{path}, line {number} is not a JSON object: {error}. Delete the line.") from error
-    return values
 
 
 def finite_or_none(value: float) -> float | None:
@@ -90,8 +140,10 @@ def finite_or_none(value: float) -> float | None:
 def _first_fault(error: ValidationError) -> str:
     """Returns the field and what is wrong with it, one line."""
     first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    message = f"{first['msg'][0].lower()}{first['msg'][1:]}"
-    received = "" if first["type"] in ("missing", "json_invalid") else f", received {str(first['input'])[:80]!r}"
+    where = printable(".".join(map(str, first["loc"]))[:200], keep="")
+    told = first["msg"].removeprefix("Value error, ")[:200]
+    message = f"{told[0].lower()}{told[1:]}"
+    unsaid = ("missing", "json_invalid", "value_error")
+    received = "" if first["type"] in unsaid else f", received {str(first['input'])[:80]!r}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{where + ': ' if where else ''}{message}{received}{more}"

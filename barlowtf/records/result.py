@@ -1,13 +1,14 @@
 """A result of an evaluation: one JSON file per measurement."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from barlowtf.errors import CheckpointError
 from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.files import Record, read_record, write_record
+from barlowtf.records.ranges import LARGEST_SHARE, Amount, Count, Share
 from barlowtf.records.surroundings import Surroundings
 
 
@@ -24,12 +25,12 @@ class DataFacts(Record):
     """The images of a measurement."""
 
     source: str = Field(description="SPEC of the data")
-    train_images: int = Field(description="number of training images")
-    test_images: int = Field(description="number of test images")
-    classes: int = Field(description="number of classes")
+    train_images: Count = Field(description="number of training images")
+    test_images: Count = Field(description="number of test images")
+    classes: Count = Field(description="number of classes")
     class_names: tuple[str, ...] | None = Field(description="name of each class; null: the classes are only numbered")
     fingerprints: dict[str, str] = Field(description="split -> sha256 of what identifies its data")
-    held_out: float | None = Field(
+    held_out: Share | None = Field(
         None, description="share of the images that the seed held out as test images; null: there is a test split"
     )
 
@@ -38,12 +39,12 @@ class Subset(Record):
     """How the labeled images were chosen."""
 
     kind: Literal["list", "class-balanced draw"] = Field(description="named by a file, or drawn")
-    images: int = Field(description="number of labels used")
+    images: Count = Field(description="number of labels used")
     sha256: str = Field(description="of the image numbers")
     file: str | None = Field(None, description="path of the list")
     list_sha256: str | None = Field(None, description="sha256 of the bytes of the list")
-    fraction: float | None = Field(None, description="share of the labels that was drawn")
-    seed: int | None = Field(None, description="seed of the draw")
+    fraction: Share | None = Field(None, description="share of the labels that was drawn")
+    seed: Count | None = Field(None, description="seed of the draw")
 
 
 class Result(Surroundings):
@@ -55,9 +56,9 @@ class Result(Surroundings):
     changed_settings: tuple[str, ...] = Field(description="settings that differ from the variant, one line each")
     encoder: EncoderFacts = Field(description="the encoder")
     data: DataFacts = Field(description="the images")
-    labels: int = Field(description="number of labels used")
+    labels: Count = Field(description="number of labels used")
     subset: Subset | None = Field(description="how they were chosen; null: all of them")
-    seed: int = Field(description="seed of heads, order, crops and draws")
+    seed: Count = Field(description="seed of heads, order, crops and draws")
     scores: dict[str, float] = Field(description="name of a measure -> value")
     measures: tuple[Measure, ...] = Field(
         description="the scores that tables show, the first one first; none: all scores, by their names"
@@ -67,12 +68,27 @@ class Result(Surroundings):
     not_comparable: str | None = Field(description="why those are not comparable to this result; null: they are")
     head: str | None = Field(description="path of head.keras, relative to this file; null: no head")
     head_sha256: str | None = Field(None, description="of the weights of head.keras; null: no head")
-    seconds: float = Field(description="wall time of the measurement, s")
-    per_class: tuple[float | None, ...] = Field(description="score of each class; null: no test image")
+    seconds: Amount = Field(description="wall time of the measurement, s")
+    per_class: tuple[Share | None, ...] = Field(description="score of each class; null: no test image")
     per_class_title: str = Field("Accuracy by class", description="what the scores of the classes are")
-    confusion_matrix: tuple[tuple[int, ...], ...] | None = Field(
+    confusion_matrix: tuple[tuple[Count, ...], ...] | None = Field(
         description="test images by true class (row) and predicted class; null: classes do not exclude each other"
     )
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        if self.shown_measures[:1] and self.shown_measures[0].name not in self.scores:
+            raise ValueError(f"scores lack {self.shown_measures[0].name[:80]!r}, the first of measures")
+        if not self.scores:
+            raise ValueError("scores are empty")
+        for measure in self.measures:
+            score = self.scores.get(measure.name, 0.0)
+            if measure.percent and not 0 <= score <= LARGEST_SHARE:
+                raise ValueError(f"scores[{measure.name[:80]!r}] is {score}, expected a share in [0, 1]")
+        matrix = self.confusion_matrix
+        if matrix is not None and any(len(row) != len(matrix) for row in matrix):
+            raise ValueError("confusion_matrix is not square")
+        return self
 
     @property
     def shown_measures(self) -> tuple[Measure, ...]:

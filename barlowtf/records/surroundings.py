@@ -3,13 +3,14 @@
 from pydantic import Field
 
 from barlowtf.records.files import Record
+from barlowtf.records.ranges import Size
 
 
 class Machine(Record):
     """The computer."""
 
     processor: str = Field(description="model name")
-    cores: int | None = Field(description="logical processors")
+    cores: Size | None = Field(description="logical processors")
     system: str = Field(description="operating system and its version")
 
 
@@ -20,5 +21,5 @@ class Surroundings(Record):
     versions: dict[str, str] = Field(description="package -> version, and python")
     machine: Machine = Field(description="the computer")
     devices: tuple[str, ...] = Field(description="devices that TensorFlow sees")
-    replicas: int = Field(description="replicas that trained together")
+    replicas: Size = Field(description="replicas that trained together")
     git_commit: str | None = Field(description="source commit, + when files differ; null: installed package")

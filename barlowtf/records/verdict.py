@@ -87,7 +87,8 @@ def compare(results: Sequence[Result], key: tuple[str, str, str]) -> list[Compar
         trained = _mean(own)
         # Each seed has test images of its own where they are held out.
         images = sum(result.data.test_images for result in (own if own[0].data.held_out else own[:1]))
-        variance = (trained * (1 - trained) + means[best] * (1 - means[best])) / max(images, 1)
+        # Scores of measures that nobody declared may be no shares.
+        variance = sum(max(0.0, share * (1 - share)) for share in (trained, means[best])) / max(images, 1)
         measure = own[0].shown_measures[0].title
         chance = _STANDARD_ERRORS * math.sqrt(variance)
         comparisons.append(Comparison(own[0].protocol, measure, trained, means[best], best, chance, images))
@@ -96,7 +97,7 @@ def compare(results: Sequence[Result], key: tuple[str, str, str]) -> list[Compar
 
 def _mean(results: Sequence[Result]) -> float:
     measure = results[0].shown_measures[0].name
-    return mean_and_interval([result.scores[measure] for result in results])[0]
+    return mean_and_interval([result.scores[measure] for result in results if measure in result.scores])[0]
 
 
 def _sentence(comparisons: Sequence[Comparison]) -> str:

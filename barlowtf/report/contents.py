@@ -8,7 +8,7 @@ import numpy as np
 
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.errors import CheckpointError
-from barlowtf.records import Result, RunInfo, read_lines, read_results
+from barlowtf.records import Result, RunInfo, read_metrics, read_results
 from barlowtf.runs import RunFolder
 
 
@@ -83,7 +83,7 @@ def read_run(path: Path, *, name: str | None = None) -> RunContents:
         folder=folder,
         info=folder.read_info(),
         recipe=load_recipe(folder.recipe),
-        metrics=read_lines(folder.metrics),
+        metrics=read_metrics(folder.metrics),
         results=results,
         notes=[f"Left out of the results: {fault}" for fault in faults],
     )

@@ -1,5 +1,6 @@
 """Curves over the epochs, all runs in one chart for each quantity, drawn in the page by Plotly."""
 
+import html
 import json
 import math
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from barlowtf.printable import printable
 from barlowtf.report.contents import RunContents
 from barlowtf.report.numbers import format_number
 
@@ -136,7 +138,8 @@ def steps_per_epoch(run: RunContents) -> float:
     """Returns the steps of an epoch, from run.json or else from the records; 1 where neither knows."""
     if run.info is not None:
         return float(run.info.steps.per_epoch)
-    return next((record["step"] / record["epoch"] for record in run.metrics if record.get("epoch")), 1.0)
+    known = (record for record in run.metrics if record["step"] > 0 and record.get("epoch", 0) > 0)
+    return next((record["step"] / record["epoch"] for record in known), 1.0)
 
 
 def _points(run: RunContents, quantity: Quantity) -> list[tuple[float, float]]:
@@ -195,7 +198,8 @@ def _line(number: int, name: str, points: list[tuple[float, float]]) -> go.Scatt
     return go.Scatter(
         x=[epoch for epoch, _ in points],
         y=[value for _, value in points],
-        name=name,
+        # Plotly reads markup in texts.
+        name=html.escape(printable(name), quote=False),
         # The page's script finds the run's color by its number.
         meta={"run": number},
         mode="lines+markers" if len(points) <= _MARKED_POINTS else "lines",

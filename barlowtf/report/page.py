@@ -105,7 +105,12 @@ def _atlas(run: RunContents) -> Atlas | None:
 
 
 def _pictures(run: RunContents) -> list[tuple[str, int, Picture]]:
-    found = event_pictures(run.folder.tensorboard, tuple(tag for tag, _ in _PICTURES))
+    try:
+        found = event_pictures(run.folder.tensorboard, tuple(tag for tag, _ in _PICTURES))
+    # TensorBoard's reader and the pictures inside raise what they like over files that are damaged or made up.
+    except Exception as error:
+        run.notes.append(f"No pictures: the event files cannot be read ({type(error).__name__}).")
+        return []
     return [(title, *found[tag]) for tag, title in _PICTURES if tag in found]
 
 

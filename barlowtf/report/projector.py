@@ -3,11 +3,13 @@
 Source: the files that its page reads, github.com/tensorflow/tensorboard, plugins/projector.
 """
 
+import errno
 from pathlib import Path
 
 import numpy as np
 
 from barlowtf.atomic import whole_files
+from barlowtf.printable import printable
 from barlowtf.report.contents import EmbeddedImages
 from barlowtf.report.pictures import shrink, tiled
 
@@ -28,6 +30,8 @@ def write_projector(folder: Path, images: EmbeddedImages) -> None:
     """
     thumbnails = shrink(images.thumbnails, _SIDE)
     side = thumbnails.shape[1]
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link, which is never written through", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     names = (_CONFIG, _FEATURES, _LABELS, _PICTURE)
     with whole_files([folder / name for name in names]) as (config, features, labels, picture):
@@ -62,4 +66,8 @@ def _lines(images: EmbeddedImages) -> list[str]:
 
 def _class_name(names: tuple[str, ...] | None, label: int) -> str:
     # A tab or a line break in a name would end the cell.
-    return str(label) if names is None or not 0 <= label < len(names) else " ".join(names[label].split()) or str(label)
+    return (
+        str(label)
+        if names is None or not 0 <= label < len(names)
+        else printable(" ".join(names[label].split())) or str(label)
+    )

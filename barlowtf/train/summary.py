@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from barlowtf.metrics import judge_run
-from barlowtf.records import RunBest, RunResult, RunVerdict, read_lines
+from barlowtf.records import RunBest, RunResult, RunVerdict, read_metrics
 from barlowtf.train.best import CRITERIA, find_best
 
 
@@ -23,7 +23,7 @@ def summarize_metrics(
     Raises:
         CheckpointError: The file is damaged.
     """
-    records = read_lines(path)
+    records = read_metrics(path)
 
     def column(name: str) -> list[float]:
         return [record[name] for record in records if name in record]
@@ -55,5 +55,5 @@ def lacks_measurements(path: Path, step: int, steps_per_epoch: int) -> bool:
     """
     if step == 0 or step % steps_per_epoch:
         return False
-    here = [record for record in read_lines(path) if record["step"] == step]
+    here = [record for record in read_metrics(path) if record["step"] == step]
     return all("loss" in record for record in here)

@@ -1,10 +1,13 @@
 """Files as PyTorch and safetensors write them, read and written; what is damaged or would run a program is refused."""
 
 import builtins
+import json
 import os
 import pickle
+import struct
 import sys
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -176,3 +179,36 @@ def test_without_the_package_the_error_names_it(tmp_path, monkeypatch, package, 
     (tmp_path / file).touch()
     with pytest.raises(ConversionError, match=r"Reading .* not installed. Run: pip install 'barlowtf\[torch\]'"):
         read_tensors(tmp_path / file)
+
+
+def test_values_that_the_file_does_not_hold_are_refused(tmp_path, torch):
+    torch.save({"a": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "repeated.pth")
+    assert "the tensor a declares 4,000,000,000,000 bytes, and the file holds 4" in refusal(tmp_path / "repeated.pth")
+    torch.save({"a": torch.zeros(2**23)}, tmp_path / "zeros.pth")
+    with zipfile.ZipFile(tmp_path / "zeros.pth") as archive:
+        with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+            for name in archive.namelist():
+                bomb.writestr(name, archive.read(name))
+    assert "would take 33,554,432 bytes, expected at most" in refusal(tmp_path / "bomb.pth")
+
+
+def test_safetensors_of_hostile_sizes_are_one_line(tmp_path):
+    pytest.importorskip("safetensors")
+    entry = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
+    headers = [
+        {"a": {**entry, "shape": [2**40]}},
+        {"a": {**entry, "data_offsets": [0, 2**60]}},
+        {"a": {**entry, "data_offsets": [16, 0]}},
+        {"a": {**entry, "data_offsets": [-16, 0]}},
+        {"a": {**entry, "shape": [-4]}},
+        {"a": {**entry, "dtype": "X"}},
+        {"a": entry, "b": entry},
+        [],
+    ]
+    for header in headers:
+        text = json.dumps(header).encode()
+        (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
+        assert refusal(tmp_path / "a.safetensors").startswith("Cannot read")
+    for length in (2**63, 2**40, 0):
+        (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", length) + bytes(40))
+        refusal(tmp_path / "a.safetensors")

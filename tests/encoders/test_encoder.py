@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from barlowtf import data, encoders, places
 from barlowtf.config import dump_recipe, load_recipe
-from barlowtf.encoders.encoder import model_encoder
+from barlowtf.encoders.encoder import model_encoder, require_square
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models import make_encoder
 
@@ -90,3 +90,9 @@ def test_names_that_keras_gives_do_not_count():
     one, two = (model_encoder("x", "keras", make(), None) for _ in range(2))
     assert one.model.layers[1].name != two.model.layers[1].name
     assert one.identity == two.identity
+
+
+@pytest.mark.parametrize("shape", [(8, 9, 3), (10**6, 10**6, 3)])
+def test_images_that_are_not_square_or_huge_are_refused(shape):
+    with pytest.raises(CheckpointError, match="expected square ones|at most 4,096 a side"):
+        require_square("x", shape)

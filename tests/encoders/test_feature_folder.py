@@ -74,3 +74,78 @@ def test_what_is_refused(tmp_path):
     (fill(tmp_path / "cut") / "part-00002.parquet").write_bytes(b"PAR1")
     with pytest.raises(CheckpointError, match="Cannot read the features in .*cut: .*Embed the images again"):
         open_features(tmp_path / "cut")
+
+
+def test_a_manifest_is_no_proof_of_features(tmp_path):
+    for form in ("parquet", "npy"):
+        folder = fill(tmp_path / form, form)
+        for file in folder.iterdir():
+            if file.name != MANIFEST:
+                file.unlink()
+        with pytest.raises(CheckpointError, match="Cannot read the features"):
+            open_features(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "reason"),
+    [
+        ("features", FEATURES.astype(np.float64), "float64 of 2 dimensions"),
+        ("features", FEATURES.reshape(-1), "1 dimensions"),
+        ("features", FEATURES[:, :2], "damaged"),
+        ("ids", IDS.astype(np.float32), "float32"),
+        ("ids", IDS[:4], "expected integers"),
+        ("ids", IDS[::-1], "ids do not rise"),
+        ("ids", 0 * IDS, "ids do not rise"),
+        ("labels", IDS, "labels from 0 to 10, expected those of 2 classes"),
+        ("labels", -IDS, "labels from -10 to 0"),
+        ("labels", np.array(["x"] * 10), "expected integers"),
+    ],
+)
+def test_arrays_of_other_kinds_are_refused(tmp_path, name, array, reason):
+    folder = fill(tmp_path / "npy", "npy")
+    np.save(folder / f"{name}.npy", array)
+    with pytest.raises(CheckpointError, match=reason) as caught:
+        open_features(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_that_declare_more_than_the_file_holds_take_no_memory(tmp_path):
+    folder = fill(tmp_path / "npy", "npy")
+    for name, shape in (("features", (10**10, 3)), ("ids", (10**13,)), ("labels", (10**13,))):
+        content = (folder / f"{name}.npy").read_bytes()
+        header = {"descr": "<f4" if name == "features" else "<i8", "fortran_order": False, "shape": shape}
+        with open(folder / f"{name}.npy", "wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+        with pytest.raises(CheckpointError, match="Cannot read the features"):
+            open_features(folder)
+        (folder / f"{name}.npy").write_bytes(content)
+    assert open_features(folder).rows == 10
+
+
+def test_parts_with_other_columns_are_refused(tmp_path):
+    for number, kind in enumerate((pa.list_(pa.float32(), 2), pa.list_(pa.float32()), pa.float32())):
+        folder = fill(tmp_path / str(number))
+        count = 3
+        values = pa.nulls(count, kind)
+        table = pa.table({"id": [8, 9, 10], "path": ["a"] * 3, "label": [0] * 3, "feature": values})
+        pq.write_table(table, folder / "part-00003.parquet")
+        with pytest.raises(CheckpointError, match="part-00003.parquet has features of type"):
+            open_features(folder)
+
+
+def test_a_part_that_is_damaged_inside_is_one_line(tmp_path):
+    folder = fill(tmp_path / "parquet")
+    file = folder / "part-00000.parquet"
+    content = bytearray(file.read_bytes())
+    refused = 0
+    for at in range(4, len(content) - 8, 97):
+        changed = content[:at] + bytes(8) + content[at + 8 :]
+        file.write_bytes(changed)
+        try:
+            opened = open_features(folder)
+            assert opened.features[0:10].shape == (10, 3)
+            assert opened.label_name(0) in ("cat", "dog")
+        except CheckpointError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused

@@ -1,6 +1,10 @@
 """The table of results: rows, columns, and where a published number stands."""
 
+from pydantic import ValidationError
+
 from barlowtf.evaluation import results_table
+from barlowtf.records import Result, judge
+from tests.mutations import changed_fields
 from tests.result_records import LISTED, make_encoder_facts, make_result
 
 
@@ -100,3 +104,28 @@ def test_changed_settings_are_marked_and_named():
     assert "| semi1 (repository) * |" in table
     assert "(* epochs = 5 (variant: 20))" in table
     assert len(_rows(table, "| semi1")) == 2
+
+
+def test_names_hold_no_markup():
+    names = {"name": "a|b\n| x |", "sha256": "1" * 64}
+    results = [make_result(encoder=make_encoder_facts(**names), not_comparable="![x](http://a) <b>\x1b[31m")]
+    table = results_table(results)
+    assert _rows(table.replace(r"\|", "/"), "| protocol")[0][4:6] == ["a/b / x /", "published"]
+    assert r"other" not in table and r"!\[x\](http://a) &lt;b&gt;\x1b\[31m" in table
+
+
+def test_whatever_a_result_says_makes_a_table_and_a_verdict():
+    base = make_result(per_class=(0.5, None), confusion_matrix=((1, 2), (3, 4)), scores={"top1": 0.5, "top5": 1.0})
+    others = [base, make_result("pixels"), make_result("random")]
+    accepted = 0
+    for _, text in changed_fields(base.model_dump(mode="json")):
+        try:
+            changed = Result.model_validate_json(text)
+        except ValidationError:
+            continue
+        accepted += 1
+        table = results_table([*others, changed])
+        assert len(table) < 60_000 and table.replace("\n", "").isprintable()
+        assert "<" not in table
+        judge([*others, changed])
+    assert accepted > 300

@@ -18,6 +18,17 @@ def test_points_lie_at_their_epochs_in_the_chart_of_all_runs(make_run):
     assert len(json.dumps(chart.figure)) < 2000
 
 
+def test_names_are_not_read_as_markup(make_run):
+    run = make_run('<a href="x">\x1b[1m', [{"step": 5, "knn_top1": 0.25}], per_epoch=5)
+    assert make_charts([run])[0].figure["data"][0]["name"] == r'&lt;a href="x"&gt;\x1b[1m'
+
+
+@pytest.mark.parametrize("record", [{"step": 0, "epoch": 1.0}, {"step": 3, "epoch": -1.0}, {"step": 3, "epoch": 0}])
+def test_an_epoch_that_cannot_be_known_is_one_step(make_run, record):
+    (chart,) = make_charts([make_run("run", [record, {"step": 4, "knn_top1": 0.5}])])
+    assert chart.figure["data"][0]["x"] == [4]
+
+
 def test_the_terms_are_those_that_the_losses_name(make_run):
     records = [{"step": 1, "loss_per_dimension": 3.0, "variance_per_dimension": 2.0, "invariance_per_dimension": 1.0}]
     run = make_run("run", records, per_epoch=1, loss_terms=("variance", "invariance"))

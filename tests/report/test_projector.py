@@ -44,6 +44,16 @@ def test_points_have_their_names_and_their_pictures(images, tmp_path):
     assert [pixels[64 * (i // 3) + 5, 64 * (i % 3) + 5, 0] for i in range(5)] == [0, 40, 80, 120, 160]
 
 
+def test_names_stay_in_their_cells_and_links_are_not_written_through(images, tmp_path):
+    write_projector(tmp_path / "a", replace(images, class_names=("\x1b[31m\u202ecat", "<b>dog\r\n")))
+    assert [row[0] for row in read_table(tmp_path / "a" / "labels.tsv")[1:3]] == [r"\x1b[31m\u202ecat", "<b>dog"]
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="is a symbolic link"):
+        write_projector(tmp_path / "linked", images)
+    assert not list((tmp_path / "victim").iterdir())
+
+
 def test_images_without_labels_have_their_numbers(images, tmp_path):
     # One column has no heading, as the page expects.
     write_projector(tmp_path, replace(images, labels=None, class_names=None))

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from barlowtf.models.checkpoint import list_checkpoints, step_of
-from barlowtf.records import read_lines
+from barlowtf.records import read_metrics
 from barlowtf.train.best import Criterion, find_best
 from barlowtf.train.callbacks.checkpoint import SaveCheckpoints
 from barlowtf.train.callbacks.recorder import Recorder
@@ -44,7 +44,7 @@ class KeepBest(keras.callbacks.Callback):
             if step_of(path) > step:
                 shutil.rmtree(path)
         kept = {step_of(path) for path in list_checkpoints(self.folder)}
-        records = read_lines(self.metrics)
+        records = read_metrics(self.metrics)
         best = find_best((record for record in records if record["step"] in kept), self.criterion)
         self._best = None if best is None else self.criterion.score(best.value)
         # The run may have been killed between the measurement of an epoch and its save.
