@@ -13,7 +13,8 @@ from barlowtf import tables
 ROOT = Path(barlowtf.__file__).parent
 # A module imports only from floors below its own; packages on one floor do not import each other.
 FLOORS = [
-    {"errors", "atomic"},
+    {"errors", "leaving"},
+    {"atomic"},
     {"config", "records", "runs", "launching", "doors", "tables", "places"},
     {"distribute"},
     {"losses", "metrics", "optim"},
@@ -33,7 +34,18 @@ ALLOWED_BESIDE = {
     ("places", "doors"),
     ("places", "tables"),
 }
-WITHOUT_TENSORFLOW = {"errors", "atomic", "config", "records", "runs", "launching", "doors", "tables", "places"}
+WITHOUT_TENSORFLOW = {
+    "errors",
+    "leaving",
+    "atomic",
+    "config",
+    "records",
+    "runs",
+    "launching",
+    "doors",
+    "tables",
+    "places",
+}
 
 
 def _room(path):

@@ -21,6 +21,7 @@ from barlowtf.experiment.settling import settled
 from barlowtf.experiment.starting import Start, find_start
 from barlowtf.experiment.training_data import make_batches, open_labeled, open_training_data
 from barlowtf.experiment.watching import make_callbacks
+from barlowtf.leaving import undone_by
 from barlowtf.models import BarlowTwins, checkpoint
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.saving import save_model
@@ -159,6 +160,22 @@ def _train(job: _Job) -> RunInfo:
         repeat_epoch_end = lacks_measurements(run.metrics, start_step, job.steps_per_epoch)
         write_record(run.info, info)
         _log_start(job, start_step)
+    with undone_by(lambda _: _note_interruption(run, chief)):
+        return _to_the_end(job, start_step, repeat_epoch_end, info, seconds_before, started)
+
+
+def _note_interruption(run: runs.RunFolder, chief: bool) -> None:
+    """Says in run.json that a run is not running any more, where a signal ends it at once."""
+    info = run.read_info()
+    if chief and info is not None and info.status == "running":
+        write_record(run.info, info.model_copy(update={"status": "interrupted"}))
+
+
+def _to_the_end(
+    job: _Job, start_step: int, repeat_epoch_end: bool, info: RunInfo, seconds_before: float, started: float
+) -> RunInfo:
+    """Trains, measures and leaves the encoder; returns the content of run.json."""
+    run, chief = job.run, is_chief(job.strategy)
     try:
         finished_step = _take_steps(job, start_step, repeat_epoch_end)
     except (CheckpointError, DataError, TrainingError) as error:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from barlowtf.atomic import write_file
+from barlowtf.atomic import naming, write_file
 from barlowtf.errors import CheckpointError
 
 
@@ -53,8 +53,12 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def append_line(path: Path, values: dict[str, Any]) -> None:
-    """Appends one JSON object as a line, in one write."""
-    with open(path, "a", encoding="utf-8") as file:
+    """Appends one JSON object as a line, in one write.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with naming(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
 
 
