@@ -13,7 +13,7 @@ from barlowtf import tables
 ROOT = Path(barlowtf.__file__).parent
 # A module imports only from floors below its own; packages on one floor do not import each other.
 FLOORS = [
-    {"errors", "leaving"},
+    {"errors", "leaving", "regular"},
     {"atomic"},
     {"config", "records", "runs", "launching", "doors", "tables", "places"},
     {"distribute"},
@@ -37,6 +37,7 @@ ALLOWED_BESIDE = {
 WITHOUT_TENSORFLOW = {
     "errors",
     "leaving",
+    "regular",
     "atomic",
     "config",
     "records",

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from barlowtf.errors import CheckpointError
 from barlowtf.records import EmbedManifest, EncoderFacts, read_record
+from barlowtf.regular import require_regular_below
 
 # Readers of a folder of Parquet files pass over names with "_" or "." in front.
 MANIFEST = "_embed.json"
@@ -122,6 +123,7 @@ def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFol
             "same way. Embed the images with that encoder into another folder."
         )
     try:
+        require_regular_below(path)
         folder = _read_parquet(path, manifest) if manifest.format == "parquet" else _read_arrays(path, manifest)
     except (OSError, ValueError, KeyError, EOFError, pa.ArrowInvalid) as error:
         raise CheckpointError(f"Cannot read the features in {path}: {error}. Embed the images again.") from error

@@ -16,6 +16,7 @@ from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models.encoder import find_kind
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.places import CONTROLS, ENCODER_FORMS, require_encoder
+from barlowtf.regular import require_regular
 
 
 def load(spec: str, *, config: str | None = None, like: Encoder | None = None, seed: int = 0) -> Encoder:
@@ -67,9 +68,11 @@ def load(spec: str, *, config: str | None = None, like: Encoder | None = None, s
 def load_keras(path: Path) -> keras.Model:
     """Returns the model of a `.keras` file, or raises CheckpointError."""
     try:
+        require_regular(path)
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        is_known = isinstance(error, OSError) and error.strerror is not None
+        reason = error.strerror if is_known else (str(error).strip() or repr(error)).splitlines()[0]
         raise CheckpointError(f"Cannot read {path}: {reason}") from error
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from barlowtf.config import Recipe
 from barlowtf.encoders.encoder import Encoder, evaluated_size, normalization_of, require_square
 from barlowtf.errors import CheckpointError
+from barlowtf.regular import require_regular_below
 
 
 def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> Encoder:
@@ -19,6 +20,7 @@ def open_saved_model(name: str, path: Path, recipe: Recipe | None) -> Encoder:
     default signature, which must take normalized float images and return features.
     """
     try:
+        require_regular_below(path)
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise CheckpointError(f"Cannot read the SavedModel {path}: {str(error).splitlines()[0]}") from error

@@ -225,7 +225,7 @@ def readable_features(encoder: Encoder, images: data.Source, ids: np.ndarray) ->
     try:
         return features_of(ids), ids
     except tf.errors.OpError:
-        readable = data.readable_ids(images, ids, channels=encoder.image_shape[2])
+        readable = data.readable_ids(images, ids, channels=encoder.image_shape[2], rendering=encoder.rendering)
         if len(readable) == len(ids):
             raise
         lost = [images.identify(int(number)) for number in np.setdiff1d(ids, readable)]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from barlowtf.atomic import naming, write_file
 from barlowtf.errors import CheckpointError
+from barlowtf.regular import require_regular
 
 
 class Record(BaseModel):
@@ -31,6 +32,7 @@ def read_record(path: Path, kind: type[Kind]) -> Kind:
         CheckpointError: The file is missing, is not JSON, or holds something else; the message names file and field.
     """
     try:
+        require_regular(path)
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -71,6 +73,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
+        require_regular(path)
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
