@@ -5,6 +5,7 @@ replaced, never followed. What is aside is removed where a signal ends the proce
 process leaves behind has a name that starts with a dot and holds its number; the next writer in the folder deletes it.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -15,9 +16,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from barlowtf.errors import BarlowTFError
 from barlowtf.leaving import undone_by
+from barlowtf.regular import require_regular
 
 _MARK = ".writing-"
+# What TensorFlow and HDF5 put into their own words: a disk that is full, a quota, a limit, and no permission.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 # Folders in which this process has looked for what killed ones have left.
 _tidied: set[str] = set()
 
@@ -63,6 +68,10 @@ def whole_files(targets: Sequence[Path], *, overwrite: bool = True) -> Iterator[
         OSError: A file cannot be written, or was not made. None of them is kept.
     """
     folder = targets[0].parent
+    for target in targets:
+        # Renaming would put a file in the place of /dev/null.
+        if os.path.exists(target):
+            require_regular(target)
     with naming(targets[0]), _folder_aside(folder, targets[0].name) as aside:
         places = [aside / target.name for target in targets]
         yield places
@@ -120,28 +129,70 @@ def scratch_folder() -> Iterator[Path]:
         OSError: It cannot be made.
     """
     with tempfile.TemporaryDirectory() as folder, undone_by(lambda _: shutil.rmtree(folder, ignore_errors=True)):
-        yield Path(folder)
+        with naming(Path(folder)):
+            yield Path(folder)
 
 
 @contextmanager
 def naming(target: Path) -> Iterator[None]:
-    """Gives an OSError of what is written inside the name of the file that it is written for.
+    """Turns what ends a write inside into an OSError with the name of the file that is written.
 
-    A full disk is met by writes, whose errors name no file, and by what lies aside, whose name nobody knows.
+    A full disk is met by writes, whose errors name no file, and by what lies aside, whose name nobody knows. Other
+    libraries tell it in words of their own, and their errors hide it where closing the file fails as well.
 
     Args:
         target: The file or folder.
 
     Raises:
-        OSError: The error, with `target` as its file where it had none, or one that is aside.
+        OSError: `target` is its file, where it had none, or one that is aside.
     """
     try:
         yield
-    except OSError as error:
-        if error.filename is not None and _MARK not in os.fsdecode(error.filename):
+    except BarlowTFError:
+        raise
+    except Exception as error:
+        found = disk_error(error)
+        if found is None:
             raise
-        reason = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
-        raise OSError(error.errno or 0, reason, str(target)) from error
+        number, reason, file = found
+        if file is not None and _MARK not in file:
+            raise
+        raise OSError(number, reason, str(target)) from error
+
+
+def disk_error(error: Exception) -> tuple[int, str, str | None] | None:
+    """Returns the system's number and words for what a disk refused, and the file where it is known; None: else.
+
+    Args:
+        error: As a library raised it.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            file = None if cause.filename is None else os.fsdecode(cause.filename)
+            # NumPy counts what it has written, and says nothing else; Arrow puts more around the system's words.
+            reason = cause.strerror or (str(cause).splitlines() or ["it cannot be written"])[0]
+            system = os.strerror(cause.errno) if cause.errno else reason
+            return cause.errno or 0, system if system in reason else reason, file
+        cause = cause.__cause__ or cause.__context__
+    number = next((number for number in _FULL if os.strerror(number) in str(error)), None)
+    return None if number is None else (number, os.strerror(number), None)
+
+
+def reserve(path: Path) -> None:
+    """Takes the whole space of a sparse file on the disk, where the system can.
+
+    Otherwise the process that writes to it as memory would be killed when the disk is full.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: There is not so much space.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
 
 
 def remove_leftovers(folder: Path) -> None:
