@@ -172,6 +172,8 @@ def locked(folder: Path) -> Iterator[None]:
     lock = folder / ".lock"
     if lock.is_symlink():
         raise CheckpointError(f"Invalid lock: {lock} is a symbolic link, which is never followed. Delete it.")
+    if lock.exists() and not lock.is_file():
+        raise CheckpointError(f"Invalid lock: {lock} is no file. Delete it.")
     holder = folder / _HOLDER
     try:
         with FileLock(lock, timeout=0):

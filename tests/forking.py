@@ -4,20 +4,21 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 _SERVER = """
 import json, os, resource, sys
 import numpy, tensorflow, keras, sklearn.linear_model, pyarrow.parquet, PIL.Image
 import barlowtf.experiment, barlowtf_cli.main
 from barlowtf_cli import start
+from barlowtf_cli.signals import ending_by_signals
 
-def call(request):
+def call(request, started):
     os.chdir(request["folder"])
     for descriptor, path in enumerate(request["streams"]):
-        opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        opened = os.open(path, os.O_WRONLY if descriptor else os.O_RDONLY)
         os.dup2(opened, descriptor)
         os.close(opened)
     if request["bytes"] is not None:
@@ -25,7 +26,10 @@ def call(request):
     os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
     os.environ["TMPDIR"] = request["folder"]
     sys.argv = ["barlowtf", *request["words"]]
-    start.run()
+    # As at the beginning of the program, before anybody knows the number of the process.
+    with ending_by_signals():
+        os.write(started, b".")
+        start.run()
 
 print("ready", flush=True)
 for line in sys.stdin:
@@ -33,12 +37,16 @@ for line in sys.stdin:
     if "wait" in request:
         print(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]), flush=True)
         continue
+    reading, writing = os.pipe()
     child = os.fork()
     if not child:
         try:
-            call(request)
+            call(request, writing)
         finally:
             os._exit(99)
+    os.close(writing)
+    os.read(reading, 1)
+    os.close(reading)
     print(child, flush=True)
 """
 
@@ -49,17 +57,31 @@ class Call:
 
     Attributes:
         process: Its number.
-        output: File of its standard output.
-        errors: File of its standard error.
+        streams: What reads its standard output and its standard error.
     """
 
     process: int
-    output: Path
-    errors: Path
+    streams: list
 
     def send(self, number):
         """Sends a signal."""
         os.kill(self.process, number)
+
+
+class _Reader(threading.Thread):
+    """Reads a pipe to its end."""
+
+    def __init__(self, pipe):
+        super().__init__(daemon=True)
+        self._path, self._content = pipe, b""
+        self.start()
+
+    def run(self):
+        self._content = self._path.read_bytes()
+
+    def text(self):
+        self.join()
+        return self._content.decode(errors="replace")
 
 
 class Forks:
@@ -70,19 +92,23 @@ class Forks:
 
     def start(self, *words, folder, output=None, errors=None, file_bytes=None):
         """Returns the call with these words; `folder` is its working folder and holds its temporary files."""
-        self._count += 1
-        files = [self._place / f"{self._count}.{name}" for name in ("output", "errors")]
-        streams = [os.devnull, str(output or files[0]), str(errors or files[1])]
-        request = {"words": list(map(str, words)), "folder": str(folder), "streams": streams, "bytes": file_bytes}
-        return Call(int(self._ask(request)), *files)
+        pipes = [output or self._pipe(), errors or self._pipe()]
+        request = {"words": list(map(str, words)), "folder": str(folder), "bytes": file_bytes}
+        # Pipes, for the limit is of files.
+        readers = [_Reader(pipe) for pipe, given in zip(pipes, (output, errors), strict=True) if given is None]
+        process = int(self._ask({**request, "streams": [os.devnull, *map(str, pipes)]}))
+        return Call(process, readers)
 
     def wait(self, call):
-        """Returns exit status (minus a signal's number), output and errors of a call, when it has ended."""
+        """Returns exit status (minus a signal's number), and what it wrote, when a call has ended."""
         status = int(self._ask({"wait": call.process}))
-        return (
-            status,
-            *(file.read_text(errors="replace") if file.exists() else "" for file in (call.output, call.errors)),
-        )
+        return status, *(reader.text() for reader in call.streams)
+
+    def _pipe(self):
+        self._count += 1
+        pipe = self._place / str(self._count)
+        os.mkfifo(pipe)
+        return pipe
 
     def run(self, *words, **options):
         """Starts and waits."""

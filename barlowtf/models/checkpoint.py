@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from barlowtf.atomic import remove_leftovers, whole_folder
 from barlowtf.errors import CheckpointError
+from barlowtf.regular import require_regular
 
 _LOG = logging.getLogger("barlowtf")
 _PREFIX = "step-"
@@ -165,6 +166,7 @@ def step_of(path: Path) -> int:
 def find_fault(path: Path) -> str | None:
     """Returns what is wrong with a checkpoint's files, None when they are as they were written."""
     try:
+        require_regular(path / "manifest.json")
         recorded = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError) as error:
         return f"manifest.json: {_reason(error)}"
