@@ -119,7 +119,13 @@ def test_a_worker_that_does_not_come_is_named():
 def test_another_program_at_the_port_of_a_worker_is_no_worker():
     """It takes the connection and says nothing, or something else, as web servers do."""
     with socket.create_server(("localhost", 0)) as silent, socket.create_server(("localhost", 0)) as talking:
-        talks = threading.Thread(target=lambda: talking.accept()[0].sendall(b"SSH-2.0-OpenSSH\r\n" * 10), daemon=True)
+
+        def talk():
+            connection, _ = talking.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH\r\n" * 10)
+
+        talks = threading.Thread(target=talk)
         talks.start()
         ports = [*free_ports(1), silent.getsockname()[1], talking.getsockname()[1]]
         waits = (
@@ -127,6 +133,7 @@ def test_another_program_at_the_port_of_a_worker_is_no_worker():
         )
         with pytest.raises(TrainingError, match=waits):
             wait_for_workers(resolver(ports, 0), seconds=0.3)
+        talks.join()
 
 
 def test_a_worker_with_another_list_is_told_from_another_program():
