@@ -38,10 +38,10 @@ def place(tmp_path_factory):
     """A folder with some photographs, and what the commands need of each other."""
     folder = tmp_path_factory.mktemp("faults")
     r = np.random.default_rng(0)
-    for name, number in itertools.product(("dark", "light"), range(6)):
-        (folder / "photos" / name).mkdir(parents=True, exist_ok=True)
-        pixels = r.integers(0, 100, (12, 12, 3), np.uint8) + (150 if name == "light" else 0)
-        Image.fromarray(pixels).save(folder / "photos" / name / f"{number}.png")
+    for split, label, number in itertools.product(("train", "val"), (0, 150), range(4)):
+        file = folder / "photos" / split / f"class{label}" / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(r.integers(label, label + 100, (12, 12, 3), np.uint8)).save(file)
     return folder
 
 
@@ -96,14 +96,15 @@ def named(words, name):
 @pytest.mark.parametrize(("command", "number"), list(zip(COMMANDS, itertools.cycle(SIGNALS), strict=False)))
 def test_faults_leave_nothing_behind_and_the_next_call_goes_on(place, program, command, number):
     """First a disk that takes nothing, then a signal wherever it comes, then nothing in the way."""
-    words, written = ([word.replace("NEW", command.replace(" ", "-")) for word in part] for part in COMMANDS[command])
-    result = place / "".join(written)
+    name = command.replace(" ", "-")
+    words = [word.replace("NEW", name) for word in COMMANDS[command][0]]
+    result = place / COMMANDS[command][1].replace("NEW", name)
 
     # What RLIMIT_FSIZE does is what a full disk does: a write fails in the middle of a file.
     status, _, errors = program.run(*words, folder=place, file_bytes=LITTLE)
     assert status == 1, errors
     (line,) = (line for line in errors.splitlines() if line.startswith("Error:"))
-    assert command.replace(" ", "-") in line or str(place) in line
+    assert name in line or str(place) in line
     assert "File too large" in line
     assert "Traceback" not in errors
     assert leftovers(place) == []
