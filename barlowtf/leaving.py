@@ -72,7 +72,8 @@ def end_at_once(number: int) -> NoReturn:
     line = f"Stopped by {signal.Signals(number).name}. The same command starts again, and goes on from what is kept.\n"
     with suppress(OSError):
         os.write(2, line.encode())
-    end(exit_status(number))
+    # Without flushing: a write to a stream may be what was interrupted, and what holds its lock.
+    os._exit(exit_status(number))
 
 
 def end(status: int) -> NoReturn:
@@ -82,7 +83,6 @@ def end(status: int) -> NoReturn:
         status: Exit status, 0 to 255.
     """
     for stream in (sys.stdout, sys.stderr):
-        # A signal may have come in the middle of a write to it.
-        with suppress(Exception):
+        with suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(status)

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,11 +20,20 @@ _GRACE_SECONDS = 2.0
 def ending_by_signals() -> Iterator[None]:
     """Ends the process at once where a signal comes inside the context.
 
-    Outside the main thread, or inside another such context, it does nothing.
+    Outside the main thread, or where signals do so already, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is _end:
         yield
         return
+    restore = end_by_signals()
+    try:
+        yield
+    finally:
+        restore()
+
+
+def end_by_signals() -> Callable[[], None]:
+    """Has signals end the process at once from now on; returns what puts the handlers before in their place again."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     # nohup, whose purpose it is, stays; SIGINT is ignored in the background jobs of scripts, where kill -INT is meant.
     caught = [number for number in _SIGNALS if number != signal.SIGHUP or before[number] is not signal.SIG_IGN]
@@ -35,15 +44,16 @@ def ending_by_signals() -> Iterator[None]:
     woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     watcher = threading.Thread(target=_watch, args=(reading,), name="signals", daemon=True)
     watcher.start()
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         signal.set_wakeup_fd(woken)
         for number in caught:
             signal.signal(number, before[number] or signal.SIG_DFL)
         os.close(writing)
         watcher.join()
         os.close(reading)
+
+    return restore
 
 
 def _end(number: int, _: FrameType | None) -> None:

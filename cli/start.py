@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from barlowtf import leaving
 
-from .signals import ending_by_signals
+from .signals import end_by_signals
 from .streams import STANDARD_OUTPUT, open_streams
 
 _WORKERS = ("TF_CONFIG", "SLURM_PROCID")
@@ -16,25 +16,20 @@ _WORKERS = ("TF_CONFIG", "SLURM_PROCID")
 def run() -> NoReturn:
     """Runs the command line, and ends the process."""
     open_streams()
-    with ending_by_signals():
-        from .main import main
+    end_by_signals()
+    from .main import main
 
-        try:
-            main(prog_name="barlowtf")
-        except SystemExit as ended:
-            _finish(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
-        except OSError as error:
-            _end_without_output(error)
-    sys.exit(0)
-
-
-def _finish(status: int) -> NoReturn:
-    """Ends the process with a status, after its output is delivered."""
+    status = 0
+    try:
+        main(prog_name="barlowtf")
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except OSError as error:
+        _end_without_output(error)
     try:
         sys.stdout.flush()
     except OSError as error:
         _end_without_output(error)
-    sys.stderr.flush()
     # TensorFlow takes its time to end, with nothing left to do. One of several workers must say goodbye to the others.
     if "tensorflow" in sys.modules and not any(name in os.environ for name in _WORKERS):
         leaving.end(status)
