@@ -7,6 +7,7 @@ a run of a week must not end because its terminal is gone or its log is full.
 import io
 import os
 import sys
+from typing import TextIO
 
 STANDARD_OUTPUT = "standard output"
 
@@ -47,7 +48,7 @@ def open_streams() -> None:
     sys.stderr = _text(_Messages(2, "w", closefd=False), sys.stderr, "backslashreplace")
 
 
-def _text(raw: io.FileIO, before: io.TextIOBase | None, errors: str) -> io.TextIOWrapper:
+def _text(raw: io.FileIO, before: TextIO | None, errors: str) -> io.TextIOWrapper:
     encoding = getattr(before, "encoding", None) or "utf-8"
     errors = getattr(before, "errors", None) or errors
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=True)

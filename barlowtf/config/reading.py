@@ -103,8 +103,8 @@ def _read(path: Path) -> tuple[str, str]:
             f"Unknown recipe: received {shown(str(path))}, expected one of {', '.join(names)}, or the path of a "
             f".toml file.{name_nearest(str(path), names)}"
         )
-    file = resources.files("barlowtf_configs").joinpath(f"{path}.toml")
-    return file.read_text(encoding="utf-8"), f"recipe {path}"
+    packaged = resources.files("barlowtf_configs").joinpath(f"{path}.toml")
+    return packaged.read_text(encoding="utf-8"), f"recipe {path}"
 
 
 def _place_of(base: str, file: Path) -> Path:
