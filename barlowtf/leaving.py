@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-Undo = Callable[[int], None]
+Undo = Callable[[int], object]
 
 # Keys keep the order of registration.
 _undos: dict[object, Undo] = {}
