@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 _SERVER = """
-import json, os, resource, sys
+import json, os, resource, signal, sys
 import numpy, tensorflow, keras, sklearn.linear_model, pyarrow.parquet, PIL.Image
 import barlowtf.experiment, barlowtf_cli.main
 from barlowtf_cli import start
@@ -31,6 +31,8 @@ def call(request, started):
         os.write(started, b".")
         start.run()
 
+# The tests may run under nohup.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 print("ready", flush=True)
 for line in sys.stdin:
     request = json.loads(line)

@@ -75,8 +75,8 @@ from barlowtf_cli.signals import ending_by_signals
 """
 
 
-def started(code, folder, **options):
-    """Returns a program that has said that it is there."""
+def started(code, folder, hung_up=signal.SIG_DFL):
+    """Returns a program that has said that it is there; `hung_up` is what it does at a hang-up when it starts."""
     body = "\n".join(f"    {line}" for line in code.splitlines())
     process = subprocess.Popen(
         [sys.executable, "-c", f"{HEAD}\nwith ending_by_signals():\n{body}"],
@@ -84,7 +84,7 @@ def started(code, folder, **options):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, hung_up),
     )
     assert process.stderr.readline() == "there\n"
     return process
@@ -104,7 +104,7 @@ def test_a_signal_ends_the_program_wherever_it_comes(tmp_path, moment, number):
 def test_a_hang_up_that_is_ignored_stays_ignored(tmp_path):
     """As under nohup."""
     code = "os.kill(os.getpid(), 1)\nsay()\nos.kill(os.getpid(), 15)"
-    process = started(code, tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process = started(code, tmp_path, hung_up=signal.SIG_IGN)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == STATUS[signal.SIGTERM]
 
