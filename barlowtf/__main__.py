@@ -1,6 +1,6 @@
 """`python -m barlowtf`: the command line."""
 
-from barlowtf_cli.main import main  # the folder cli/, installed under this name
+from barlowtf_cli.start import run  # the folder cli/, installed under this name
 
 if __name__ == "__main__":
-    main(prog_name="barlowtf")
+    run()

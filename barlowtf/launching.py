@@ -6,6 +6,7 @@ TensorFlow nor on the commands that it runs.
 
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -17,6 +18,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, NamedTuple, TypeAlias
+
+from barlowtf.leaving import after_signals
 
 _LOG = logging.getLogger("barlowtf")
 # Name of a strategy -> the devices that it uses; see `barlowtf.distribute.make_strategy`.
@@ -142,7 +145,8 @@ def _signals_as_events(events: _Events) -> Iterator[None]:
     for number in caught:
         signal.signal(number, lambda received, _: events.put(signal.Signals(received)))
     try:
-        yield
+        with after_signals(math.inf):
+            yield
     finally:
         for number in caught:
             signal.signal(number, before[number] or signal.SIG_DFL)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from barlowtf.doors import is_own
-from barlowtf.errors import CheckpointError, DataError
+from barlowtf.errors import BarlowTFError, CheckpointError, DataError
+from barlowtf.regular import require_regular
 from barlowtf.tables import SOURCES
 
 # Untrained encoders, for comparison; a recipe or another encoder says what they are.
@@ -71,6 +72,7 @@ def require_data(spec: str) -> None:
             file = given_path(spec.removeprefix(prefix))
             if not os.path.exists(file):
                 raise DataError(f"Invalid file {file}: it does not exist.{similar_path(file)}")
+            _require_regular(file, DataError)
             return
     if not spec or ":" in spec or spec in SOURCES or is_own(spec):
         return
@@ -79,6 +81,7 @@ def require_data(spec: str) -> None:
         raise DataError(
             f"Invalid folder {folder}: it does not exist, expected a folder of images.{similar_path(folder)}"
         )
+    _require_regular(folder, DataError)
 
 
 def require_encoder(spec: str) -> None:
@@ -89,6 +92,8 @@ def require_encoder(spec: str) -> None:
     """
     if spec not in CONTROLS and not os.path.exists(spec):
         raise CheckpointError(f"No encoder at {spec}. Expected {ENCODER_FORMS}.{similar_path(Path(spec))}")
+    if spec not in CONTROLS:
+        _require_regular(Path(spec), CheckpointError)
 
 
 def require_initial(spec: str) -> None:
@@ -100,6 +105,16 @@ def require_initial(spec: str) -> None:
     if not spec.startswith("keras:") and not os.path.exists(given_path(spec)):
         wrong = f"Invalid model.init: received {spec!r}, expected {INITIAL_FORMS}."
         raise CheckpointError(f"{wrong}{similar_path(Path(spec))}")
+    if not spec.startswith("keras:"):
+        _require_regular(given_path(spec), CheckpointError)
+
+
+def _require_regular(path: Path, kind: type[BarlowTFError]) -> None:
+    """Raises an error of barlowtf where a path is neither a file nor a folder."""
+    try:
+        require_regular(path)
+    except OSError as error:
+        raise kind(f"Cannot read {path}: {error.strerror}.") from error
 
 
 def similar_path(path: Path) -> str:

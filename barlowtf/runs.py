@@ -14,8 +14,10 @@
 """
 
 import json
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,6 +27,7 @@ from filelock import FileLock, Timeout
 from barlowtf.atomic import write_file
 from barlowtf.config import Recipe, dump_recipe, load_recipe, recipe_differences
 from barlowtf.errors import CheckpointError, ConfigError
+from barlowtf.leaving import undone_by
 from barlowtf.records import RunInfo, read_metrics, read_record
 
 # What is written in a run folder, or in a folder of results or features.
@@ -32,6 +35,9 @@ _WRITTEN = (
     *("recipe.toml", "run.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", "results", "exports"),
     *("features", "table.md", "_embed.json", ".parts", ".features"),
 )
+
+# Says in a reserved folder who has reserved it.
+_HOLDER, _HOLDER_BYTES = ".lock-holder", 500
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ def open_run(path: str | Path, recipe: Recipe) -> RunFolder:
         return run
     if run.path.exists() and not run.path.is_dir():
         raise CheckpointError(f"Invalid run folder: received {run.path}, which is a file. Choose another --run-dir.")
-    if run.path.is_dir() and any(entry.name != ".lock" for entry in run.path.iterdir()):
+    if run.path.is_dir() and any(entry.name not in (".lock", _HOLDER) for entry in run.path.iterdir()):
         raise CheckpointError(
             f"Invalid run folder: {run.path} is not empty and has no recipe.toml, so it is not a run folder. "
             "Choose another --run-dir."
@@ -178,11 +184,31 @@ def locked(folder: Path) -> Iterator[None]:
         )
     if lock.is_symlink():
         raise CheckpointError(f"Invalid lock: {lock} is a symbolic link, which is never followed. Delete it.")
+    if lock.exists() and not lock.is_file():
+        raise CheckpointError(f"Invalid lock: {lock} is no file. Delete it.")
+    holder = folder / _HOLDER
     try:
         with FileLock(lock, timeout=0):
-            yield
+            with suppress(OSError):
+                write_file(holder, f"process {os.getpid()} on {socket.gethostname()}\n")
+            try:
+                with undone_by(lambda _: holder.unlink(missing_ok=True)):
+                    yield
+            finally:
+                with suppress(OSError):
+                    holder.unlink(missing_ok=True)
     except Timeout as error:
-        raise CheckpointError(f"Another process uses {folder}. Wait for it, or choose another folder.") from error
+        raise CheckpointError(
+            f"Another process uses {folder}{_holder_named(holder)}. Wait for it, or choose another folder."
+        ) from error
+
+
+def _holder_named(holder: Path) -> str:
+    """Returns ": process 1234 on node7", "" where it is not known."""
+    with suppress(OSError, UnicodeDecodeError):
+        if holder.is_file() and not holder.is_symlink() and holder.stat().st_size < _HOLDER_BYTES:
+            return f": {holder.read_text(encoding='utf-8').strip()}"
+    return ""
 
 
 def forget_after(path: Path, step: int) -> None:

@@ -43,7 +43,7 @@ def command(run: Path) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "barlowtf_cli.main",
+        "barlowtf",
         "pretrain",
         "--config",
         "digits",

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -161,7 +160,7 @@ def evaluate(
     from barlowtf.records import judge
 
     if named_in not in (None, config):
-        require_trusted_data(source, named_in=cast(str, named_in), trust=trust)
+        require_trusted_data(source, named_in=named_in, trust=trust)
     request = EvaluateRequest(
         protocols=protocols,
         encoders=encoders,

@@ -31,7 +31,7 @@ def launch(context: click.Context, workers: int, arguments: tuple[str, ...]) -> 
     from barlowtf.launching import run_workers
 
     words = _with_strategy(context, arguments)
-    command = [sys.executable, "-m", "barlowtf_cli.main", *words]
+    command = [sys.executable, "-m", "barlowtf", *words]
     context.exit(run_workers([command] * workers))
 
 

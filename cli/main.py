@@ -2,13 +2,13 @@
 
 import errno
 import json
-import logging
 import os
-import signal
-import sys
-from typing import Any, NoReturn
+import re
+from typing import Any
 
 import click
+
+from barlowtf import leaving
 
 from .convert import convert
 from .data import data
@@ -26,6 +26,8 @@ from .pretrain import pretrain
 from .recipe import recipe
 from .report import report
 from .search import search
+from .signals import ending_by_signals
+from .streams import STANDARD_OUTPUT
 from .verbosity import LOGGER, add_verbosity, start_log
 
 
@@ -41,6 +43,10 @@ class OneLineErrors(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Runs the command."""
+        with ending_by_signals():
+            return self._invoke(context)
+
+    def _invoke(self, context: click.Context) -> Any:
         from barlowtf.errors import BarlowTFError, Interrupted, LostWorkerError
 
         try:
@@ -49,12 +55,11 @@ class OneLineErrors(click.Group):
             failure = _readable(error)
             _print_json(context, type(error).__name__, failure.message)
             raise failure from error
-        except KeyboardInterrupt:
-            _leave(128 + signal.SIGINT)
         except Interrupted as error:
             if str(error):
                 echo(str(error), err=True)
-            _leave(128 + error.signal_number)
+            # Everything is on the disk, and the sender of the signal waits: batches in preparation are dropped.
+            leaving.end(leaving.exit_status(error.signal_number))
         except BarlowTFError as error:
             LOGGER.debug("Where it comes from:", exc_info=True)
             failure = click.ClickException(one_line(str(error)))
@@ -62,14 +67,23 @@ class OneLineErrors(click.Group):
             if not isinstance(error, LostWorkerError):
                 raise failure from error
             failure.show()
-            _leave(failure.exit_code)
+            # TensorFlow may wait for the lost worker without end when its own threads are closed.
+            leaving.end(failure.exit_code)
         except OSError as error:
-            # What no command expects of a path: a name too long, a loop of links, a folder that may not be read.
-            if error.filename is None or error.errno == errno.EPIPE:
+            # What no command expects of a path: a name too long, a loop of links, a folder that may not be read, a
+            # full disk.
+            if error.filename in (None, STANDARD_OUTPUT) or error.errno == errno.EPIPE:
                 raise
-            message = one_line(f"Cannot use {os.fsdecode(error.filename)}: {error.strerror}.")
+            name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+            message = one_line(f"Cannot use {name}: {error.strerror}.")
             _print_json(context, type(error).__name__, message)
             raise click.ClickException(message) from error
+        except Exception as error:
+            reason = _reason_of_tensorflow(error)
+            if reason is None:
+                raise
+            _print_json(context, type(error).__name__, reason)
+            raise click.ClickException(reason) from error
 
 
 def _readable(error: click.ClickException) -> click.ClickException:
@@ -87,16 +101,13 @@ def _print_json(context: click.Context, kind: str, message: str) -> None:
         echo(json.dumps({"error": {"kind": kind, "message": message}}, indent=2))
 
 
-def _leave(status: int) -> NoReturn:
-    """Ends the process at once.
+def _reason_of_tensorflow(error: Exception) -> str | None:
+    """Returns what TensorFlow says of a file that it cannot read or write, one line; None: something else failed."""
+    from barlowtf.atomic import disk_error
 
-    Everything is on the disk, and the sender of the signal waits: batches in preparation are dropped. Where a worker is
-    lost, TensorFlow may wait for it without end when its own threads are closed. And where SIGINT came in the middle of
-    an `exec`, as imports have them, Python would end with that signal whatever the status.
-    """
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(status)
+    if not type(error).__module__.startswith("tensorflow.") or disk_error(error) is None:
+        return None
+    return one_line("Cannot go on: " + re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]", "", str(error)))
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -114,4 +125,6 @@ for command in (pretrain, recipe, evaluate, export, embed, predict, search, conv
 
 
 if __name__ == "__main__":
-    main(prog_name="barlowtf")
+    from barlowtf_cli.start import run
+
+    run()

@@ -105,7 +105,7 @@ def pretrain(
       barlowtf launch --workers 2 -- pretrain --config digits --run-dir runs/rehearsal
 
     \b
-    Ctrl-C and SIGTERM finish the step, save, and exit with status 130 and 143.
+    Ctrl-C, SIGTERM and a lost connection finish the step, save, and exit with status 130, 143 and 143.
     In a SLURM job SIGUSR1 also requeues the job.
     """
     if extend is not None:

@@ -1,6 +1,8 @@
 """The run folder: same recipe or none, one process, whole files."""
 
 import multiprocessing
+import re
+import socket
 
 import pytest
 
@@ -57,13 +59,15 @@ def test_one_process_trains_in_a_folder(tmp_path, recipe):
     process.start()
     try:
         assert ready.wait(30)
-        with pytest.raises(CheckpointError, match="Another process"), runs.locked(run.path):
+        named = f"Another process uses .*: process {process.pid} on {re.escape(socket.gethostname())}. Wait for it"
+        with pytest.raises(CheckpointError, match=named), runs.locked(run.path):
             pass
     finally:
         done.set()
         process.join()
     with runs.locked(run.path):
         pass
+    assert sorted(path.name for path in run.path.iterdir() if path.name != ".lock") == ["recipe.toml"]
 
 
 def test_metrics_after_the_resumed_step_are_forgotten(tmp_path):

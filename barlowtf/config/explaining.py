@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # Letters of a value, and faults, that a message shows.
-_SHOWN_LENGTH, _SHOWN_FAULTS = 60, 3
+_SHOWN_LENGTH, SHOWN_FAULTS = 60, 3
 
 
 def explain(error: Mapping[str, Any], known: Iterable[str], *, owner: str = "") -> str:
@@ -42,10 +42,10 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH // 2]}...{text[-_SHOWN_LENGTH // 4 :]}"
 
 
-def in_one_line(faults: Sequence[str]) -> str:
-    """Returns what is wrong as one line: the first faults, and how many more there are."""
-    more = len(faults) - _SHOWN_FAULTS
-    listed = "; ".join(faults[:_SHOWN_FAULTS])
+def in_one_line(faults: Sequence[str], count: int | None = None) -> str:
+    """Returns what is wrong as one line: the first faults, and how many more there are of `count`, of all."""
+    listed = "; ".join(faults[:SHOWN_FAULTS])
+    more = (len(faults) if count is None else count) - len(faults[:SHOWN_FAULTS])
     return f"{listed}; and {more} more" if more > 0 else listed
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from barlowtf.config.explaining import as_sentence, explain, in_one_line, shown
+from barlowtf.config.explaining import SHOWN_FAULTS, as_sentence, explain, in_one_line, shown
 from barlowtf.config.optimizers import OPTIMIZERS
 from barlowtf.config.reading import named_recipes, read_tables, start_anew
 from barlowtf.config.schema import Recipe
@@ -138,7 +138,9 @@ def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
         # Strict models take a list for a tuple and an int for a float only from JSON-like input; both are TOML's way.
         return Recipe.model_validate(_fit(tables, Recipe))
     except ValidationError as error:
-        lines = in_one_line([_explain(dict(item), tables) for item in error.errors()])
+        faults = error.errors()
+        # Looking for what a wrong key may mean takes a millisecond, and there may be many.
+        lines = in_one_line([_explain(dict(item), tables) for item in faults[:SHOWN_FAULTS]], len(faults))
         raise ConfigError(as_sentence(f"{origin}: {lines}")) from error
 
 

@@ -27,6 +27,9 @@ class Data(Section):
     background: Annotated[str, Field(pattern=r"^(white|black|#[0-9a-fA-F]{6})$")] = Field(
         "white", description="behind transparent parts: white, as viewers show them, black or #RRGGBB"
     )
+    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = Field(
+        89_478_485, description="pixels of an image; a larger one counts as unreadable. Pillow's limit, up to twice it"
+    )
     max_unreadable: int = Field(100, ge=0, description="unreadable images to skip before the run stops")
 
 

@@ -84,13 +84,21 @@ def center_views(
     return dataset.batch(batch_size).prefetch(PREFETCHED_BATCHES).with_options(input_options(workers))
 
 
-def readable_ids(source: Source, ids: np.ndarray, *, channels: int, workers: int | None = None) -> np.ndarray:
+def readable_ids(
+    source: Source,
+    ids: np.ndarray,
+    *,
+    channels: int,
+    rendering: Rendering = EIGHT_BITS,
+    workers: int | None = None,
+) -> np.ndarray:
     """Returns those of some examples that can be read and decoded, in their order; reads them all once.
 
     Args:
         source: The images.
         ids: Numbers of the examples, integer [n].
         channels: Channels of the images, >= 1.
+        rendering: How they are decoded; the pixels that they may have.
         workers: Number of images decoded at the same time; None: one for each core.
 
     Returns:
@@ -104,7 +112,7 @@ def readable_ids(source: Source, ids: np.ndarray, *, channels: int, workers: int
     @tf.autograph.experimental.do_not_convert
     def check(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Something of the image must be returned: graph optimization removes a decoder whose result nobody takes.
-        return index, tf.shape(decode(source.read(index), channels))
+        return index, tf.shape(decode(source.read(index), channels, rendering))
 
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(ids, np.int64))
     dataset = dataset.map(check, num_parallel_calls=workers, deterministic=True).ignore_errors()

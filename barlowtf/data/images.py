@@ -1,5 +1,7 @@
 """Encoded or decoded images as a viewer shows them, with the channels and bits of a recipe.
 
+An image whose header says that it has more pixels than the recipe allows is not decoded, and counts as no image.
+
 JPEG, and PNG of 8 bits without transparency, are decoded by TensorFlow, without Python and its lock; all other files by
 Pillow, tifffile or NumPy (`barlowtf.data.stored`) in the threads that read. Both give the same numbers.
 """
@@ -11,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.data.headers import other_pixels, png_pixels, within
 from barlowtf.data.orientation import jpeg_orientation, png_orientation, turned
 from barlowtf.data.rendering import EIGHT_BITS, Rendering, render
 from barlowtf.data.source import Source
@@ -81,10 +84,10 @@ def decode_in_graph(encoded: tf.Tensor, channels: int, rendering: Rendering = EI
     return _decode_bytes(encoded, channels, rendering, jpeg_orientation, _png_or_by_tensorflow)
 
 
-def unreadable_reason(source: Source, index: int, channels: int) -> str | None:
+def unreadable_reason(source: Source, index: int, channels: int, rendering: Rendering = EIGHT_BITS) -> str | None:
     """Returns why example `index` cannot be read and decoded, one line, or None when it can."""
     try:
-        decode(source.read(tf.constant(index, tf.int64)), channels)
+        decode(source.read(tf.constant(index, tf.int64)), channels, rendering)
     except tf.errors.OpError as error:
         return reason_of(error)
     return None
@@ -119,8 +122,10 @@ def _decode_bytes(
     head = tf.io.decode_raw(encoded, tf.uint16, little_endian=False, fixed_length=_HEAD_BYTES)
 
     def jpeg() -> tf.Tensor:
+        shape = tf.cast(tf.io.extract_jpeg_shape(encoded), tf.int64)
+        content = within(encoded, shape[0] * shape[1], rendering.max_pixels)
         # The accurate transform gives Pillow's pixels bit for bit and is not slower than TensorFlow's default.
-        stored = tf.io.decode_jpeg(encoded, channels=_asked(channels), dct_method="INTEGER_ACCURATE")
+        stored = tf.io.decode_jpeg(content, channels=_asked(channels), dct_method="INTEGER_ACCURATE")
         return render(_of_channels(stored, channels), channels, rendering)
 
     def other() -> tf.Tensor:
@@ -148,7 +153,8 @@ def _orientation_by_python(encoded: tf.Tensor) -> tf.Tensor:
 
 def _png_or_by_python(encoded: tf.Tensor, head: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:
     def plain_png() -> tf.Tensor:
-        return render(_of_channels(tf.io.decode_png(encoded, _asked(channels)), channels), channels, rendering)
+        content = within(encoded, png_pixels(head), rendering.max_pixels)
+        return render(_of_channels(tf.io.decode_png(content, _asked(channels)), channels), channels, rendering)
 
     # An alpha channel, a transparent color, an orientation and 16 bits ask for more than the decoder gives; the letters
     # of the chunks may also stand in other data, which costs a little time and nothing else.
@@ -163,7 +169,7 @@ def _png_or_by_python(encoded: tf.Tensor, head: tf.Tensor, channels: int, render
 
 def _by_python(encoded: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:
     def image(content: bytes) -> np.ndarray:
-        stored = read_stored(content)
+        stored = read_stored(content, rendering.max_pixels)
         with tf.device("CPU:0"):
             try:
                 rendered = render(tf.constant(stored.pixels), channels, rendering, has_alpha=stored.has_alpha)
@@ -183,7 +189,8 @@ def _by_python(encoded: tf.Tensor, channels: int, rendering: Rendering) -> tf.Te
 def _png_or_by_tensorflow(encoded: tf.Tensor, head: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:
     def png(dtype: tf.DType, with_alpha: bool) -> tf.Tensor:
         asked = _asked(channels) + with_alpha if channels in (1, 3) else 0
-        stored = tf.ensure_shape(tf.io.decode_png(encoded, asked, dtype), [None, None, asked or channels])
+        content = within(encoded, png_pixels(head), rendering.max_pixels)
+        stored = tf.ensure_shape(tf.io.decode_png(content, asked, dtype), [None, None, asked or channels])
         return render(stored, channels, rendering)
 
     def any_png() -> tf.Tensor:
@@ -197,7 +204,8 @@ def _png_or_by_tensorflow(encoded: tf.Tensor, head: tf.Tensor, channels: int, re
         return tf.cond(has_exif, lambda: turned(image, png_orientation(encoded)), lambda: image)
 
     def other() -> tf.Tensor:
-        stored = tf.io.decode_image(encoded, channels=_asked(channels), expand_animations=False)
+        content = within(encoded, other_pixels(encoded), rendering.max_pixels)
+        stored = tf.io.decode_image(content, channels=_asked(channels), expand_animations=False)
         return render(_of_channels(stored, channels), channels, rendering)
 
     return tf.cond(tf.strings.substr(encoded, 0, len(_PNG)) == _PNG, any_png, other)

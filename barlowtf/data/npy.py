@@ -22,6 +22,7 @@ from barlowtf.data.pixels import as_pixels
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
 from barlowtf.places import given_path, similar_path
+from barlowtf.regular import require_regular
 
 LABELS_ENDING = ".labels.npy"
 _TEST_WORDS = ("val", "validation", "test")
@@ -111,6 +112,7 @@ def npy_source(path: str, split: str) -> NpyStack | None:
 
 def _map(file: Path) -> np.ndarray:
     try:
+        require_regular(file)
         images = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(f"Invalid file {file}: it does not exist.{similar_path(file)}") from error

@@ -9,6 +9,20 @@ _CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "R
 _CONVERTED |= dict.fromkeys(("CMYK", "YCbCr", "HSV", "LAB"), "RGB")
 
 
+def require_pixels(received: int, limit: int) -> None:
+    """Checks what the header of an image says, before the image is decoded.
+
+    Args:
+        received: Height times width, pixels.
+        limit: How many are allowed.
+
+    Raises:
+        ValueError: It has more.
+    """
+    if received > limit:
+        raise ValueError(f"The image has {received:,} pixels, expected at most {limit:,}, the value of data.max_pixels")
+
+
 def pixels_of(image: Image.Image) -> tuple[np.ndarray, bool]:
     """Returns pixels [H, W, C] of an open image as it is stored, and whether the last channel is alpha.
 

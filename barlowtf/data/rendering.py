@@ -4,6 +4,7 @@ Letters: s a stored value, a its alpha, b the background, w what counts as white
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import tensorflow as tf
 
@@ -23,11 +24,13 @@ class Rendering:
         depth: Bits of the result, 8 or 16.
         white: The value of 16-bit pixels that counts as white, 255 <= white <= 65535; larger ones are cut to it.
         background: Red, green and blue behind transparent parts, 0 to 255.
+        max_pixels: Pixels of an encoded image; one whose header says that it has more is not decoded.
     """
 
-    depth: int = 8
+    depth: Literal[8, 16] = 8
     white: int = 65535
     background: tuple[int, int, int] = (255, 255, 255)
+    max_pixels: int = Data.model_fields["max_pixels"].default
 
     @property
     def background_name(self) -> str:
@@ -46,7 +49,7 @@ EIGHT_BITS = Rendering()
 def rendering_of(settings: Data) -> Rendering:
     """Returns what a recipe says about pixels."""
     color = bytes.fromhex(_NAMED.get(settings.background, settings.background)[1:])
-    return Rendering(settings.depth, settings.white, (color[0], color[1], color[2]))
+    return Rendering(settings.depth, settings.white, (color[0], color[1], color[2]), settings.max_pixels)
 
 
 def render(

@@ -12,7 +12,8 @@ import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from barlowtf.data.orientation import UPRIGHT, upright
-from barlowtf.data.pixels import as_pixels, pixels_of
+from barlowtf.data.pixels import as_pixels, pixels_of, require_pixels
+from barlowtf.data.rendering import EIGHT_BITS
 from barlowtf.data.tiff import read_tiff
 
 _ORIENTATION = 0x0112
@@ -33,23 +34,28 @@ class StoredImage:
     has_alpha: bool
 
 
-def read_stored(encoded: bytes) -> StoredImage:
+def read_stored(encoded: bytes, max_pixels: int = EIGHT_BITS.max_pixels) -> StoredImage:
     """Returns the image in a file's bytes; of an animation or a stack of pages the first.
 
     Args:
         encoded: The whole file.
+        max_pixels: Pixels that it may have; what its header says is compared before it is decoded.
 
     Raises:
-        ValueError: The bytes are no image, or one whose pixels are not numbers of 8 or 16 bits or floats in [0, 1];
-            the message is one line.
+        ValueError: The bytes are no image, one of more pixels, or one whose pixels are not numbers of 8 or 16 bits or
+            floats in [0, 1]; the message is one line.
     """
     try:
         if encoded.startswith(b"\x93NUMPY"):
-            return _read_npy(encoded)
+            return _read_npy(encoded, max_pixels)
         if encoded[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return StoredImage("TIFF", *read_tiff(encoded))
+            return StoredImage("TIFF", *read_tiff(encoded, max_pixels))
         with Image.open(io.BytesIO(encoded)) as image:
+            require_pixels(image.width * image.height, max_pixels)
             return _read_pillow(image, encoded)
+    except Image.DecompressionBombError:
+        # Of Pillow, which looks at the header, too; its limit is beyond what a recipe allows.
+        raise ValueError(f"The image has more than {max_pixels:,} pixels, the value of data.max_pixels") from None
     except UnidentifiedImageError as error:
         raise ValueError(f"Unknown image format: received bytes that begin with {encoded[:8]!r}") from error
     except ValueError:
@@ -70,8 +76,11 @@ def read_jpeg_orientation(encoded: bytes) -> int:
         return UPRIGHT
 
 
-def _read_npy(encoded: bytes) -> StoredImage:
-    return StoredImage("NPY", as_pixels(np.load(io.BytesIO(encoded), allow_pickle=False)), False)
+def _read_npy(encoded: bytes, max_pixels: int) -> StoredImage:
+    # Not compressed: an array is no larger than its file.
+    pixels = as_pixels(np.load(io.BytesIO(encoded), allow_pickle=False))
+    require_pixels(pixels.shape[0] * pixels.shape[1], max_pixels)
+    return StoredImage("NPY", pixels, False)
 
 
 def _read_pillow(image: Image.Image, encoded: bytes) -> StoredImage:

@@ -9,6 +9,7 @@ import numpy as np
 from barlowtf.data.order import hashed_order
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
+from barlowtf.regular import require_regular
 
 
 def balanced_ids(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -104,6 +105,7 @@ def listed_ids(source: Source, file: Path, *, sha256: str | None = None) -> np.n
             images with one line, or one image twice.
     """
     try:
+        require_regular(file)
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"Cannot read the list {file}: {error.strerror}.") from error

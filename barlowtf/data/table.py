@@ -26,6 +26,7 @@ from barlowtf.data.kind import SourceKind
 from barlowtf.data.listed import listed_files, name_some
 from barlowtf.errors import DataError
 from barlowtf.places import given_path, similar_path
+from barlowtf.regular import require_regular
 
 _LOG = logging.getLogger("barlowtf")
 _FILE = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path")
@@ -130,6 +131,7 @@ def _split(table: Path, number: int, split: str) -> str:
 def _cells(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields number of the line, and column -> cell, of each row."""
     try:
+        require_regular(table)
         # utf-8-sig: spreadsheets put a mark before the first byte.
         with open(table, newline="", encoding="utf-8-sig") as file:
             if table.suffix.lower() in _JSON_ENDINGS:

@@ -15,10 +15,12 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from barlowtf.atomic import whole_files
+from barlowtf.data.images import reason_of
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.records import RecordSource, index_records, locate_record, record_reader
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
+from barlowtf.regular import require_regular
 
 IMAGE = "image/encoded"
 LABEL = "image/class/label"
@@ -96,6 +98,8 @@ def write_tfrecords(source: Source, prefix: str | Path, shards: int) -> list[Pat
         raise _exists(error.filename) from error
     except OSError as error:
         raise DataError(f"Cannot write {paths[0].parent}: {error.strerror}.") from error
+    except tf.errors.OpError as error:
+        raise DataError(f"Cannot write {paths[0].parent}: {reason_of(error)}.") from error
     return paths
 
 
@@ -104,7 +108,14 @@ def _exists(path: str | Path) -> DataError:
 
 
 def _files(pattern: str) -> list[str]:
-    return sorted(tf.io.gfile.glob(os.path.expanduser(pattern)))
+    files = sorted(tf.io.gfile.glob(os.path.expanduser(pattern)))
+    try:
+        for file in files:
+            if "://" not in file:
+                require_regular(file)
+    except OSError as error:
+        raise DataError(f"Cannot read {error.filename}: {error.strerror}.") from error
+    return files
 
 
 def _test_files(pattern: str) -> list[str]:

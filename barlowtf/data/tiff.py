@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from barlowtf.data.orientation import UPRIGHT, upright
-from barlowtf.data.pixels import as_pixels, pixels_of
+from barlowtf.data.pixels import as_pixels, pixels_of, require_pixels
 
 # Tags of TIFF 6.0.
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _ORIENTATION, _SAMPLES, _EXTRA_SAMPLES = 258, 262, 270, 274, 277, 338
@@ -17,29 +17,31 @@ _ALPHA = (1, 2)  # associated and unassociated
 _PILLOW_SAMPLES = (1, 3)
 
 
-def read_tiff(encoded: bytes) -> tuple[np.ndarray, bool]:
+def read_tiff(encoded: bytes, max_pixels: int) -> tuple[np.ndarray, bool]:
     """Returns the pixels of a TIFF file, upright, and whether the last channel is alpha.
 
     Of several pages the first, unless the file says that its pages are channels (ImageJ and OME do).
 
     Args:
         encoded: The whole file.
+        max_pixels: Pixels that it may have.
 
     Returns:
         uint8, uint16, or float32 in [0, 1], [H, W, C]; and whether the last channel is alpha.
 
     Raises:
-        ValueError: Pixels of another kind, or a compression that needs another package.
+        ValueError: More pixels, pixels of another kind, or a compression that needs another package.
     """
     try:
         with Image.open(io.BytesIO(encoded)) as image:
+            require_pixels(image.width * image.height, max_pixels)
             if _is_plain(image):
                 # Pillow turns an image by its orientation itself, when it loads it, for TIFF alone.
                 image.load()
                 return pixels_of(image)
     except UnidentifiedImageError:
         pass
-    return _read_any(encoded)
+    return _read_any(encoded, max_pixels)
 
 
 def _is_plain(image: Image.Image) -> bool:
@@ -58,12 +60,13 @@ def _is_plain(image: Image.Image) -> bool:
     return set(bits) == {8} and (samples in _PILLOW_SAMPLES or alpha or is_cmyk)
 
 
-def _read_any(encoded: bytes) -> tuple[np.ndarray, bool]:
+def _read_any(encoded: bytes, max_pixels: int) -> tuple[np.ndarray, bool]:
     """Returns the pixels of a file as tifffile reads them."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(encoded)) as file:
         page, series = file.pages.first, file.series[0]
+        require_pixels(page.imagewidth * page.imagelength, max_pixels)
         whole = "C" in series.axes
         try:
             array, axes = (series.asarray(), series.axes) if whole else (page.asarray(), page.axes)

@@ -137,7 +137,7 @@ class TrainingBatches(Iterator):
 
     def _check(self, number: int) -> bool:
         """Returns whether an example is readable; if not, records, names and counts it."""
-        reason = unreadable_reason(self._source, number, self._plan.channels)
+        reason = unreadable_reason(self._source, number, self._plan.channels, self._plan.rendering)
         if reason is None:
             return True
         name = self._source.identify(number)

@@ -15,6 +15,7 @@ from barlowtf.data.image_files import ImageFiles
 from barlowtf.data.listed import listed_files, name_some
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.errors import DataError
+from barlowtf.regular import require_regular
 
 _LISTS = Path("ImageSets", "Main")
 _LIST_OF_SPLIT = {"train": "trainval", "test": "test"}
@@ -71,6 +72,7 @@ def voc_folder(folder: Path, split: str) -> MultiLabelSet:
 def _read_list(path: Path) -> tuple[list[str], np.ndarray]:
     """Returns names and int8 values of a class list."""
     names, values = [], []
+    require_regular(path)
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(), start=1):
         words = line.split()
         if not words:

@@ -4,14 +4,14 @@ import json
 import logging
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from barlowtf.distribute.meeting import Answer, Meeting
 from barlowtf.errors import ConfigError, TrainingError
 
 _LOG = logging.getLogger("barlowtf")
@@ -90,22 +90,37 @@ def wait_for_workers(resolver: tf.distribute.cluster_resolver.ClusterResolver, s
         TrainingError: A process was not reachable in time; the message names it.
     """
     cluster = _cluster(resolver)
-    missing = {index for index in range(len(cluster.addresses)) if index != cluster.index}
+    meeting = Meeting(cluster.addresses, cluster.index)
+    answers: dict[int, Answer] = {index: "nobody" for index in range(len(cluster.addresses)) if index != cluster.index}
     started = logged = time.monotonic()
-    with _listening(cluster):
-        while missing:
-            missing = {index for index in missing if not _answers(cluster.addresses[index])}
+    with _listening(meeting, cluster):
+        while missing := _missing(answers, meeting, cluster):
             now = time.monotonic()
-            names = ", ".join(cluster.name(index) for index in sorted(missing))
-            if missing and now - started > seconds:
+            if now - started > seconds:
                 raise TrainingError(
-                    f"{cluster.name(cluster.index)} waited {seconds:.0f} s for {names}. Start every worker with the "
+                    f"{cluster.name(cluster.index)} waited {seconds:.0f} s for {missing}. Start every worker with the "
                     "same list of addresses, and open the ports between the machines."
                 )
-            if missing and now - logged > _LINE_SECONDS:
+            if now - logged > _LINE_SECONDS:
                 logged = now
-                _LOG.warning("%s is waiting for %s.", cluster.name(cluster.index), names)
-            time.sleep(0.1 if missing else 0.0)
+                _LOG.warning("%s is waiting for %s.", cluster.name(cluster.index), missing)
+            for index, answer in answers.items():
+                if answer != "met":
+                    answers[index] = meeting.ask(index)
+            time.sleep(0.1)
+
+
+def _missing(answers: Mapping[int, Answer], meeting: Meeting, cluster: Cluster) -> str:
+    """Returns the names of the workers to wait for, with what is known of each; "": there are none."""
+    names = []
+    for index, answer in answers.items():
+        if answer == "met" and index not in meeting.met_by:
+            names.append(f"{cluster.name(index)}, which does not reach this one")
+        elif answer == "nobody":
+            names.append(cluster.name(index))
+        elif answer != "met":
+            names.append(f"{cluster.name(index)}, where {answer} answers")
+    return "; ".join(names)
 
 
 def lost_workers(error: BaseException, cluster: Cluster) -> list[int]:
@@ -164,26 +179,14 @@ def _slurm(environment: Mapping[str, str]) -> tf.distribute.cluster_resolver.Clu
 
 
 @contextmanager
-def _listening(cluster: Cluster) -> Iterator[None]:
+def _listening(meeting: Meeting, cluster: Cluster) -> Iterator[None]:
     """Listens on this process' own port, so that the others can reach it."""
-    port = int(cluster.addresses[cluster.index].rpartition(":")[2])
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with ExitStack() as stack:
         try:
-            listener.bind(("", port))
+            stack.enter_context(meeting.listening())
         except OSError as error:
             raise ConfigError(
-                f"{cluster.name(cluster.index)} cannot listen on port {port}: {error.strerror}. "
+                f"{cluster.name(cluster.index)} cannot listen on port {meeting.port}: {error.strerror}. "
                 "Choose another port, or end the process that uses it."
             ) from error
-        listener.listen(128)
         yield
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=1.0):
-            return True
-    except OSError:
-        return False

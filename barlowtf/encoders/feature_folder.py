@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from barlowtf.errors import CheckpointError
 from barlowtf.records import EmbedManifest, EncoderFacts, read_record
+from barlowtf.regular import require_regular_below
 
 # Readers of a folder of Parquet files pass over names with "_" or "." in front.
 MANIFEST = "_embed.json"
@@ -130,6 +131,7 @@ def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFol
             "same way. Embed the images with that encoder into another folder."
         )
     try:
+        require_regular_below(path)
         folder = _read_parquet(path, manifest) if manifest.format == "parquet" else _read_arrays(path, manifest)
     except (*_DAMAGED, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

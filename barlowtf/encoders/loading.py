@@ -19,6 +19,7 @@ from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models.encoder import find_kind
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.places import CONTROLS, ENCODER_FORMS, require_encoder
+from barlowtf.regular import require_regular
 
 _LOG = logging.getLogger("barlowtf")
 
@@ -81,6 +82,7 @@ def load(
 def load_keras(path: Path) -> keras.Model:
     """Returns the model of a `.keras` file, or raises CheckpointError; see `barlowtf.encoders.keras_scan`."""
     try:
+        require_regular(path)
         held = require_harmless_file(path)
         with weight_limit(path, held):
             return keras.models.load_model(path, compile=False)
@@ -89,8 +91,9 @@ def load_keras(path: Path) -> keras.Model:
         raise CheckpointError(str(error).partition("\n")[0]) from error
     # A configuration from elsewhere goes to the constructors of any layer, which may raise anything.
     except Exception as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise CheckpointError(f"Cannot read {path}: {reason[:300]}") from error
+        said = error.strerror if isinstance(error, OSError) else None
+        reason = said or (str(error).strip() or repr(error)).splitlines()[0][:300]
+        raise CheckpointError(f"Cannot read {path}: {reason}") from error
 
 
 def _encoder_of_run(run: runs.RunFolder) -> keras.Model:

@@ -11,6 +11,7 @@ from barlowtf.config import Recipe
 from barlowtf.encoders.encoder import Encoder, evaluated_size, normalization_of, require_square
 from barlowtf.encoders.saved_model_scan import require_harmless
 from barlowtf.errors import CheckpointError
+from barlowtf.regular import require_regular_below
 
 
 def open_saved_model(name: str, path: Path, recipe: Recipe | None, *, trust: bool = False) -> Encoder:
@@ -23,6 +24,7 @@ def open_saved_model(name: str, path: Path, recipe: Recipe | None, *, trust: boo
     if not trust:
         require_harmless(path)
     try:
+        require_regular_below(path)
         loaded = tf.saved_model.load(str(path))
     # The loader trusts the structure of its files: a damaged one makes it raise anything.
     except Exception as error:

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from barlowtf import data, runs
-from barlowtf.atomic import whole_file, whole_files
+from barlowtf.atomic import reserve, whole_file, whole_files
 from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.extracting import PART_IMAGES, center_views, log_progress
 from barlowtf.encoders.feature_folder import MANIFEST, open_features
@@ -238,7 +238,7 @@ def readable_features(encoder: Encoder, images: data.Source, ids: np.ndarray) ->
     try:
         return features_of(ids), ids
     except tf.errors.OpError:
-        readable = data.readable_ids(images, ids, channels=encoder.image_shape[2])
+        readable = data.readable_ids(images, ids, channels=encoder.image_shape[2], rendering=encoder.rendering)
         if len(readable) == len(ids):
             raise
         lost = [images.identify(int(number)) for number in np.setdiff1d(ids, readable)]
@@ -264,6 +264,7 @@ def _join(parts: Path, out: Path, rows: int, width: int) -> None:
         names = ["features", "ids", *(["labels"] if "labels" in part else [])]
     with whole_files([out / f"{name}.npy" for name in names]) as places:
         features = np.lib.format.open_memmap(places[0], "w+", np.float32, (rows, width))
+        reserve(places[0])
         others: dict[str, list[np.ndarray]] = {name: [] for name in names[1:]}
         start = 0
         for file in files:

@@ -162,7 +162,7 @@ def _features(
     )
     if not manifest.rows:
         shutil.rmtree(scratch, ignore_errors=True)
-        reason = data.unreadable_reason(images, 0, encoder.image_shape[2])
+        reason = data.unreadable_reason(images, 0, encoder.image_shape[2], encoder.rendering)
         raise DataError(
             f"Cannot read any image of {images.name}: all {images.size} are unreadable, e.g. {images.identify(0)} "
             f"({reason}). Check that the files are images."

@@ -22,12 +22,13 @@ from barlowtf.experiment.starting import Start, find_start
 from barlowtf.experiment.step_memory import require_memory
 from barlowtf.experiment.training_data import make_batches, open_labeled, open_training_data
 from barlowtf.experiment.watching import make_callbacks
+from barlowtf.leaving import undone_by
 from barlowtf.models import BarlowTwins, checkpoint
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.saving import save_model
 from barlowtf.records import RunData, RunInfo, RunSteps, write_record
 from barlowtf.train import callbacks, loop
-from barlowtf.train.failures import explained_failures
+from barlowtf.train.failures import closing, explained_failures
 from barlowtf.train.interruption import Interruption
 from barlowtf.train.requeue import requeueing
 from barlowtf.train.stepping import FrozenPhase, count_steps_per_call, count_steps_per_epoch, group_batches, make_step
@@ -161,6 +162,28 @@ def _train(job: _Job) -> RunInfo:
         repeat_epoch_end = lacks_measurements(run.metrics, start_step, job.steps_per_epoch)
         write_record(run.info, info)
         _log_start(job, start_step)
+    with undone_by(lambda _: _note_interruption(run, chief)):
+        try:
+            return _to_the_end(job, start_step, repeat_epoch_end, info, seconds_before, started)
+        except Exception:
+            # A full disk may be the very error.
+            with suppress(OSError, CheckpointError):
+                _note_interruption(run, chief)
+            raise
+
+
+def _note_interruption(run: runs.RunFolder, chief: bool) -> None:
+    """Says in run.json that a run is not running any more, where a signal ends it at once."""
+    info = run.read_info()
+    if chief and info is not None and info.status == "running":
+        write_record(run.info, info.model_copy(update={"status": "interrupted"}))
+
+
+def _to_the_end(
+    job: _Job, start_step: int, repeat_epoch_end: bool, info: RunInfo, seconds_before: float, started: float
+) -> RunInfo:
+    """Trains, measures and leaves the encoder; returns the content of run.json."""
+    run, chief = job.run, is_chief(job.strategy)
     try:
         finished_step = _take_steps(job, start_step, repeat_epoch_end)
     except (CheckpointError, DataError, TrainingError) as error:
@@ -220,23 +243,22 @@ def _take_steps(job: _Job, start_step: int, repeat_epoch_end: bool) -> int:
         steps_per_epoch=job.steps_per_epoch,
         per_call=job.steps_per_call,
     )
-    try:
-        with job.interruption.finishing_steps(), explained_failures(job.run.path, recipe.train.batch_size):
-            return loop.train(
-                job.model,
-                step_function,
-                batches,
-                start_step=start_step,
-                total_steps=job.total_steps,
-                steps_per_epoch=job.steps_per_epoch,
-                steps_per_call=job.steps_per_call,
-                callbacks=watchers,
-                repeat_epoch_end=repeat_epoch_end,
-            )
-    finally:
-        for watcher in watchers:
-            if hasattr(watcher, "close"):
-                watcher.close()
+    with (
+        explained_failures(job.run.path, recipe.train.batch_size),
+        closing(watchers),
+        job.interruption.finishing_steps(),
+    ):
+        return loop.train(
+            job.model,
+            step_function,
+            batches,
+            start_step=start_step,
+            total_steps=job.total_steps,
+            steps_per_epoch=job.steps_per_epoch,
+            steps_per_call=job.steps_per_call,
+            callbacks=watchers,
+            repeat_epoch_end=repeat_epoch_end,
+        )
 
 
 def _describe(job: _Job) -> RunInfo:

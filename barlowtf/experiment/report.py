@@ -138,10 +138,10 @@ def _embedded(run: RunContents, encoder: keras.Model, source: Source, split: str
     recipe = run.recipe
     size, channels = recipe.augment.evaluated_size, recipe.data.channels
     mean, std = recipe.augment.mean, recipe.augment.std
-    ids = readable_ids(source, sample_ids(source.size, count, seed=_SEED), channels=channels)
+    rendering = rendering_of(recipe.data)
+    ids = readable_ids(source, sample_ids(source.size, count, seed=_SEED), channels=channels, rendering=rendering)
     if not len(ids):
         raise DataError(f"none of {count} images of {source.name} can be read.")
-    rendering = rendering_of(recipe.data)
     views = center_views(source, ids, size=size, channels=channels, batch_size=_BATCH, rendering=rendering)
     thumbnails: list[np.ndarray] = []
 

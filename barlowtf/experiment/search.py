@@ -152,7 +152,7 @@ def _photos(encoder: Encoder, photos: Sequence[str]) -> tuple[list[_Query], np.n
     features, ids = readable_features(encoder, images, np.arange(images.size))
     channels, unreadable = encoder.image_shape[2], {}
     for number in np.setdiff1d(np.arange(images.size), ids).tolist():
-        reason = data.unreadable_reason(images, number, channels) or "it could not be read"
+        reason = data.unreadable_reason(images, number, channels, encoder.rendering) or "it could not be read"
         unreadable[storable_text(photos[number])] = reason
     if not len(ids):
         path, reason = next(iter(unreadable.items()))

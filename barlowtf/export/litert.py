@@ -6,7 +6,6 @@ dynamic-int8   weights int8, a quarter of the size; activations quantized as the
 int8           all int8, for devices without floating point; ranges from representative images
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.atomic import scratch_folder
 from barlowtf.errors import ExportError
 from barlowtf.export.format import Format, Material, write_class_names
 from barlowtf.export.network import Parts, equalized_network, inference_network
@@ -60,9 +60,9 @@ def convert_litert(parts: Parts, variants: Iterable[str], images: np.ndarray | N
 @contextmanager
 def _written(network: keras.Model) -> Iterator[str]:
     """Yields the folder of a SavedModel of the network, while the converter needs it."""
-    with tempfile.TemporaryDirectory() as folder:
-        _write_network(network, folder)
-        yield folder
+    with scratch_folder() as folder:
+        _write_network(network, str(folder))
+        yield str(folder)
 
 
 def _write_network(network: keras.Model, folder: str) -> None:

@@ -98,7 +98,7 @@ def _of_eight_bits(encoder: Encoder) -> Encoder:
 def _spread(source: data.Source, encoder: Encoder, count: int) -> np.ndarray:
     """Returns the numbers of readable images, int64 [<= count], evenly spaced."""
     ids = np.unique(np.linspace(0, source.size - 1, min(count, source.size)).round().astype(np.int64))
-    readable = data.readable_ids(source, ids, channels=encoder.image_shape[2])
+    readable = data.readable_ids(source, ids, channels=encoder.image_shape[2], rendering=encoder.rendering)
     if not len(readable):
         raise DataError(f"No image of {source.name} can be read: tried {len(ids)}. Expected image files.")
     return readable

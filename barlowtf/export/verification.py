@@ -3,7 +3,6 @@
 import inspect
 import subprocess
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +10,14 @@ from typing import Any, cast
 
 import numpy as np
 
+from barlowtf.atomic import scratch_folder
 from barlowtf.errors import ExportError
 from barlowtf.export import replay
 from barlowtf.export.format import Format, Replayed
 from barlowtf.export.network import Parts, trainable_network
 from barlowtf.export.plain import plain_encoder
 from barlowtf.export.samples import Sample
+from barlowtf.leaving import undone_by
 from barlowtf.models import extract_features
 
 _BATCH = 64
@@ -71,15 +72,21 @@ def replay_file(
     Raises:
         ExportError: The source of `read` cannot be found, or the process failed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        reader, source, target = (Path(folder) / name for name in ("reader.py", "inputs.npz", "outputs.npz"))
+    with scratch_folder() as folder:
+        reader, source, target = (folder / name for name in ("reader.py", "inputs.npz", "outputs.npz"))
         reader.write_text(_source(read), encoding="utf-8")
         np.savez(source, **cast(dict[str, Any], inputs))
         # Neither the working folder nor that of replay.py can be imported from.
         words = [sys.executable, "-P", str(Path(replay.__file__)), *map(str, (reader, path, source, target))]
-        result = subprocess.run(words, capture_output=True, text=True, check=False)
-        if result.returncode:
-            reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with undone_by(lambda _: process.kill()), process:
+            try:
+                _, errors = process.communicate()
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            reason = (errors.strip().splitlines() or ["no message"])[-1]
             raise ExportError(f"{path.name} cannot be loaded by a fresh process: {reason}. Nothing was written.")
         with np.load(target) as outputs:
             return dict(outputs)

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from barlowtf.atomic import write_file
+from barlowtf.atomic import naming, write_file
 from barlowtf.errors import CheckpointError
 from barlowtf.printable import printable
+from barlowtf.regular import require_regular
 
 # A run of millions of steps leaves a few hundred megabytes.
 _MOST_BYTES = 2**31
@@ -62,7 +63,7 @@ def append_line(path: Path, values: dict[str, Any]) -> None:
     """
     if path.is_symlink():
         raise CheckpointError(f"Invalid file: {path} is a symbolic link, which is never written through. Delete it.")
-    with open(path, "a", encoding="utf-8", opener=_open_itself) as file:
+    with naming(path), open(path, "a", encoding="utf-8", opener=_open_itself) as file:
         file.write(json.dumps(values) + "\n")
 
 
@@ -122,9 +123,8 @@ def _open_itself(path: str, flags: int) -> int:
 def _read_text(path: Path) -> str:
     """Returns the text of a file, or raises CheckpointError; a pipe or device is never opened."""
     try:
-        if path.exists() and not path.is_file():
-            raise CheckpointError(f"Cannot read {path}: it is not a file.")
-        if path.exists() and path.stat().st_size > _MOST_BYTES:
+        require_regular(path)
+        if path.stat().st_size > _MOST_BYTES:
             raise CheckpointError(f"Cannot read {path}: it has more than {_MOST_BYTES:,} bytes.")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -12,6 +12,7 @@ from rich.console import Console
 from barlowtf import runs
 from barlowtf.models import checkpoint
 from barlowtf.train import callbacks, loop
+from barlowtf.train.failures import closing
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
@@ -69,22 +70,17 @@ def fit(
         callbacks.SaveCheckpoints(folder, every_steps=None, every_minutes=_SAVE_EVERY_MINUTES, keep=1),
     ]
     epoch_ended = start > 0 and start % steps_per_epoch == 0
-    try:
-        with interruption.finishing_steps():
-            finished = loop.train(
-                model,
-                loop.compile_step(model, strategy, xla=False),
-                batches(start),
-                start_step=start,
-                total_steps=total_steps,
-                steps_per_epoch=steps_per_epoch,
-                callbacks=callbacks.in_order(watchers),
-                repeat_epoch_end=epoch_ended and on_epoch_end is not None,
-            )
-    finally:
-        for watcher in watchers:
-            if hasattr(watcher, "close"):
-                watcher.close()
+    with closing(watchers), interruption.finishing_steps():
+        finished = loop.train(
+            model,
+            loop.compile_step(model, strategy, xla=False),
+            batches(start),
+            start_step=start,
+            total_steps=total_steps,
+            steps_per_epoch=steps_per_epoch,
+            callbacks=callbacks.in_order(watchers),
+            repeat_epoch_end=epoch_ended and on_epoch_end is not None,
+        )
     return finished == total_steps and not model.stop_training
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from barlowtf.errors import Interrupted
+from barlowtf.leaving import undone_by
 
 _LOG = logging.getLogger("barlowtf")
 
@@ -19,12 +20,17 @@ def requeueing(*, chief: bool) -> Iterator[None]:
     Args:
         chief: Whether this process is the chief; the other workers leave the job to it.
     """
-    try:
-        yield
-    except Interrupted as interrupted:
-        if interrupted.signal_number == signal.SIGUSR1 and chief:
+
+    def undo(number: int) -> None:
+        if number == signal.SIGUSR1 and chief:
             requeue()
-        raise
+
+    with undone_by(undo):
+        try:
+            yield
+        except Interrupted as interrupted:
+            undo(interrupted.signal_number)
+            raise
 
 
 def requeue(environment: Mapping[str, str] = os.environ) -> bool:

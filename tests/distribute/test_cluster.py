@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from barlowtf.distribute import Cluster, cluster_of, is_chief, lost_workers
 from barlowtf.distribute.cluster import resolve_cluster, wait_for_workers
+from barlowtf.distribute.meeting import Meeting
 from barlowtf.errors import ConfigError, TrainingError
 
 
@@ -113,6 +114,34 @@ def test_a_worker_that_does_not_come_is_named():
     ports = free_ports(2)
     with pytest.raises(TrainingError, match=rf"worker 0 .* waited 0 s for worker 1 \(localhost:{ports[1]}\)"):
         wait_for_workers(resolver(ports, 0), seconds=0.3)
+
+
+def test_another_program_at_the_port_of_a_worker_is_no_worker():
+    """It takes the connection and says nothing, or something else, as web servers do."""
+    with socket.create_server(("localhost", 0)) as silent, socket.create_server(("localhost", 0)) as talking:
+
+        def talk():
+            connection, _ = talking.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH\r\n" * 10)
+
+        talks = threading.Thread(target=talk)
+        talks.start()
+        ports = [*free_ports(1), silent.getsockname()[1], talking.getsockname()[1]]
+        waits = (
+            r"waited 0 s for worker 1 \(\S+\), where another program answers; worker 2 \(\S+\), where another program"
+        )
+        with pytest.raises(TrainingError, match=waits):
+            wait_for_workers(resolver(ports, 0), seconds=0.3)
+        talks.join()
+
+
+def test_a_worker_with_another_list_is_told_from_another_program():
+    ports = free_ports(3)
+    other = Meeting([f"localhost:{port}" for port in (ports[2], ports[1])], 1)
+    with other.listening(), pytest.raises(TrainingError, match="where a worker with another list of addresses answers"):
+        wait_for_workers(resolver(ports[:2], 0), seconds=0.3)
+    assert other.met_by == set()
 
 
 def test_a_port_that_is_taken():

@@ -157,9 +157,9 @@ def test_pipes_and_links_are_neither_opened_nor_written_through(tmp_path):
     import os
 
     os.mkfifo(tmp_path / "pipe.json")
-    with pytest.raises(CheckpointError, match="it is not a file"):
+    with pytest.raises(CheckpointError, match="it is a pipe, expected a file"):
         records.read_record(tmp_path / "pipe.json", records.RunInfo)
-    with pytest.raises(CheckpointError, match="it is not a file"):
+    with pytest.raises(CheckpointError, match="it is a pipe, expected a file"):
         records.read_metrics(tmp_path / "pipe.json")
     (tmp_path / "victim").write_text("kept")
     (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "victim")

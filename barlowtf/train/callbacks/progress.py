@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from barlowtf.leaving import undone_by
 from barlowtf.train.callbacks.recorder import Recorder, Writer
 
 _LOG = logging.getLogger("barlowtf")
@@ -32,6 +34,7 @@ class Progress(Writer):
         self._clock: tuple[int, float] | None = None
         self._bar: Bar | None = None
         self._task = TaskID(0)
+        self._undone = ExitStack()
 
     def on_train_begin(self, logs: dict[str, Any]) -> None:
         """Starts the bar."""
@@ -41,6 +44,8 @@ class Progress(Writer):
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn(text), TimeElapsedColumn())
             self._bar = Bar(*columns, console=self.console)
             self._task = self._bar.add_task("", total=self.total_steps, completed=int(logs["step"]), text="first step")
+            # Else the cursor would stay hidden.
+            self._undone.enter_context(undone_by(lambda _: self.console.show_cursor()))
             self._bar.start()
         super().on_train_begin(logs)
 
@@ -61,6 +66,7 @@ class Progress(Writer):
         """Gives the terminal back, also after an error."""
         if self._bar is not None:
             self._bar.stop()
+        self._undone.close()
 
     def _text(self, step: int, logs: dict[str, Any]) -> str:
         text = f"loss {logs['loss']:.4g}  {self._speed}"
