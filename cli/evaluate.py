@@ -9,7 +9,7 @@ from barlowtf.tables import PROTOCOLS
 
 from .entry import EntryChoice
 from .given import DATA, ENCODER
-from .options import json_option
+from .options import json_option, unreadable_option
 from .tensorflow import start_tensorflow
 
 _CHOICES = {**PROTOCOLS.summaries, "FILE.py:NAME": "your own, see docs/extending.md"}
@@ -122,6 +122,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     type=click.IntRange(min=1),
     help="With mirrored: number of GPUs, or of logical CPU devices where there is no GPU. Default: all GPUs.",
 )
+@unreadable_option("left out")
 @json_option
 def evaluate(
     protocols: tuple[str, ...],
@@ -137,6 +138,7 @@ def evaluate(
     out: Path | None,
     strategy: str,
     replicas: int | None,
+    max_unreadable: int | None,
     as_json: bool,
 ) -> None:
     """Measures encoders by protocols; `_HELP` is what the command line shows."""
@@ -166,6 +168,7 @@ def evaluate(
         out=out,
         strategy=strategy,
         replicas=replicas,
+        max_unreadable=max_unreadable,
     )
     results, folder = measure(request), results_folder(request)
     if as_json:

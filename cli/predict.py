@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import data_option, encoder_option, json_option, split_option
+from .options import data_option, encoder_option, json_option, split_option, unreadable_option
 from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ _SHOWN = 8
     help="Number of labels in a row, the most probable first.",
 )
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
+@unreadable_option("rows that say so")
 @json_option
 def predict(
     encoder: str,
@@ -68,6 +69,7 @@ def predict(
     neighbors: int | None,
     top: int,
     config: str | None,
+    max_unreadable: int | None,
     as_json: bool,
 ) -> None:
     """Label new images, and name the training images they resemble.
@@ -86,7 +88,10 @@ def predict(
     from barlowtf.experiment import PredictRequest
     from barlowtf.experiment import predict as write
 
-    record = write(PredictRequest(encoder, source, out, head, split, features, neighbors, top, config))
+    request = PredictRequest(
+        encoder, source, out, head, split, features, neighbors, top, config, max_unreadable=max_unreadable
+    )
+    record = write(request)
     click.echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(record))
 
 
