@@ -59,7 +59,7 @@ class NpyStack(Source):
         # Opened once: what is renamed or deleted meanwhile is still read.
         self._descriptor = os.open(file, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
-        self._dtype = tf.as_dtype(as_pixels(images[0][:1, :1] * 0).dtype)
+        self._dtype = tf.as_dtype(as_pixels(np.zeros_like(images[0][:1, :1])).dtype)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -29,19 +29,21 @@ def explain_explosion(
     cause, remedy = _cause(recipe, model, error)
     if saved is None:
         return NonFiniteError(f"{seen} Cause: {cause}.")
+    if remedy is None:
+        return NonFiniteError(f"{seen} Cause: {cause}. Start again with values that fit, in another --run-dir.")
     again = f"barlowtf pretrain --extend {shlex.quote(str(run))} --set {remedy}"
     text = f"{seen} Cause: {cause}. The state after step {saved} is saved; go on from it: {again}."
     return NonFiniteError(text)
 
 
-def _cause(recipe: Recipe, model: keras.Model, error: NonFiniteError) -> tuple[str, str]:
-    """Returns what is the likely cause, and the setting that takes it away."""
+def _cause(recipe: Recipe, model: keras.Model, error: NonFiniteError) -> tuple[str, str | None]:
+    """Returns what is the likely cause, and the setting that takes it away; None: no setting of a run that goes on."""
     optimizer = recipe.optimizer
     lower = f"optimizer.learning_rate={optimizer.learning_rate / _LOWER:.3g}"
     if error.tensor.startswith("images"):
         return (
             "the data: augment.mean and augment.std do not fit the images, see the settings of barlowtf data show",
-            "augment.std=[...]",
+            None,
         )
     if error.step == 0:
         return "the weights that the run starts from, which are not finite", lower

@@ -15,6 +15,7 @@ from barlowtf.data import (
     open_source,
     preload,
     readable_views,
+    unreadable_reason,
     write_tfrecords,
 )
 from barlowtf.errors import DataError
@@ -138,3 +139,15 @@ def test_a_stack_that_shrinks_loses_its_last_images(tmp_path, order):
     file.unlink()
     if order == "C":
         np.testing.assert_array_equal(source.read(np.int64(3)), images[3])
+
+
+def test_masks_and_a_first_pixel_that_is_no_number(tmp_path):
+    masks = np.arange(60).reshape(3, 4, 5) % 2 == 0
+    np.save(tmp_path / "masks.npy", masks)
+    source = open_source(f"npy:{tmp_path}/masks.npy", "train")
+    np.testing.assert_array_equal(source.read(np.int64(1))[..., 0], masks[1] * 255)
+    floats = np.zeros((3, 4, 5), np.float32)
+    floats[0, 0, 0] = np.nan
+    np.save(tmp_path / "floats.npy", floats)
+    source = open_source(f"npy:{tmp_path}/floats.npy", "train")
+    assert "expected them in [0, 1]" in unreadable_reason(source, 0, 1) and unreadable_reason(source, 1, 1) is None
