@@ -14,6 +14,8 @@ from barlowtf.data.source import Source
 
 # CIFAR takes 147 MiB.
 _PRELOAD_BYTES = 512 * 2**20
+# Images that are looked at for one that can be read, and for one of another size.
+_FIRST, _SPREAD = 8, 16
 
 
 class ArraySource(Source):
@@ -131,34 +133,43 @@ def preload(source: Source, channels: int, limit: int = _PRELOAD_BYTES, *, rende
     """
     if source.image_shape is not None:
         return source
+    looked_at = (_image(source, number, channels, rendering) for number in range(min(source.size, _FIRST)))
+    first = next((image for image in looked_at if image is not None), None)
+    if first is None or source.size * math.prod(first.shape) * first.dtype.size > limit:
+        return source
     ids, lost = np.arange(source.size), {}
     try:
-        images = _decoded(source, ids, channels, limit, rendering)
+        images = _decoded(source, ids, channels, first, rendering)
     except tf.errors.OpError:
+        spread = np.unique(np.linspace(0, source.size - 1, _SPREAD).astype(np.int64))
+        others = [_image(source, int(number), channels, rendering) for number in spread]
+        if any(other is not None and other.shape != first.shape for other in others):
+            return source
+        # Images that are small and of one size are worth a pass over all of them, to find those that cannot be read.
         ids = readable_ids(source, ids, channels=channels)
         missing = np.setdiff1d(np.arange(source.size), ids)
-        if not len(missing) or not len(ids):
-            return source
         lost = {int(number): unreadable_reason(source, int(number), channels) or "" for number in missing}
         try:
-            images = _decoded(source, ids, channels, limit, rendering)
+            images = _decoded(source, ids, channels, first, rendering)
         except tf.errors.OpError:
             return source
-    if images is None:
-        return source
     with tf.device("CPU:0"):
         return _PreloadedSource(source, tf.constant(images), lost)
 
 
-def _decoded(source: Source, ids: np.ndarray, channels: int, limit: int, rendering: Rendering) -> np.ndarray | None:
-    """Returns some images in the places of their numbers, [size, H, W, C]; None where all would take too much memory.
+def _image(source: Source, number: int, channels: int, rendering: Rendering) -> tf.Tensor | None:
+    """Returns an image, [H, W, C]; None where it cannot be read."""
+    if unreadable_reason(source, number, channels) is not None:
+        return None
+    return decode(source.read(tf.constant(number, tf.int64)), channels, rendering)
+
+
+def _decoded(source: Source, ids: np.ndarray, channels: int, first: tf.Tensor, rendering: Rendering) -> np.ndarray:
+    """Returns some images in the places of their numbers, [size, H, W, C].
 
     Raises:
-        tf.errors.OpError: One cannot be read, or they differ in size.
+        tf.errors.OpError: One cannot be read, or is not as large as `first`.
     """
-    first = decode(source.read(tf.constant(ids[0], tf.int64)), channels, rendering)
-    if source.size * math.prod(first.shape) * first.dtype.size > limit:
-        return None
 
     @tf.autograph.experimental.do_not_convert
     def read(index: tf.Tensor) -> tf.Tensor:
