@@ -4,7 +4,7 @@ import logging
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
 from barlowtf.encoders.building import build_model, check_encoder, settle_loss
 from barlowtf.encoders.restoring import restore_parts
-from barlowtf.errors import BarlowTFError, CheckpointError, DataError, Interrupted, NonFiniteError, TrainingError
+from barlowtf.errors import CheckpointError, DataError, Interrupted, NonFiniteError, TrainingError
 from barlowtf.experiment.explosion import explain_explosion
+from barlowtf.experiment.run_notes import keep_failure, sameness_of
 from barlowtf.experiment.same_images import CheckData, describe_images, require_same_images
 from barlowtf.experiment.settling import settled
 from barlowtf.experiment.starting import Start, find_start
@@ -33,7 +34,7 @@ from barlowtf.records import RunData, RunInfo, RunSteps, write_record
 from barlowtf.train import callbacks, loop
 from barlowtf.train.failures import explained_failures
 from barlowtf.train.interruption import Interruption
-from barlowtf.train.last_finite import StepsAgain, save_last_finite
+from barlowtf.train.last_finite import StepsAgain, find_saver, save_last_finite
 from barlowtf.train.requeue import requeueing
 from barlowtf.train.stepping import FrozenPhase, count_steps_per_call, count_steps_per_epoch, group_batches, make_step
 from barlowtf.train.summary import lacks_measurements, summarize_metrics
@@ -175,7 +176,7 @@ def _train(job: _Job) -> RunInfo:
         finished_step = _take_steps(job, start_step, repeat_epoch_end)
     except (CheckpointError, DataError, TrainingError) as error:
         if chief:
-            _keep_failure(run, info, error)
+            keep_failure(run, info, error)
         raise
     barrier(job.strategy)
     info = info.model_copy(update={"wall_seconds": round(seconds_before + time.monotonic() - started, 1)})
@@ -198,14 +199,6 @@ def _train(job: _Job) -> RunInfo:
         info = info.model_copy(update={"result": result, "encoder_sha256": weights_sha256(job.model.encoder)})
         write_record(run.info, info)
     return info
-
-
-def _keep_failure(run: runs.RunFolder, info: RunInfo, error: BarlowTFError) -> None:
-    """Notes in run.json what ends the run, for `barlowtf doctor`."""
-    failures = (*info.failures, " ".join(str(error).split()))
-    # A full disk may be the very error.
-    with suppress(OSError):
-        write_record(run.info, info.model_copy(update={"status": "interrupted", "failures": failures}))
 
 
 def _take_steps(job: _Job, start_step: int, repeat_epoch_end: bool) -> int:
@@ -265,31 +258,30 @@ def _save_last_finite(
     job: _Job, error: NonFiniteError, watchers: list[keras.callbacks.Callback], step_function: loop.Step
 ) -> int | None:
     """Puts the last good state on the disk; returns its step, None where this process saves nothing."""
-    savers = (watcher.saver for watcher in watchers if isinstance(watcher, callbacks.SaveCheckpoints))
-    saver = next(savers, None)
-    if saver is None or saver.held is None:
+    saver = find_saver(watchers)
+    if saver is None:
         return None
-    again = StepsAgain(
-        lambda step: _make_step(job, step, None) if step < job.frozen_steps else step_function,
-        lambda step: _make_batches(job, step),
-        job.steps_per_epoch,
-        job.steps_per_call,
-        job.interruption.requested,
-    )
     # Of several workers the others take no step again.
-    alone = cluster_of(job.strategy) is None
-    return save_last_finite(saver, job.model, again if alone else None, bad_state=error.bad_state)
+    again = (
+        None
+        if cluster_of(job.strategy)
+        else StepsAgain(
+            lambda step: _make_step(job, step, None) if step < job.frozen_steps else step_function,
+            lambda step: _make_batches(job, step),
+            job.steps_per_epoch,
+            job.steps_per_call,
+            job.interruption.requested,
+        )
+    )
+    return save_last_finite(saver, job.model, again, bad_state=error.bad_state)
 
 
 def _describe(job: _Job, before: RunInfo | None) -> RunInfo:
     """Returns run.json as it is when the run starts, or goes on from what it was before."""
-    sameness = data.find_sameness(job.source) if before is None else before.data.sameness
-    if sameness is not None:
-        _LOG.warning("%s Nothing can be learned from them.", sameness)
     return RunInfo(
         **dict(describe_surroundings(job.strategy)),
         status="running",
-        data=job.images.model_copy(update={"sameness": sameness}),
+        data=job.images.model_copy(update={"sameness": sameness_of(job.source, before)}),
         steps=RunSteps(total=job.total_steps, per_epoch=job.steps_per_epoch),
         parameters=job.model.count_params(),
         loss_terms=job.model.loss_terms,

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import keras
 from barlowtf.errors import NonFiniteError
 from barlowtf.models import checkpoint
 from barlowtf.train import loop
+from barlowtf.train.callbacks import SaveCheckpoints
 from barlowtf.train.pairs import pairs_kept
 from barlowtf.train.saver import BackgroundSaver
 
@@ -46,6 +47,12 @@ class StepsAgain:
                 return
             yield end
             end += loop.steps_of_call(end, self.steps_per_epoch, self.steps_per_call)
+
+
+def find_saver(watchers: Iterable[keras.callbacks.Callback]) -> BackgroundSaver | None:
+    """Returns what saves a run and holds a state of it; None where there is no such callback."""
+    savers = (watcher.saver for watcher in watchers if isinstance(watcher, SaveCheckpoints))
+    return next((saver for saver in savers if saver is not None and saver.held is not None), None)
 
 
 @pairs_kept()
