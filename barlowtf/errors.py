@@ -8,7 +8,8 @@
       CheckpointError    the run folder and what is saved in it
       ConversionError    weights of another library
       ExportError        a served model or file
-      TrainingError      a run that cannot go on: a value that is not finite
+      TrainingError      a run that cannot go on
+        NonFiniteError   a loss, gradient or weight is not finite
         LostWorkerError  one of its processes died, hangs or has failed
       Interrupted        a run that a signal stopped
 
@@ -44,6 +45,21 @@ class ExportError(BarlowTFError):
 
 class TrainingError(BarlowTFError):
     """A training run that cannot go on."""
+
+
+class NonFiniteError(TrainingError):
+    """A step, or the state after it, that holds a value that is not finite.
+
+    Attributes:
+        step: Number of steps that were taken, the bad one included.
+        tensor: The first tensor that is not finite, in words.
+        bad_state: Finished steps of the first state that is not finite, or from which the next step is not.
+    """
+
+    def __init__(self, message: str, *, step: int = 0, tensor: str = "", bad_state: int = 0) -> None:
+        """Keeps where it happened."""
+        super().__init__(message)
+        self.step, self.tensor, self.bad_state = step, tensor, bad_state
 
 
 class LostWorkerError(TrainingError):

@@ -6,6 +6,7 @@
         run.json         versions, device, git commit, data fingerprint, wall time, peak memory, result
         metrics.jsonl    measurements, one JSON object per line
         tensorboard/     event files
+        skipped.jsonl    images that were passed over, see `SkippedImage`; where there are any
         checkpoints/     training states, one folder per save
         best/            the training state after the best epoch, where checkpoint.keep_best names a measure
         encoder.keras    the trained encoder, written at the end; encoder.projector.keras beside it
@@ -65,6 +66,10 @@ class RunFolder:
     def tensorboard(self) -> Path:
         """Folder of event files."""
         return self.path / "tensorboard"
+
+    def skipped(self, worker: int | None = None) -> Path:
+        """Images that could not be read, one JSON object per line; a worker beside the chief has its own list."""
+        return self.path / ("skipped.jsonl" if worker is None else f"skipped.worker-{worker}.jsonl")
 
     @property
     def checkpoints(self) -> Path:

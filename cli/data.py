@@ -5,7 +5,7 @@ import json
 import click
 
 from .given import DATA, ENCODER
-from .options import DATA_SYNTAX, data_option, json_option, split_option, trust_option
+from .options import DATA_SYNTAX, data_option, json_option, split_option, trust_option, unreadable_option
 from .output import echo
 from .tensorflow import start_tensorflow
 
@@ -84,8 +84,9 @@ check.help = (check.help or "").format(syntax=DATA_SYNTAX)
 @split_option
 @click.option("--out", metavar="PREFIX", required=True, help="Path of the files: PREFIX-00000-of-00008.tfrecord, ...")
 @click.option("--shards", type=click.IntRange(min=1), default=8, show_default=True, help="Number of files.")
+@unreadable_option("left out")
 @json_option
-def pack(source: str, split: str, out: str, shards: int, as_json: bool) -> None:
+def pack(source: str, split: str, out: str, shards: int, max_unreadable: int | None, as_json: bool) -> None:
     """Pack a data set into TFRecord files, which read faster than many small files.
 
     Example: barlowtf data pack --data cifar10/ --out packed/cifar10-train
@@ -93,6 +94,6 @@ def pack(source: str, split: str, out: str, shards: int, as_json: bool) -> None:
     start_tensorflow()
     from barlowtf.experiment import pack_data
 
-    packed = pack_data(source, split, out, shards=shards)
+    packed = pack_data(source, split, out, shards=shards, max_unreadable=max_unreadable)
     text = f"{packed.images:,} images in {len(packed.files)} files\nnext        --data 'tfrecord:{out}-*.tfrecord'"
     echo(json.dumps(packed.model_dump(mode="json"), indent=2) if as_json else text)

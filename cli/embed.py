@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from .given import DATA, ENCODER
-from .options import json_option, trust_option
+from .options import json_option, trust_option, unreadable_option
 from .output import echo
 from .tensorflow import start_tensorflow
 
@@ -34,6 +34,7 @@ from .tensorflow import start_tensorflow
     help="Format of the files.",
 )
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
+@unreadable_option("left out")
 @trust_option
 @json_option
 def embed(
@@ -44,6 +45,7 @@ def embed(
     file_format: Literal["parquet", "npy"],
     config: str | None,
     trust: bool,
+    max_unreadable: int | None,
     as_json: bool,
 ) -> None:
     """Write the features of images, in the order of the data set.
@@ -59,9 +61,17 @@ def embed(
     from barlowtf.experiment import EmbedRequest
     from barlowtf.experiment import embed as write
 
-    manifest = write(
-        EmbedRequest(encoder, source, out, split=split, file_format=file_format, config=config, trust=trust)
+    request = EmbedRequest(
+        encoder,
+        source,
+        out,
+        split=split,
+        file_format=file_format,
+        config=config,
+        trust=trust,
+        max_unreadable=max_unreadable,
     )
+    manifest = write(request)
     width = manifest.encoder.feature_width
     text = f"features    {manifest.rows:,} of width {width}, {manifest.format}\nfolder      {out}"
     values = {"folder": str(out), **manifest.model_dump(mode="json")}

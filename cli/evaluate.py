@@ -9,7 +9,7 @@ from barlowtf.tables import PROTOCOLS
 
 from .entry import EntryChoice
 from .given import DATA, ENCODER
-from .options import json_option, trust_option
+from .options import json_option, trust_option, unreadable_option
 from .output import echo
 from .tensorflow import start_tensorflow
 
@@ -123,6 +123,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     type=click.IntRange(min=1),
     help="With mirrored: number of GPUs, or of logical CPU devices where there is no GPU. Default: all GPUs.",
 )
+@unreadable_option("left out")
 @trust_option
 @json_option
 def evaluate(
@@ -140,6 +141,7 @@ def evaluate(
     strategy: str,
     replicas: int | None,
     trust: bool,
+    max_unreadable: int | None,
     as_json: bool,
 ) -> None:
     """Measures encoders by protocols; `_HELP` is what the command line shows."""
@@ -176,6 +178,7 @@ def evaluate(
         strategy=strategy,
         replicas=replicas,
         trust=trust,
+        max_unreadable=max_unreadable,
     )
     results, folder = measure(request), results_folder(request)
     if as_json:

@@ -125,6 +125,21 @@ def set_option(example: str) -> Decorator:
     )
 
 
+def unreadable_option(consequence: str) -> Decorator:
+    """Returns what adds --max-unreadable as the argument `max_unreadable`.
+
+    Args:
+        consequence: What happens to images that cannot be read: "left out".
+    """
+    return click.option(
+        "--max-unreadable",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help=f"Number of images that may be unreadable; they are {consequence} and listed. Default: "
+        "data.max_unreadable of the run, 100 without one.",
+    )
+
+
 def strategy_options(*names: str) -> Decorator:
     """Returns what adds --strategy, one of the given names of `launching.STRATEGIES`, and --replicas."""
     devices = "; ".join(f"{name}: {STRATEGIES[name]}" for name in names)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import data_option, encoder_option, json_option, split_option, trust_option
+from .options import data_option, encoder_option, json_option, split_option, trust_option, unreadable_option
 from .output import echo
 from .tensorflow import start_tensorflow
 
@@ -58,6 +58,7 @@ _SHOWN = 8
     help="Number of labels in a row, the most probable first.",
 )
 @click.option("--config", metavar="NAME|FILE", help="Recipe of an encoder without one beside it.")
+@unreadable_option("rows that say so")
 @trust_option
 @json_option
 def predict(
@@ -71,6 +72,7 @@ def predict(
     top: int,
     config: str | None,
     trust: bool,
+    max_unreadable: int | None,
     as_json: bool,
 ) -> None:
     """Label new images, and name the training images they resemble.
@@ -89,7 +91,8 @@ def predict(
     from barlowtf.experiment import PredictRequest
     from barlowtf.experiment import predict as write
 
-    record = write(PredictRequest(encoder, source, out, head, split, features, neighbors, top, config, trust))
+    request = PredictRequest(encoder, source, out, head, split, features, neighbors, top, config, trust, max_unreadable)
+    record = write(request)
     echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(record))
 
 

@@ -38,6 +38,11 @@ FILES = (
         records.ExportRecord,
     ),
     ("Manifests of features", "`_embed.json`.", records.EmbedManifest),
+    (
+        "Images that were passed over",
+        "`skipped.jsonl` in a run folder or beside what a command writes, one line each.",
+        records.SkippedImage,
+    ),
     ("Records of predictions", "`FILE.json` beside the file of `barlowtf predict --out`.", records.PredictionRecord),
 )
 

@@ -2,19 +2,22 @@
 
 from barlowtf.data.arrays import ArraySource, preload
 from barlowtf.data.census import THUMBNAIL_SIDE, Census, take_census
-from barlowtf.data.center_views import center_view, center_views, readable_ids
+from barlowtf.data.center_views import center_view, center_views, readable_ids, readable_views
 from barlowtf.data.content import whole_content
 from barlowtf.data.duplicates import Group, equal_groups, near_groups, thumbnail_vectors, whitened
-from barlowtf.data.images import decode, decode_in_graph, unreadable_reason
+from barlowtf.data.images import decode, decode_in_graph, reason_of, unreadable_reason
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.labeled import Labeled, labeled, readable_part
 from barlowtf.data.labeled_batches import labeled_batches
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.opening import open_multi_label, open_source, require_trusted_data
 from barlowtf.data.order import pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
+from barlowtf.data.part import PartOfSource
 from barlowtf.data.plan import BatchPlan, LocalPlan, Share
 from barlowtf.data.rendering import EIGHT_BITS, Rendering, rendering_of
+from barlowtf.data.sameness import find_sameness
 from barlowtf.data.sample import SampleFacts, facts_of, sample_facts, stored_image
+from barlowtf.data.skipped import MAX_UNREADABLE, SKIPPED_FILE, SkippedImages
 from barlowtf.data.source import Source
 from barlowtf.data.subsets import balanced_ids, held_out_ids, listed_ids, require_classes
 from barlowtf.data.tfrecord import write_tfrecords
@@ -24,6 +27,8 @@ from barlowtf.tables import SOURCES
 
 __all__ = [
     "EIGHT_BITS",
+    "MAX_UNREADABLE",
+    "SKIPPED_FILE",
     "SOURCES",
     "THUMBNAIL_SIDE",
     "ArraySource",
@@ -32,15 +37,18 @@ __all__ = [
     "Group",
     "Labeled",
     "MultiLabelSet",
+    "PartOfSource",
     "Rendering",
     "SampleFacts",
     "LocalPlan",
     "Share",
+    "SkippedImages",
     "Source",
     "SourceKind",
     "TrainingBatches",
     "balanced_ids",
     "held_out_ids",
+    "find_sameness",
     "center_view",
     "center_views",
     "decode",
@@ -59,6 +67,8 @@ __all__ = [
     "preload",
     "readable_ids",
     "readable_part",
+    "readable_views",
+    "reason_of",
     "rendering_of",
     "require_classes",
     "sample_facts",

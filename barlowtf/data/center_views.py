@@ -1,10 +1,14 @@
 """The center view of an image, for monitors and evaluation."""
 
+import functools
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
 from barlowtf.data.images import decode
 from barlowtf.data.rendering import EIGHT_BITS, Rendering
+from barlowtf.data.skipped import FailedReads, SkippedImages
 from barlowtf.data.source import Source
 from barlowtf.data.threads import PREFETCHED_BATCHES, cores, input_options
 
@@ -54,7 +58,7 @@ def center_views(
     """Returns the center view of each of some images, in the order of `ids`.
 
     The short side becomes `size` * 256 / 224 (below 64 pixels: `size`) by antialiased bilinear interpolation; the
-    center is cut out. An unreadable image raises `tf.errors.OpError`; `readable_ids` leaves them out beforehand.
+    center is cut out. An unreadable image raises `tf.errors.OpError`; `readable_views` leaves them out.
 
     Args:
         source: The images.
@@ -82,6 +86,65 @@ def center_views(
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(ids, np.int64))
     dataset = dataset.map(view, num_parallel_calls=workers, deterministic=True)
     return dataset.batch(batch_size).prefetch(PREFETCHED_BATCHES).with_options(input_options(workers))
+
+
+def readable_views(
+    source: Source,
+    ids: np.ndarray,
+    *,
+    size: int,
+    channels: int,
+    batch_size: int,
+    skipped: SkippedImages,
+    rendering: Rendering = EIGHT_BITS,
+    workers: int | None = None,
+) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
+    """Yields numbers and center views of those of some images that can be read, in the order of `ids`.
+
+    Nothing is checked while all goes well. When a batch fails, its images are read one by one, and the unreadable ones
+    are passed over.
+
+    Args:
+        source: The images.
+        ids: Numbers of the examples, integer [n].
+        size: See `center_views`, as `channels`, `batch_size`, `rendering` and `workers`.
+        channels: Channels of the images, >= 1.
+        batch_size: Images per batch, >= 1; a batch may have fewer.
+        skipped: The images that the run or command passes over: those of `ids` are left out, and new ones added.
+        rendering: Bits, white and background of the images.
+        workers: Number of images decoded at the same time; None: one for each core.
+
+    Yields:
+        (int64 [m], uint8 or uint16 [m, size, size, channels]), m <= batch_size.
+
+    Raises:
+        DataError: Too many images cannot be read, or their channels cannot become `channels`.
+        OSError: The list of images that are passed over cannot be written.
+    """
+    ids, done = skipped.without(source, np.asarray(ids, np.int64)), 0
+    failed = FailedReads(source, channels, skipped)
+    view = functools.partial(
+        center_views,
+        source,
+        size=size,
+        channels=channels,
+        batch_size=batch_size,
+        rendering=rendering,
+        workers=workers,
+    )
+    while done < len(ids):
+        batches = iter(view(ids[done:]))
+        while done < len(ids):
+            try:
+                views = next(batches)
+            except tf.errors.OpError as error:
+                batch = slice(done, done + batch_size)
+                bad = failed.find(error, ids[batch])
+                ids = np.delete(ids, done + np.flatnonzero(np.isin(ids[batch], bad)))
+                break
+            failed.succeed()
+            yield ids[done : done + len(views)], views
+            done += len(views)
 
 
 def readable_ids(

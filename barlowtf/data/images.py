@@ -18,7 +18,7 @@ from barlowtf.data.orientation import jpeg_orientation, png_orientation, turned
 from barlowtf.data.rendering import EIGHT_BITS, Rendering, render
 from barlowtf.data.source import Source
 from barlowtf.data.stored import read_jpeg_orientation, read_stored
-from barlowtf.errors import DataError
+from barlowtf.errors import BarlowTFError, DataError
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 # What decides about a file lies in its first bytes, read as numbers of 16 bits, big-endian. Most JPEG files begin with
@@ -88,7 +88,10 @@ def unreadable_reason(source: Source, index: int, channels: int, rendering: Rend
     """Returns why example `index` cannot be read and decoded, one line, or None when it can."""
     try:
         decode(source.read(tf.constant(index, tf.int64)), channels, rendering)
-    except tf.errors.OpError as error:
+    except BarlowTFError:
+        raise
+    # What reads an image in Python, a user's own source too, may raise anything.
+    except Exception as error:
         return reason_of(error)
     return None
 
@@ -97,7 +100,8 @@ def reason_of(error: Exception) -> str:
     """Returns why an image cannot be read or decoded, one line."""
     text = error.message if isinstance(error, tf.errors.OpError) else str(error)
     # Eager errors carry the node's name in front and the operation behind; neither helps a reader.
-    reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*", "", text).partition("\n")[0].strip()
+    reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*", "", text).strip().partition("\n")[0].strip()
+    reason = reason or type(error).__name__
     return reason.removeprefix("ValueError: ")
 
 

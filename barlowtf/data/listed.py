@@ -1,10 +1,13 @@
 """Image files that a list names: each must exist and be named once."""
 
 import collections
+import logging
 import os
 from pathlib import Path
 
 from barlowtf.errors import DataError
+
+_LOG = logging.getLogger("barlowtf")
 
 
 def listed_files(names: list[str], folder: Path, listed_in: Path) -> list[tuple[str, int]]:
@@ -16,7 +19,8 @@ def listed_files(names: list[str], folder: Path, listed_in: Path) -> list[tuple[
         listed_in: Path of the list, for messages.
 
     Raises:
-        DataError: The list is empty, names an image twice, or names images that do not exist.
+        DataError: The list is empty, names an image twice, or half of what it names does not exist. Fewer that do not
+            exist have size 0 and a line in the log: they are images that cannot be read.
     """
     if not names:
         raise DataError(f"Invalid list {listed_in}: it names no image, expected one per line.")
@@ -27,12 +31,20 @@ def listed_files(names: list[str], folder: Path, listed_in: Path) -> list[tuple[
         )
     sizes = [_bytes_of(folder / name) for name in names]
     missing = [name for name, size in zip(names, sizes, strict=True) if size is None]
-    if missing:
+    if missing and 2 * len(missing) < len(names):
+        _LOG.warning(
+            "%d of %d images that %s names are missing: %s. They cannot be read.",
+            len(missing),
+            len(names),
+            listed_in,
+            name_some(missing),
+        )
+    elif missing:
         raise DataError(
             f"Missing images in {folder}: {len(missing)} of {len(names)} that {listed_in} names, {name_some(missing)}. "
             "Copy them there, or remove them from the list."
         )
-    return [(name, size) for name, size in zip(names, sizes, strict=True) if size is not None]
+    return [(name, size or 0) for name, size in zip(names, sizes, strict=True)]
 
 
 def name_some(names: list[str], count: int = 5) -> str:

@@ -10,6 +10,8 @@ its last "train"; without "train" in its name there is none.
 """
 
 import hashlib
+import os
+import weakref
 from pathlib import Path
 from typing import cast
 
@@ -55,7 +57,10 @@ class NpyStack(Source):
             name=file.name, size=len(images), fingerprint=digest.hexdigest(), has_labels=labels is not None
         )
         self._file, self._images, self._labels, self._class_names = file, images, labels, class_names
-        self._dtype = tf.as_dtype(as_pixels(images[0][:1, :1] * 0).dtype)
+        # Opened once: what is renamed or deleted meanwhile is still read.
+        self._descriptor = os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+        self._dtype = tf.as_dtype(as_pixels(np.zeros_like(images[0][:1, :1])).dtype)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -64,12 +69,33 @@ class NpyStack(Source):
 
     def read(self, index: tf.Tensor) -> tf.Tensor:
         """Returns image `index`, uint8, uint16 or float32 [H, W, C]."""
-        image = tf.numpy_function(lambda number: as_pixels(self._images[number]), [index], self._dtype, stateful=False)
+        image = tf.numpy_function(self._pixels, [index], self._dtype, stateful=False)
         return tf.ensure_shape(image, self._images.shape[1:])
 
     def identify(self, index: int) -> str:
         """Returns "FILE image INDEX"."""
         return f"{self._file} image {index}"
+
+    def _pixels(self, number: np.int64) -> np.ndarray:
+        return as_pixels(self._stored(int(number)))
+
+    def _stored(self, number: int) -> np.ndarray:
+        """Returns an image as it is stored.
+
+        Raises:
+            ValueError: The file has become shorter. Read through its memory map, it would end the process.
+        """
+        images, size = self._images, os.fstat(self._descriptor).st_size
+        # An array in Fortran's order has no image in one piece.
+        if not images.flags.c_contiguous or not isinstance(images, np.memmap):
+            if size < images.nbytes:
+                raise ValueError(f"The file has become shorter: it has {size} bytes")
+            return images[number]
+        length = images[number].nbytes
+        content = os.pread(self._descriptor, length, images.offset + number * length)
+        if len(content) < length:
+            raise ValueError(f"The file has become shorter: it has {size} bytes")
+        return np.frombuffer(content, images.dtype).reshape(images.shape[1:])
 
     def _read_labels(self, ids: np.ndarray) -> np.ndarray:
         return cast(np.ndarray, self._labels)[ids]

@@ -3,24 +3,30 @@
 A TFRecord file is a sequence of records: length (8 bytes), checksum of the length (4), data, checksum of the data (4),
 all little-endian. One walk over the lengths gives the place of each record, without reading the data. Afterwards a
 record is read at its place by TensorFlow's own reader, which verifies both checksums.
+
+Damage costs the records that it hits and no others: data with a wrong checksum fails when it is read; where a length is
+damaged, or a file ends inside a record, the index has one record that cannot be read in place of what is lost, and goes
+on at the next length whose checksum is right.
 """
 
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 import tensorflow as tf
 
 from barlowtf.data.content import sampled_content
-from barlowtf.data.source import Source
+from barlowtf.data.source import NO_LABEL, Source
 from barlowtf.errors import DataError
 
 # Length and its checksum before the data; checksum of the data behind.
 _HEADER_BYTES = 12
 _FOOTER_BYTES = 4
+# How far the next record is looked for where a length is damaged, and in which pieces.
+_SEARCHED_BYTES, _SEARCH_STEP = 2**26, 2**18
 # CRC-32C (Castagnoli) polynomial, bits reversed; RFC 3720, appendix B.4. TFRecord rotates and adds a constant.
 _POLYNOMIAL = 0x82F63B78
 _MASK_DELTA = 0xA282EAD8
@@ -85,42 +91,45 @@ class RecordSource(Source):
         """Returns the file and the place of record `index`."""
         return self._locate(index)
 
-    def parse(self, ids: np.ndarray, parse: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
-        """Returns the results of `parse` on some serialized examples.
+    def parse_readable(self, ids: np.ndarray, parse: Callable[[tf.Tensor], tf.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the numbers of the records that can be read and parsed, int64 [m], in order, and the results, [m]."""
 
-        Args:
-            ids: Numbers of the records, int64 [n].
-            parse: Serialized example, string [] -> a tensor [].
+        @tf.autograph.experimental.do_not_convert
+        def numbered(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return index, parse(self._read_record(index))
 
-        Returns:
-            [n].
-
-        Raises:
-            DataError: A record cannot be read or parsed.
-        """
-        examples = tf.data.Dataset.from_tensor_slices(ids)
-        examples = examples.map(lambda index: parse(self._read_record(index)), num_parallel_calls=tf.data.AUTOTUNE)
-        try:
-            parts = [part.numpy() for part in examples.batch(1024)]
-        except tf.errors.OpError as error:
-            raise DataError(f"Cannot read the examples of {self.name}: {error.message}") from error
-        return np.concatenate(parts)
+        examples = tf.data.Dataset.from_tensor_slices(ids).map(numbered, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = [(numbers.numpy(), values.numpy()) for numbers, values in examples.ignore_errors().batch(1024)]
+        if not batches:
+            return np.zeros(0, np.int64), np.zeros(0)
+        return np.concatenate([numbers for numbers, _ in batches]), np.concatenate([values for _, values in batches])
 
     def _read_labels(self, ids: np.ndarray) -> np.ndarray:
-        return self.parse(ids, cast(Callable, self._label_of)) if len(ids) else np.zeros(0, np.int64)
+        """Returns int64 [n], `NO_LABEL` where a record cannot be read or has none."""
+        labels = np.full(len(ids), NO_LABEL, np.int64)
+        if not len(ids):
+            return labels
+        # Each number once: what is left out is told by what is there.
+        wanted, places = np.unique(ids, return_inverse=True)
+        numbers, values = self.parse_readable(wanted, cast(Callable, self._label_of))
+        found = np.full(len(wanted), NO_LABEL, np.int64)
+        found[np.searchsorted(wanted, numbers)] = values
+        return found[places]
 
 
 def index_records(files: Iterable[str]) -> RecordIndex:
     """Returns the place of each record; reads the lengths only and verifies their checksums.
 
+    Each damaged place is one record that cannot be read, in place of all that is lost there.
+
     Args:
         files: Paths of uncompressed TFRecord files; their order is the order of the records.
 
     Raises:
-        DataError: A file is not a TFRecord file, ends inside a record, or there is no record at all.
+        DataError: A file is not a TFRecord file, or there is no record at all.
     """
     files = tuple(files)
-    places = [np.array(list(_walk(file)), np.int64).reshape(-1, 2) for file in files]
+    places = [np.array(_walk(file), np.int64).reshape(-1, 2) for file in files]
     offset, length = np.concatenate(places, axis=0).T if places else np.zeros((2, 0), np.int64)
     if not len(offset):
         raise DataError(f"No records in {', '.join(files) or 'no file'}: expected at least one example.")
@@ -154,8 +163,10 @@ def record_reader(index: RecordIndex) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def locate_record(index: RecordIndex, number: int) -> str:
-    """Returns the file and byte offset of a record."""
-    return f"{index.files[index.shard[number]]} at byte {index.offset[number]}"
+    """Returns the file of a record, its number there from 0, and its byte offset."""
+    shard = index.shard[number]
+    first = int(np.searchsorted(index.shard, shard))
+    return f"{index.files[shard]} record {number - first} (byte {index.offset[number]})"
 
 
 def masked_crc(words: np.ndarray) -> np.ndarray:
@@ -185,43 +196,79 @@ def _crc_table() -> np.ndarray:
     return table
 
 
-def _walk(file: str) -> Iterator[tuple[int, int]]:
-    """Yields offset and length of each record in a file."""
+def _walk(file: str) -> list[tuple[int, int]]:
+    """Returns offset and length of each record in a file, and of each damaged place as if it were one."""
     size = tf.io.gfile.stat(file).length
-    headers: list[bytes] = []
     places: list[tuple[int, int]] = []
-    offset = 0
+    offset, whole = 0, 0
     with _open(file) as stream:
         while offset < size:
-            stream.seek(offset)
-            header = stream.read(_HEADER_BYTES)
-            length = int.from_bytes(header[:8], "little")
-            end = offset + _HEADER_BYTES + length + _FOOTER_BYTES
-            if len(header) < _HEADER_BYTES or end > size:
-                _verify(file, headers, places)
-                if len(header) == _HEADER_BYTES:
-                    _verify(file, [header], [(offset, length)])
+            found, offset = _whole_records(stream, offset, size)
+            places += found
+            whole += len(found)
+            if offset == size:
+                break
+            damaged, length = offset, _length_at(stream, offset)
+            offset = size if length is not None else _next_header(stream, offset + 1, size)
+            if not whole and length is None and offset == size >= _HEADER_BYTES:
                 raise DataError(
-                    f"Invalid {file}: received {size} bytes, expected at least {end}, the end of the record at byte "
-                    f"{offset}. Copy or write the file again."
+                    f"Invalid {file}: no record at byte 0, as the checksum of its length is wrong; "
+                    "expected an uncompressed TFRecord file."
                 )
-            headers.append(header)
-            places.append((offset, length))
-            offset = end
-    _verify(file, headers, places)
-    yield from places
+            # TensorFlow's reader fails there: a length is damaged, or the file ends inside the record.
+            places.append((damaged, length or 0))
+    return places
 
 
-def _verify(file: str, headers: list[bytes], places: list[tuple[int, int]]) -> None:
-    """Raises DataError naming the first header whose checksum is wrong."""
-    words = np.frombuffer(b"".join(headers), np.uint8).reshape(-1, _HEADER_BYTES)
+def _whole_records(stream: BinaryIO, offset: int, size: int) -> tuple[list[tuple[int, int]], int]:
+    """Returns the records from a byte on whose lengths are right and lie inside the file, and the byte behind them."""
+    headers: list[bytes] = []
+    places: list[tuple[int, int]] = []
+    while offset < size:
+        stream.seek(offset)
+        header = stream.read(_HEADER_BYTES)
+        length = int.from_bytes(header[:8], "little")
+        end = offset + _HEADER_BYTES + length + _FOOTER_BYTES
+        if len(header) < _HEADER_BYTES or end > size:
+            break
+        headers.append(header)
+        places.append((offset, length))
+        offset = end
+    # All at once, as it takes long one by one. Behind a wrong length there are no records.
+    wrong = np.flatnonzero(~_are_headers(np.frombuffer(b"".join(headers), np.uint8).reshape(-1, _HEADER_BYTES)))
+    return (places[: wrong[0]], places[wrong[0]][0]) if len(wrong) else (places, offset)
+
+
+def _length_at(stream: BinaryIO, offset: int) -> int | None:
+    """Returns the length of the record at a byte; None where the checksum of the length is wrong."""
+    stream.seek(offset)
+    header = np.frombuffer(stream.read(_HEADER_BYTES), np.uint8)
+    if len(header) < _HEADER_BYTES or not _are_headers(header[np.newaxis])[0]:
+        return None
+    return int.from_bytes(header[:8].tobytes(), "little")
+
+
+def _next_header(stream: BinaryIO, start: int, size: int) -> int:
+    """Returns the first byte from `start` on where a record begins that ends inside the file; `size`: there is none.
+
+    Anything else looks like such a length once in four billion bytes.
+    """
+    for offset in range(start, min(size, start + _SEARCHED_BYTES), _SEARCH_STEP):
+        stream.seek(offset)
+        content = np.frombuffer(stream.read(_SEARCH_STEP + _HEADER_BYTES - 1), np.uint8)
+        if len(content) < _HEADER_BYTES:
+            break
+        for place in np.flatnonzero(_are_headers(np.lib.stride_tricks.sliding_window_view(content, _HEADER_BYTES))):
+            length = int.from_bytes(content[place : place + 8].tobytes(), "little")
+            if offset + int(place) + _HEADER_BYTES + length + _FOOTER_BYTES <= size:
+                return offset + int(place)
+    return size
+
+
+def _are_headers(words: np.ndarray) -> np.ndarray:
+    """Returns which rows, uint8 [n, 12], are a length with its checksum, bool [n]."""
     stored = np.ascontiguousarray(words[:, 8:]).view("<u4")[:, 0]
-    wrong = np.flatnonzero(masked_crc(words[:, :8]) != stored)
-    if len(wrong):
-        raise DataError(
-            f"Invalid {file}: no record at byte {places[wrong[0]][0]}, as the checksum of its length is wrong; "
-            "expected an uncompressed TFRecord file."
-        )
+    return masked_crc(words[:, :8]) == stored
 
 
 def _open(file: str) -> BinaryIO:

@@ -86,7 +86,7 @@ def facts_of(source: Source, tally: Tally, problems: dict[str, str]) -> SampleFa
         "sampled": len(tally.shapes) + len(problems),
         "unreadable": len(problems),
         "has_labels": source.has_labels,
-        "classes": None if labels is None else len(source.class_names or np.unique(labels)),
+        "classes": None if labels is None else len(source.class_names or np.unique(labels[labels >= 0])),
         "problems": dict(list(problems.items())[:5]),
     }
     return SampleFacts(**known, **tally.summary())  # type: ignore[arg-type]

@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from barlowtf.errors import DataError
 
+# The label of an example without one, or whose label cannot be read.
+NO_LABEL = -1
+
 
 class Source(abc.ABC):
     """Examples with random access; what the input pipeline, the kNN monitor and the writer read.
@@ -73,7 +76,10 @@ class Source(abc.ABC):
 
     @functools.cached_property
     def labels(self) -> np.ndarray | None:
-        """Labels of all examples, int64 [size]; None without labels. Reading them may mean reading all records."""
+        """Labels of all examples, int64 [size], < 0 where one has none; None without labels.
+
+        Reading them may mean reading all records.
+        """
         return self.labels_of(np.arange(self.size)) if self.has_labels else None
 
     def labels_of(self, ids: np.ndarray) -> np.ndarray:
@@ -83,10 +89,10 @@ class Source(abc.ABC):
             ids: Numbers of the examples, integer [n], in [0, size).
 
         Returns:
-            int64 [n].
+            int64 [n]; `NO_LABEL` where an example has none, or its record cannot be read.
 
         Raises:
-            DataError: The data set has no labels, or one of them cannot be read.
+            DataError: The data set has no labels.
         """
         if not self.has_labels:
             raise DataError(f"{self.name} has no labels. Expected one for each example, e.g. a folder for each class.")

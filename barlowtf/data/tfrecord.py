@@ -18,6 +18,7 @@ from barlowtf.atomic import whole_files
 from barlowtf.data.images import reason_of
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.records import RecordSource, index_records, locate_record, record_reader
+from barlowtf.data.skipped import SkippedImages
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
 from barlowtf.regular import require_regular
@@ -25,6 +26,8 @@ from barlowtf.regular import require_regular
 IMAGE = "image/encoded"
 LABEL = "image/class/label"
 TEXT = "image/class/text"
+# Records that are looked at for the names of the features, where those before are damaged.
+_LOOKED_AT = 64
 # What replaces "train" in the pattern of the test split; the first that matches a file.
 _TEST_WORDS = ("val", "validation", "test")
 
@@ -52,7 +55,7 @@ def tfrecord_source(pattern: str, split: str) -> RecordSource | None:
         raise DataError(f"No files match {pattern}: expected TFRecord files. Check the glob, and quote it in a shell.")
     index = index_records(files)
     read_record = record_reader(index)
-    features = _features(read_record, files[0])
+    features = _features(read_record, files[0], len(index.offset))
     return RecordSource(
         name=f"{Path(files[0]).name} and {len(files) - 1} more" if len(files) > 1 else Path(files[0]).name,
         files=files,
@@ -65,7 +68,9 @@ def tfrecord_source(pattern: str, split: str) -> RecordSource | None:
     )
 
 
-def write_tfrecords(source: Source, prefix: str | Path, shards: int) -> list[Path]:
+def write_tfrecords(
+    source: Source, prefix: str | Path, shards: int, *, skipped: SkippedImages | None = None
+) -> list[Path]:
     """Writes a data set as TFRecord files; all of them appear at the end, or none.
 
     Args:
@@ -73,14 +78,16 @@ def write_tfrecords(source: Source, prefix: str | Path, shards: int) -> list[Pat
             hold them.
         prefix: Path of the files without "-00000-of-00004.tfrecord".
         shards: Number of files, in [1, source.size]; their sizes differ by one example at most.
+        skipped: Receives examples that cannot be read, which are left out; None: such an example is an error.
 
     Returns:
         The paths, in order.
 
     Raises:
         ValueError: `shards` is out of range.
-        DataError: One of the files exists or cannot be written, or an example cannot be read.
+        DataError: One of the files exists or cannot be written, or too many examples cannot be read.
     """
+    skipped = SkippedImages(0, setting="--max-unreadable") if skipped is None else skipped
     if not 1 <= shards <= source.size:
         raise ValueError(f"Invalid shards: received {shards}, expected 1 to {source.size}, the number of examples.")
     paths = [Path(f"{prefix}-{shard:05d}-of-{shards:05d}.tfrecord") for shard in range(shards)]
@@ -92,7 +99,7 @@ def write_tfrecords(source: Source, prefix: str | Path, shards: int) -> list[Pat
         with whole_files(paths, overwrite=False) as unfinished:
             for path, ids in zip(unfinished, np.array_split(np.arange(source.size), shards), strict=True):
                 with tf.io.TFRecordWriter(str(path)) as writer:
-                    for example in _examples(source, ids):
+                    for example in _examples(source, ids, skipped):
                         writer.write(example.SerializeToString())
     except FileExistsError as error:
         raise _exists(error.filename) from error
@@ -124,19 +131,23 @@ def _test_files(pattern: str) -> list[str]:
     return next((files for files in candidates if files), [])
 
 
-def _features(read_record: Callable[[tf.Tensor], tf.Tensor], file: str) -> set[str]:
-    """Returns the names of the features in the first record."""
-    try:
-        example = tf.train.Example.FromString(read_record(tf.constant(0, tf.int64)).numpy())
-    except (tf.errors.OpError, DecodeError) as error:
-        raise DataError(f"Cannot read the first record of {file} as tf.train.Example: {error}") from error
-    # A message of another kind can parse by accident; then it has no features.
-    names = set(example.features.feature)
-    if IMAGE not in names:
-        raise DataError(
-            f"No images in {file}: received features {sorted(names)}, expected {IMAGE}, and {LABEL} for labels."
-        )
-    return names
+def _features(read_record: Callable[[tf.Tensor], tf.Tensor], file: str, size: int) -> set[str]:
+    """Returns the names of the features in the first record that holds an image, one of the first few."""
+    seen, reason = None, ""
+    for number in range(min(size, _LOOKED_AT)):
+        try:
+            example = tf.train.Example.FromString(read_record(tf.constant(number, tf.int64)).numpy())
+        except (tf.errors.OpError, DecodeError) as error:
+            reason = reason or reason_of(error)
+            continue
+        # A message of another kind can parse by accident; then it has no features.
+        names = set(example.features.feature)
+        if IMAGE in names:
+            return names
+        seen = names if seen is None else seen
+    if seen is None:
+        raise DataError(f"Cannot read the first records of {file} as tf.train.Example: {reason.rstrip('.')}.")
+    raise DataError(f"No images in {file}: received features {sorted(seen)}, expected {IMAGE}, and {LABEL} for labels.")
 
 
 def _parse(serialized: tf.Tensor, name: str, dtype: tf.DType) -> tf.Tensor:
@@ -145,21 +156,24 @@ def _parse(serialized: tf.Tensor, name: str, dtype: tf.DType) -> tf.Tensor:
 
 def _class_names(source: RecordSource) -> tuple[str, ...]:
     """Returns the text of each label up to the largest; "" for a label without an example."""
-    texts = source.parse(np.arange(source.size), lambda serialized: _parse(serialized, TEXT, tf.string))
-    labels, first = np.unique(cast(np.ndarray, source.labels), return_index=True)
+    numbers, texts = source.parse_readable(
+        np.arange(source.size), lambda serialized: _parse(serialized, TEXT, tf.string)
+    )
+    labels, first = np.unique(cast(np.ndarray, source.labels)[numbers], return_index=True)
     named = {int(label): texts[index].decode("utf-8", "replace") for label, index in zip(labels, first, strict=True)}
-    return tuple(named.get(label, "") for label in range(max(named) + 1))
+    return tuple(named.get(label, "") for label in range(max(named, default=-1) + 1))
 
 
-def _examples(source: Source, ids: np.ndarray) -> Iterator[tf.train.Example]:
+def _examples(source: Source, ids: np.ndarray, skipped: SkippedImages) -> Iterator[tf.train.Example]:
     """Yields the examples of a shard."""
     labels = source.labels_of(ids) if source.has_labels else None
     class_names = source.class_names
     for place, number in enumerate(ids):
         try:
             image = source.read(tf.constant(number, tf.int64))
-        except tf.errors.OpError as error:
-            raise DataError(f"Cannot read {source.identify(int(number))}: {error.message}") from error
+        except (tf.errors.OpError, OSError, ValueError) as error:
+            skipped.skip(source, int(number), reason_of(error))
+            continue
         features = {IMAGE: _bytes(image.numpy() if image.dtype == tf.string else _encoded(image.numpy()))}
         if labels is not None:
             features[LABEL] = tf.train.Feature(int64_list=tf.train.Int64List(value=[labels[place]]))

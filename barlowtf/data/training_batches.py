@@ -1,29 +1,28 @@
 """The batches of a pre-training as an iterator that passes over unreadable images."""
 
 import functools
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
-from barlowtf.data.images import unreadable_reason
 from barlowtf.data.order import step_ids
 from barlowtf.data.plan import BatchPlan, Share
+from barlowtf.data.skipped import FailedReads, SkippedImages
 from barlowtf.data.source import Source
 from barlowtf.data.two_crop_batches import two_crop_batches
 from barlowtf.errors import DataError
 
-_LOG = logging.getLogger("barlowtf")
+_CONSEQUENCE = "Another one takes its place."
 
 
 class TrainingBatches(Iterator):
     """Batches of `two_crop_batches`, one step after the other, each unreadable image replaced by a readable one.
 
     Nothing is checked while all goes well. When a step fails, its images are read one by one; each unreadable one is
-    named in the log and from then on replaced by the next readable example ((id + 1) mod size, and so on), and the
-    batches go on at that step. The replacement depends on the files alone, so a resumed run takes the same.
+    passed over (`SkippedImages`) and from then on replaced by the next readable example ((id + 1) mod size, and so on),
+    and the batches go on at that step. The replacement depends on the files alone, so a resumed run takes the same.
 
     Under a strategy of several replicas each worker makes one of these with the same arguments. Every worker reads its
     own share of the global batch, each replica gets one batch per step, and a worker repairs its own share without the
@@ -31,7 +30,6 @@ class TrainingBatches(Iterator):
 
     Attributes:
         step: Number of the step that comes next.
-        unreadable: Unreadable example -> why, in the order in which they were found.
     """
 
     def __init__(
@@ -41,7 +39,7 @@ class TrainingBatches(Iterator):
         *,
         strategy: tf.distribute.Strategy | None = None,
         pairs: int = 1,
-        max_unreadable: int = 100,
+        skipped: SkippedImages | None = None,
     ) -> None:
         """Starts the input at `plan.start_step`.
 
@@ -50,18 +48,24 @@ class TrainingBatches(Iterator):
             plan: What the batches are made of.
             strategy: None or one replica: plain tensors; otherwise each element is what `strategy.run` takes.
             pairs: Pairs of crops of each image, >= 1, see `two_crop_batches`.
-            max_unreadable: Maximum number of unreadable images to pass over, >= 0.
+            skipped: The images that the run passes over; None: those of this iterator alone.
 
         Raises:
             ValueError: `plan.batch_size` does not divide by the number of replicas.
             DataError: The batch is larger than the data set, or its channels cannot become `plan.channels`.
         """
         self.step = plan.start_step
-        self.unreadable: dict[int, str] = {}
         self._replacements: dict[int, int] = {}
-        self._source, self._plan, self._pairs, self._max_unreadable = source, plan, pairs, max_unreadable
+        self._source, self._plan, self._pairs = source, plan, pairs
+        self._skipped = SkippedImages() if skipped is None else skipped
+        self._failed = FailedReads(source, plan.channels, self._skipped, _CONSEQUENCE)
         self._strategy = strategy if strategy is not None and strategy.num_replicas_in_sync > 1 else None
         self._iterator = self._start()
+
+    @property
+    def unreadable(self) -> Mapping[int, str]:
+        """Unreadable example -> why, in the order in which they were found."""
+        return self._skipped.reasons(self._source)
 
     @property
     def replacements(self) -> Mapping[int, int]:
@@ -73,8 +77,8 @@ class TrainingBatches(Iterator):
 
         Raises:
             StopIteration: After the last step.
-            DataError: More than `max_unreadable` images are unreadable.
-            tf.errors.OpError: The step fails although all its images are readable.
+            DataError: Too many images are unreadable, or the step fails although all its images are readable.
+            OSError: The list of images that are passed over cannot be written.
         """
         if self._plan.total_steps is not None and self.step >= self._plan.total_steps:
             raise StopIteration
@@ -86,6 +90,7 @@ class TrainingBatches(Iterator):
                 self._iterator = self._start()
             else:
                 self.step += 1
+                self._failed.succeed()
                 return batch
 
     def _start(self) -> Iterator:
@@ -108,7 +113,7 @@ class TrainingBatches(Iterator):
         return iter(self._strategy.distribute_datasets_from_function(share))
 
     def _repair(self, error: tf.errors.OpError) -> None:
-        """Records the unreadable images of this step and what to read in their place, or raises `error`."""
+        """Records what to read in place of the unreadable images of this step."""
         step, plan = tf.constant(self.step, tf.int64), self._plan
         _, ids = step_ids(
             step,
@@ -118,35 +123,17 @@ class TrainingBatches(Iterator):
             first_epoch=plan.first_epoch,
         )
         unreplaced = [number for number in ids.numpy().tolist() if number not in self._replacements]
-        # Some are known already: they were in the way when a replacement was looked for.
-        bad = [number for number in unreplaced if number in self.unreadable or not self._check(number)]
-        if not bad:
-            raise error
-        for number in bad:
+        for number in self._failed.find(error, unreplaced):
             self._replacements[number] = self._next_readable(number)
 
     def _next_readable(self, number: int) -> int:
         for distance in range(1, self._source.size):
             candidate = (number + distance) % self._source.size
-            if candidate not in self.unreadable and self._check(candidate):
+            if candidate not in self.unreadable and self._skipped.is_readable(
+                self._source, candidate, self._plan.channels, _CONSEQUENCE
+            ):
                 return candidate
         raise DataError(
             f"Cannot read any image of {self._source.name}: all {self._source.size} are unreadable. "
             "Check that the files are images."
         )
-
-    def _check(self, number: int) -> bool:
-        """Returns whether an example is readable; if not, records, names and counts it."""
-        reason = unreadable_reason(self._source, number, self._plan.channels, self._plan.rendering)
-        if reason is None:
-            return True
-        name = self._source.identify(number)
-        self.unreadable[number] = reason
-        _LOG.warning("Unreadable image %s: %s. Another one takes its place.", name, reason.rstrip("."))
-        if len(self.unreadable) > self._max_unreadable:
-            raise DataError(
-                f"Too many unreadable images: received {len(self.unreadable)}, expected at most "
-                f"{self._max_unreadable}. The last is {name} ({reason.rstrip('.')}). Repair or remove them, or raise "
-                "data.max_unreadable."
-            )
-        return False

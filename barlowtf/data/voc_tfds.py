@@ -1,5 +1,6 @@
 """VOC as TensorFlow Datasets prepares it, or any set there whose images have a list of objects with a label."""
 
+import logging
 import os
 from typing import Any
 
@@ -7,10 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.data.multi_label import ABSENT, DIFFICULT, PRESENT, MultiLabelSet
+from barlowtf.data.part import PartOfSource
 from barlowtf.data.records import RecordSource
 from barlowtf.data.tfds_builder import feature_parser, prepared_builder, record_storage
 from barlowtf.errors import DataError
 
+_LOG = logging.getLogger("barlowtf")
 # VOC calls train and val together trainval.
 _SPLITS = {"train": ("train", "validation"), "test": ("test",)}
 
@@ -54,8 +57,12 @@ def voc_tfds(name: str, split: str, data_dir: str | None = None) -> MultiLabelSe
         label_of=None,
         class_names=lambda source: None,
     )
-    targets = source.parse(np.arange(size), _targets_of(features, len(class_names)))
-    return MultiLabelSet(source, targets, class_names)
+    numbers, targets = source.parse_readable(np.arange(size), _targets_of(features, len(class_names)))
+    if len(numbers) == size:
+        return MultiLabelSet(source, targets, class_names)
+    lost = source.identify(int(np.setdiff1d(np.arange(size), numbers)[0]))
+    _LOG.warning("%d of %d records of %s cannot be read, e.g. %s: left out.", size - len(numbers), size, name, lost)
+    return MultiLabelSet(PartOfSource(source, numbers), targets, class_names)
 
 
 def _class_names(features: Any, name: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,16 @@ def center_views(encoder: Encoder, source: data.Source, ids: np.ndarray) -> tf.d
     """Returns batches of center views of the encoder's size and bits, uint8 or uint16 [n, S, S, C]."""
     size, _, channels = encoder.image_shape
     return data.center_views(source, ids, size=size, channels=channels, batch_size=_BATCH, rendering=encoder.rendering)
+
+
+def readable_views(
+    encoder: Encoder, source: data.Source, ids: np.ndarray, skipped: data.SkippedImages
+) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
+    """Yields numbers and center views, as of `center_views`, of the images that can be read."""
+    size, _, channels = encoder.image_shape
+    return data.readable_views(
+        source, ids, size=size, channels=channels, batch_size=_BATCH, skipped=skipped, rendering=encoder.rendering
+    )
 
 
 def log_progress(done: int, first: int, size: int, started: float) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from barlowtf.errors import CheckpointError
@@ -67,7 +68,7 @@ class FeatureFolder:
         manifest: Which encoder, images and format.
         features: float32 [M, d]: a memory-mapped array, or what is sliced like one.
         ids: Number of each image in its data, int64 [M], rising.
-        labels: int64 [M], or None.
+        labels: int64 [M], < 0 where an image has none, or None.
         paths: Where each image lies, string [M]; None: the format does not keep it.
     """
 
@@ -84,8 +85,8 @@ class FeatureFolder:
         return len(self.ids)
 
     def label_name(self, row: int) -> str | None:
-        """Returns the name of a row's class, its number where it has none, None without labels."""
-        if self.labels is None:
+        """Returns the name of a row's class, its number where it has none, None without a label."""
+        if self.labels is None or self.labels[row] < 0:
             return None
         names, label = self.manifest.data.class_names, int(self.labels[row])
         return names[label] if names is not None else str(label)
@@ -165,13 +166,13 @@ def _read_parquet(path: Path, manifest: EmbedManifest) -> FeatureFolder:
     table = pa.concat_tables(tables)
     if table["id"].null_count or table["path"].null_count:
         raise ValueError("an image has no id or no path")
-    has_labels = table["label"].null_count == 0
+    has_labels = table["label"].null_count < max(table.num_rows, 1)
     return FeatureFolder(
         path,
         manifest,
         ParquetFeatures(files, manifest.encoder.feature_width),
         table["id"].to_numpy(),
-        table["label"].to_numpy() if has_labels else None,
+        pc.fill_null(table["label"], -1).to_numpy() if has_labels else None,
         table["path"],
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.config.section import Section
-from barlowtf.data import Labeled, Rendering
+from barlowtf.data import Labeled, Rendering, SkippedImages
 from barlowtf.encoders import Encoder
 from barlowtf.evaluation.published import Published
 from barlowtf.records import Measure, Subset
@@ -70,11 +70,15 @@ class Splits(abc.ABC):
         """
 
     @abc.abstractmethod
-    def without_unreadable(self, channels: int) -> "Splits":
+    def without_unreadable(self, channels: int, skipped: SkippedImages) -> "Splits":
         """Returns the splits without the images that cannot be read; reads all images once.
 
+        Args:
+            channels: Channels of the images, >= 1.
+            skipped: Receives those that cannot be read.
+
         Raises:
-            DataError: Too few images are left, or the protocol does without none of them.
+            DataError: Too few images are left, or too many cannot be read.
         """
 
 

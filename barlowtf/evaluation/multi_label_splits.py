@@ -1,12 +1,12 @@
 """Training and test images that may show several classes at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from barlowtf import data
-from barlowtf.data import MultiLabelSet, open_multi_label
+from barlowtf.data import Labeled, MultiLabelSet, open_multi_label
 from barlowtf.errors import DataError
 from barlowtf.evaluation.contract import Splits
 from barlowtf.records import Subset
@@ -28,22 +28,19 @@ class MultiLabelSplits(Splits):
         """Returns all images: there is no protocol that takes a part of them."""
         return self, None
 
-    def without_unreadable(self, channels: int) -> "MultiLabelSplits":
-        """Reads all images once.
+    def without_unreadable(self, channels: int, skipped: data.SkippedImages) -> "MultiLabelSplits":
+        """Returns the splits without the images that cannot be read."""
+        train, test = (_readable(split, channels, skipped) for split in (self.train, self.test))
+        return replace(self, train=train, test=test)
 
-        Raises:
-            DataError: Some cannot be read. They are not left out, as that would change the test.
-        """
-        for split in (self.train, self.test):
-            ids = np.arange(split.size, dtype=np.int64)
-            lost = np.setdiff1d(ids, data.readable_ids(split.source, ids, channels=channels))
-            if len(lost):
-                names = ", ".join(split.source.identify(int(number)) for number in lost[:5])
-                raise DataError(
-                    f"{len(lost)} of {split.size} images of {split.source.name} cannot be read: {names}. "
-                    "Copy them again, or remove them from the lists."
-                )
-        return self
+
+def _readable(images: MultiLabelSet, channels: int, skipped: data.SkippedImages) -> MultiLabelSet:
+    """Returns the images that can be read, all read once."""
+    ids = np.arange(images.size, dtype=np.int64)
+    kept = data.readable_part(Labeled(images.source, ids, ids), channels, skipped).ids
+    if len(kept) == len(ids):
+        return images
+    return replace(images, source=data.PartOfSource(images.source, kept), targets=images.targets[kept])
 
 
 def open_multi_label_splits(

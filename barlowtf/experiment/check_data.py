@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from barlowtf import data
-from barlowtf.encoders.extracting import center_views
 from barlowtf.encoders.loading import load
 from barlowtf.errors import ConfigError
 from barlowtf.experiment.data import open_split, recipe_settings
 from barlowtf.experiment.data_findings import DATA_DIAGNOSES
 from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
 from barlowtf.experiment.diagnosis import explain_findings, explain_row, find_in
+from barlowtf.experiment.embed import readable_features
 
 _LOG = logging.getLogger("barlowtf")
 # The encoder whose features are thumbnails.
@@ -141,11 +141,15 @@ def _features(spec: str, splits: list[_Split], chosen: np.ndarray, trust: bool) 
     channels = np.concatenate([split.census.channels for split in splits])
     fits = _fits(channels, encoder.image_shape[2])
     parts, start = [np.zeros((0, encoder.width), np.float32)], 0
+    skipped = data.SkippedImages(sum(len(split.census.ids) for split in splits))
     for split in splits:
         end = start + len(split.census.ids)
         ids = split.census.ids[(chosen & fits)[start:end]]
         if len(ids):
-            parts.append(encoder.features_of(center_views(encoder, split.source, ids), len(ids)))
+            features, kept = readable_features(encoder, split.source, ids, skipped)
+            parts.append(features)
+            # What was changed since it was read first is not compared.
+            fits[start:end] &= ~np.isin(split.census.ids, np.setdiff1d(ids, kept))
         start = end
     return np.concatenate(parts), fits
 

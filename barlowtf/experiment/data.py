@@ -1,6 +1,7 @@
 """`barlowtf data`: what a data set holds, and packing it into TFRecord files."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from barlowtf import data
 from barlowtf.errors import DataError
+from barlowtf.experiment.skipping import skips_of
 from barlowtf.records import Record
 
 # Images that are read to describe a data set, and letters of the names of classes that are shown.
@@ -26,6 +28,7 @@ class DataDescription(Record):
     fingerprint: str = Field(description="sha256 of what identifies the data")
     notes: tuple[str, ...] = Field(description="what was passed over, and what else may surprise")
     sample: data.SampleFacts = Field(description="what a sample of the images shows")
+    sameness: str | None = Field(description="why nothing can be learned from them: one color, equal; null: it can")
 
 
 class PackedData(Record):
@@ -47,7 +50,9 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
     """
     source = open_split(spec, split)
     labels = source.labels
-    counts = None if labels is None else np.bincount(labels)
+    counts = None if labels is None else np.bincount(labels[labels >= 0])
+    nameless = 0 if labels is None else int((labels < 0).sum())
+    notes = (*source.notes, *([f"{nameless:,} images have no label."] if nameless else []))
     return DataDescription(
         name=source.name,
         images=source.size,
@@ -56,8 +61,9 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
         class_names=None if source.class_names is None else tuple(source.class_names),
         images_per_class=None if counts is None else tuple(counts.tolist()),
         fingerprint=source.fingerprint,
-        notes=source.notes,
+        notes=notes,
         sample=data.sample_facts(source, _SAMPLE),
+        sameness=data.find_sameness(source),
     )
 
 
@@ -92,6 +98,8 @@ def explain_data(facts: DataDescription) -> str:
     lines.append(("deviation", ", ".join(f"{value:.4g}" for value in sample.std)))
     lines.append(("settings", " ".join(f"--set {setting}" for setting in recipe_settings(sample))))
     lines.append(("fingerprint", facts.fingerprint))
+    if facts.sameness is not None:
+        lines.append(("harm", f"{facts.sameness} Nothing can be learned from them."))
     lines += [("note", note) for note in facts.notes]
     return "\n".join(f"{name:<18}{text}" for name, text in lines)
 
@@ -124,7 +132,7 @@ def _some(names: Sequence[str]) -> str:
     return f": {text}" if names else ""
 
 
-def pack_data(spec: str, split: str, prefix: str, *, shards: int = 8) -> PackedData:
+def pack_data(spec: str, split: str, prefix: str, *, shards: int = 8, max_unreadable: int | None = None) -> PackedData:
     """Writes a data set as TFRecord files PREFIX-00000-of-00008.tfrecord, ..., which read faster than small files.
 
     Args:
@@ -132,13 +140,17 @@ def pack_data(spec: str, split: str, prefix: str, *, shards: int = 8) -> PackedD
         split: "train" or "test".
         prefix: Path that the names of the files begin with.
         shards: Number of files, >= 1.
+        max_unreadable: Maximum number of images to leave out because they cannot be read, >= 0; None: 100. They are
+            listed in PREFIX.skipped.jsonl.
 
     Raises:
         DataError: It cannot be read, has no such split, or a file cannot be written.
     """
     source = open_split(spec, split)
-    paths = data.write_tfrecords(source, prefix, shards=shards)
-    return PackedData(images=source.size, files=tuple(str(path) for path in paths))
+    skipped = skips_of([], max_unreadable, None)
+    paths = data.write_tfrecords(source, prefix, shards=shards, skipped=skipped)
+    skipped.list_in(Path(f"{prefix}.{data.SKIPPED_FILE}"))
+    return PackedData(images=source.size - len(skipped), files=tuple(str(path) for path in paths))
 
 
 def open_split(spec: str, split: str) -> data.Source:

@@ -3,17 +3,18 @@
 ::
 
     OUT/_embed.json            encoder, data, format, number of images
+        _skipped.jsonl         images that cannot be read, where there are any, see `SkippedImage`
         part-00000.parquet     id, path, label, feature of the images 0 to 1,999; and so on
         features.npy           or these three, with format "npy"
         labels.npy  ids.npy
 """
 
 import logging
-import os
 import shutil
 import signal
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,11 +27,13 @@ import tensorflow as tf
 
 from barlowtf import data, runs
 from barlowtf.atomic import reserve, whole_file, whole_files
+from barlowtf.data.skipped import storable_text
 from barlowtf.encoders.encoder import Encoder
-from barlowtf.encoders.extracting import PART_IMAGES, center_views, log_progress
+from barlowtf.encoders.extracting import PART_IMAGES, log_progress, readable_views
 from barlowtf.encoders.feature_folder import MANIFEST, open_features
 from barlowtf.encoders.loading import load
 from barlowtf.errors import CheckpointError, DataError, Interrupted
+from barlowtf.experiment.skipping import skips_of
 from barlowtf.places import settled_spec
 from barlowtf.records import EmbeddedData, EmbedManifest, read_record, write_record
 from barlowtf.train.interruption import Interruption
@@ -53,6 +56,7 @@ class EmbedRequest:
         config: Recipe of the encoder, see `barlowtf.encoders.load`.
         part_rows: Number of images between two saves, >= 1.
         trust: See `barlowtf.encoders.load`.
+        max_unreadable: Maximum number of images to leave out because they cannot be read, >= 0; None: see `skips_of`.
     """
 
     encoder: str
@@ -63,6 +67,7 @@ class EmbedRequest:
     config: str | None = None
     part_rows: int = PART_IMAGES
     trust: bool = False
+    max_unreadable: int | None = None
 
 
 def embed(request: EmbedRequest) -> EmbedManifest:
@@ -73,7 +78,7 @@ def embed(request: EmbedRequest) -> EmbedManifest:
 
     Raises:
         CheckpointError: The folder holds something else, or features of another encoder, data or format.
-        DataError: There is no such split.
+        DataError: There is no such split, or too many images cannot be read.
         Interrupted: A signal came. Finished parts are kept, and the same call resumes.
     """
     with Interruption().listening() as interruption:
@@ -85,7 +90,11 @@ def embed(request: EmbedRequest) -> EmbedManifest:
 
 
 def embed_images(
-    request: EmbedRequest, encoder: Encoder, images: data.Source, interruption: Interruption
+    request: EmbedRequest,
+    encoder: Encoder,
+    images: data.Source,
+    interruption: Interruption,
+    skipped: data.SkippedImages | None = None,
 ) -> EmbedManifest:
     """Writes the features of images that are open already; see `embed`.
 
@@ -94,7 +103,10 @@ def embed_images(
         encoder: The encoder.
         images: The images of `request.source` and `request.split`.
         interruption: Listens to signals.
+        skipped: Receives the images that cannot be read; None: they are listed beside the features.
     """
+    if skipped is None:
+        skipped = skips_of([encoder], request.max_unreadable, request.out / f"_{data.SKIPPED_FILE}")
     names = images.class_names
     wanted = EmbedManifest(
         encoder=encoder.facts,
@@ -114,7 +126,7 @@ def embed_images(
         _LOG.info("%s holds these features already.", request.out)
         return finished
     try:
-        return _fill(request.out, wanted, encoder, images, interruption)
+        return _fill(request.out, wanted, encoder, images, interruption, skipped)
     except OSError as error:
         raise CheckpointError(
             f"Cannot write in {request.out}: {error.strerror or error}. What is written is kept; the same command "
@@ -123,13 +135,18 @@ def embed_images(
 
 
 def _fill(
-    out: Path, wanted: EmbedManifest, encoder: Encoder, images: data.Source, interruption: Interruption
+    out: Path,
+    wanted: EmbedManifest,
+    encoder: Encoder,
+    images: data.Source,
+    interruption: Interruption,
+    skipped: data.SkippedImages,
 ) -> EmbedManifest:
     """Writes what is missing in the folder; returns its manifest."""
     parts = out if wanted.format == "parquet" else out / _PARTS
     parts.mkdir(exist_ok=True)
     with runs.locked(out):
-        rows = _write_parts(encoder, images, parts, wanted, interruption)
+        rows = _write_parts(encoder, images, parts, wanted, interruption, skipped)
         if wanted.format == "npy":
             _join(parts, out, rows, encoder.width)
         versions = {name: metadata.version(name) for name in ("barlowtf", "tensorflow", "keras", "pyarrow")}
@@ -181,7 +198,12 @@ def _essence(manifest: EmbedManifest) -> dict[str, Any]:
 
 
 def _write_parts(
-    encoder: Encoder, images: data.Source, parts: Path, wanted: EmbedManifest, interruption: Interruption
+    encoder: Encoder,
+    images: data.Source,
+    parts: Path,
+    wanted: EmbedManifest,
+    interruption: Interruption,
+    skipped: data.SkippedImages,
 ) -> int:
     """Writes the parts that are missing; returns the rows of all."""
     rows, started, first = 0, time.monotonic(), None
@@ -193,7 +215,7 @@ def _write_parts(
         if count is None:
             first = start if first is None else first
             try:
-                _write_part(file, encoder, images, ids)
+                _write_part(file, encoder, images, ids, skipped)
             except Interrupted as error:
                 name = interruption.received.name if interruption.received else "SIGTERM"
                 raise Interrupted(
@@ -206,8 +228,10 @@ def _write_parts(
     return rows
 
 
-def _write_part(file: Path, encoder: Encoder, images: data.Source, ids: np.ndarray) -> None:
-    features, ids = readable_features(encoder, images, ids)
+def _write_part(
+    file: Path, encoder: Encoder, images: data.Source, ids: np.ndarray, skipped: data.SkippedImages
+) -> None:
+    features, ids = readable_features(encoder, images, ids, skipped)
     labels = images.labels_of(ids) if images.has_labels else None
     with whole_file(file) as aside:
         if file.suffix == ".npz":
@@ -215,35 +239,36 @@ def _write_part(file: Path, encoder: Encoder, images: data.Source, ids: np.ndarr
             np.savez(aside, **(arrays if labels is None else {**arrays, "labels": labels}))
             return
         width = features.shape[1]
+        # Null where an image has none.
+        known = pa.nulls(len(ids), pa.int64()) if labels is None else pa.array(labels, pa.int64(), mask=labels < 0)
         columns = {
             "id": pa.array(ids),
             "path": pa.array([storable_text(images.identify(int(number))) for number in ids], pa.string()),
-            "label": pa.nulls(len(ids), pa.int64()) if labels is None else pa.array(labels, pa.int64()),
+            "label": known,
             "feature": pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1), pa.float32()), width),
         }
         pq.write_table(pa.table(columns), aside)
 
 
-def storable_text(path: str) -> str:
-    """Returns a path as text that can be stored: bytes that are not UTF-8 as a backslash, x and two digits."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def readable_features(
+    encoder: Encoder, images: data.Source, ids: np.ndarray, skipped: data.SkippedImages
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features float32 [n, d] and the ids of the images that could be read, int64 [n].
 
+    Args:
+        encoder: Makes the features.
+        images: The images.
+        ids: Numbers of the images, integer [m].
+        skipped: Receives those that cannot be read.
+    """
+    kept = [np.zeros(0, np.int64)]
 
-def readable_features(encoder: Encoder, images: data.Source, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns features float32 [n, d] and the ids of the images that could be read, int64 [n]; the log names others."""
+    def views() -> Iterator[tf.Tensor]:
+        for numbers, batch in readable_views(encoder, images, ids, skipped):
+            kept.append(numbers)
+            yield batch
 
-    def features_of(numbers: np.ndarray) -> np.ndarray:
-        return encoder.features_of(center_views(encoder, images, numbers), len(numbers))
-
-    try:
-        return features_of(ids), ids
-    except tf.errors.OpError:
-        readable = data.readable_ids(images, ids, channels=encoder.image_shape[2], rendering=encoder.rendering)
-        if len(readable) == len(ids):
-            raise
-        lost = [images.identify(int(number)) for number in np.setdiff1d(ids, readable)]
-        _LOG.warning("%d images cannot be read and are left out, e.g. %s.", len(lost), ", ".join(lost[:5]))
-        return features_of(readable), readable
+    return encoder.features_of(views()), np.concatenate(kept)
 
 
 def _count(file: Path) -> int | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 from rich.console import Console
 
-from barlowtf import runs
+from barlowtf import data, runs
 from barlowtf.atomic import write_file
 from barlowtf.distribute import make_strategy
 from barlowtf.encoders import Encoder, load
@@ -25,6 +25,7 @@ from barlowtf.evaluation import (
     results_table,
 )
 from barlowtf.experiment.measurements import Images, Measuring, fits
+from barlowtf.experiment.skipping import skips_of
 from barlowtf.places import CONTROLS, settled_spec
 from barlowtf.records import Result, read_results
 from barlowtf.train.interruption import Interruption
@@ -54,6 +55,7 @@ class EvaluateRequest:
         strategy: "one" or "mirrored".
         replicas: With "mirrored": number of replicas; None: all GPUs.
         trust: See `barlowtf.encoders.load`.
+        max_unreadable: Maximum number of images to leave out because they cannot be read, >= 0; None: see `skips_of`.
     """
 
     protocols: Sequence[str]
@@ -70,6 +72,7 @@ class EvaluateRequest:
     strategy: str = "one"
     replicas: int | None = None
     trust: bool = False
+    max_unreadable: int | None = None
 
 
 def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> list[Result]:
@@ -110,6 +113,7 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
                 strategy,
                 interruption,
                 console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO)),
+                skips_of(loaded.values(), request.max_unreadable, folder / data.SKIPPED_FILE),
             )
             results = []
             try:

@@ -8,11 +8,12 @@ import numpy as np
 from barlowtf.choosing import BIAS_GRADIENT_SCALE, BIAS_SHARE, known_rate
 from barlowtf.experiment.diagnosis import Diagnosis, Symptom
 from barlowtf.experiment.run_facts import RunFacts, percent
+from barlowtf.metrics import COLLAPSED_RANK, MOSTLY_DEAD, has_collapsed
 
 # Views that the effective rank is measured on: it cannot be larger.
 _MONITORED = 256
-_COLLAPSED_RANK, _LOW_RANK_SHARE, _RANK_LOSS = 3.0, 0.04, 0.5
-_MOSTLY_DEAD, _SOME_DEAD = 0.5, 0.05
+_LOW_RANK_SHARE, _RANK_LOSS = 0.04, 0.5
+_SOME_DEAD = 0.05
 _RATE_FACTOR, _BIAS_FACTOR = 3.0, 4.0
 _KNN_FALL = 0.03
 _SPIKE = 20.0
@@ -33,8 +34,7 @@ def _collapse(run: RunFacts) -> Iterator[Symptom]:
     rank, dead = run.trained("effective_rank"), run.trained("dead_dimensions")
     if rank is None or dead is None:
         return
-    # Of few views no rank is high.
-    if (rank < _COLLAPSED_RANK and _most_rank(run) >= 10 * _COLLAPSED_RANK) or dead >= _MOSTLY_DEAD * run.width:
+    if has_collapsed(rank, dead, width=run.width, images=_most_rank(run)):
         yield Symptom(
             f"The embeddings have collapsed: effective rank {rank:.1f}, {dead:.0f} of {run.width} dimensions dead.",
             _course(run, "effective_rank"),
@@ -43,13 +43,13 @@ def _collapse(run: RunFacts) -> Iterator[Symptom]:
 
 def _dead(run: RunFacts) -> Iterator[Symptom]:
     dead = run.trained("dead_dimensions")
-    if dead is not None and _SOME_DEAD * run.width <= dead < _MOSTLY_DEAD * run.width:
+    if dead is not None and _SOME_DEAD * run.width <= dead < MOSTLY_DEAD * run.width:
         yield Symptom(f"{dead:.0f} of {run.width} dimensions are dead.", _course(run, "dead_dimensions"))
 
 
 def _low_rank(run: RunFacts) -> Iterator[Symptom]:
     rank, most = run.trained("effective_rank"), _most_rank(run)
-    if rank is not None and _COLLAPSED_RANK <= rank < _LOW_RANK_SHARE * most:
+    if rank is not None and COLLAPSED_RANK <= rank < _LOW_RANK_SHARE * most:
         yield Symptom(
             f"The effective rank is {rank:.1f} of at most {most} (D = {run.width}).", _course(run, "effective_rank")
         )
@@ -61,7 +61,7 @@ def _most_rank(run: RunFacts) -> int:
 
 def _falling_rank(run: RunFacts) -> Iterator[Symptom]:
     ranks = run.column("effective_rank")
-    if len(ranks) > 2 and _COLLAPSED_RANK <= ranks[-1] < _RANK_LOSS * max(ranks):
+    if len(ranks) > 2 and COLLAPSED_RANK <= ranks[-1] < _RANK_LOSS * max(ranks):
         yield Symptom(
             f"The effective rank has fallen from {max(ranks):.1f} to {ranks[-1]:.1f}.", _course(run, "effective_rank")
         )
@@ -126,6 +126,11 @@ def _bias_rate(run: RunFacts) -> Iterator[Symptom]:
         )
 
 
+def _sameness(run: RunFacts) -> Iterator[Symptom]:
+    if run.info is not None and run.info.data.sameness is not None:
+        yield Symptom(run.info.data.sameness)
+
+
 LEARNING_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
     "bad values": Diagnosis(
         "harm",
@@ -133,9 +138,15 @@ LEARNING_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
         "Lower optimizer.learning_rate, or set train.precision = float32.",
         _bad_values,
     ),
+    "same images": Diagnosis(
+        "harm",
+        "training images of one color each, or all equal, by a sample",
+        "Look at them: barlowtf data check names all such images.",
+        _sameness,
+    ),
     "collapse": Diagnosis(
         "harm",
-        f"effective rank of the embeddings below {_COLLAPSED_RANK:g}, or half of the dimensions dead (their deviation "
+        f"effective rank of the embeddings below {COLLAPSED_RANK:g}, or half of the dimensions dead (their deviation "
         "is below 1e-3)",
         "Compare augment.mean and augment.std with barlowtf data check; then lower the rate, or raise loss.lambd.",
         _collapse,

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from rich.console import Console
 
+from barlowtf import data
 from barlowtf.distribute import describe_surroundings
 from barlowtf.encoders import Encoder
-from barlowtf.errors import Interrupted
+from barlowtf.errors import DataError, Interrupted
 from barlowtf.evaluation import Chosen, FeatureStore, Outcome, Protocol, Splits, Task
 from barlowtf.evaluation.recording import make_result, name_result
 from barlowtf.records import Result, read_result, write_result
@@ -23,6 +24,8 @@ from barlowtf.train.fitting import fit
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
+# How often a measurement is made anew though all images can be read: files were changed meanwhile.
+_TRIES = 3
 
 
 class Images(NamedTuple):
@@ -47,7 +50,11 @@ def fits(choice: Chosen, encoder: Encoder) -> bool:
 
 
 class Measuring:
-    """Makes the measurements of one request: opens images once, names results by what they are results of."""
+    """Makes the measurements of one request: opens images once, names results by what they are results of.
+
+    Attributes:
+        skipped: The images that are passed over.
+    """
 
     def __init__(
         self,
@@ -56,6 +63,7 @@ class Measuring:
         strategy: tf.distribute.Strategy,
         interruption: Interruption,
         console: Console,
+        skipped: data.SkippedImages,
     ) -> None:
         """Opens nothing yet.
 
@@ -65,7 +73,9 @@ class Measuring:
             strategy: Runs the training.
             interruption: Knows whether a signal has come.
             console: Where the progress bar is drawn.
+            skipped: Receives the images that cannot be read.
         """
+        self.skipped = skipped
         self._images, self._folder, self._strategy, self._interruption = images, folder, strategy, interruption
         self._fit = functools.partial(fit, strategy=strategy, interruption=interruption, console=console)
         self._splits: dict[Any, Splits] = {}
@@ -92,15 +102,23 @@ class Measuring:
         if key not in self._splits:
             self._splits[key] = protocol.open_data(*specs, channels, encoder.rendering, self._images.held_out)
         splits = self._splits[key]
-        try:
-            return self._measure(choice, encoder, features, splits, seed)
-        except tf.errors.OpError as error:
-            readable = splits.without_unreadable(channels)
-            if (readable.train.size, readable.test.size) == (splits.train.size, splits.test.size):
+        tries = 0
+        while True:
+            try:
+                return self._measure(choice, encoder, features, splits, seed)
+            except tf.errors.ResourceExhaustedError:
                 raise
-            _LOG.info("Measuring again without them: %s.", error.message.partition("\n")[0][:100])
-            self._splits[key] = readable
-        return self._measure(choice, encoder, features, readable, seed)
+            except tf.errors.OpError as error:
+                readable = splits.without_unreadable(channels, self.skipped)
+                if (readable.train.size, readable.test.size) == (splits.train.size, splits.test.size):
+                    tries += 1
+                if tries == _TRIES:
+                    raise DataError(
+                        f"Cannot measure {encoder.name} on {self._images.source}, though all images can be read: "
+                        f"{data.reason_of(error).rstrip('.')}. Check whether other programs change the files."
+                    ) from error
+                _LOG.info("Measuring again without what cannot be read.")
+                splits = self._splits[key] = readable
 
     def _measure(self, choice: Chosen, encoder: Encoder, features: FeatureStore, splits: Splits, seed: int) -> Result:
         """Returns the result of one measurement, from the folder where it is there already."""

@@ -2,7 +2,7 @@
 
 ::
 
-    OUT                  the rows; OUT.json: the record
+    OUT                  the rows; OUT.json: the record; OUT.skipped.jsonl: images that cannot be read
     .OUT-ID.features/    features of the new images while the command works, so that it can resume
 """
 
@@ -36,6 +36,7 @@ from barlowtf.experiment.predicted_rows import (
     vote_labeler,
 )
 from barlowtf.experiment.row_files import format_of, row_writer
+from barlowtf.experiment.skipping import skips_of
 from barlowtf.export.heads import Head, encoder_of_head, open_head
 from barlowtf.records import PredictionRecord, write_record
 from barlowtf.train.interruption import Interruption
@@ -62,6 +63,7 @@ class PredictRequest:
         top: Number of labels to give, the most probable first, >= 1.
         config: Recipe of the encoder, see `barlowtf.encoders.load`.
         trust: See `barlowtf.encoders.load`.
+        max_unreadable: Maximum number of images whose row says that they cannot be read, >= 0; None: see `skips_of`.
     """
 
     encoder: str
@@ -74,6 +76,7 @@ class PredictRequest:
     top: int = 1
     config: str | None = None
     trust: bool = False
+    max_unreadable: int | None = None
 
 
 def predict(request: PredictRequest) -> PredictionRecord:
@@ -83,7 +86,7 @@ def predict(request: PredictRequest) -> PredictionRecord:
 
     Raises:
         ConfigError: Options do not fit each other, or the file cannot be written there.
-        DataError: There are no such images, or none of them can be read.
+        DataError: There are no such images, none of them can be read, or too many cannot.
         ExportError: The head is missing or belongs to another encoder.
         CheckpointError: The encoder or a folder of features cannot be used.
         Interrupted: A signal came. The same call resumes.
@@ -102,10 +105,13 @@ def predict(request: PredictRequest) -> PredictionRecord:
             raise ConfigError(
                 f"Invalid --top: received {request.top}, expected at most the {len(labeler.names)} classes."
             )
-        features = _features(request, encoder, images, interruption)
-        rows = PredictedRows(images, features, labeler, near, top=request.top, channels=encoder.image_shape[2])
+        skipped = skips_of([encoder], request.max_unreadable, None)
+        features = _features(request, encoder, images, interruption, skipped)
+        channels = encoder.image_shape[2]
+        rows = PredictedRows(images, features, labeler, near, top=request.top, channels=channels, skipped=skipped)
         try:
             record = _write(request, rows, encoder, head, labeler, near, features, no_bank, started)
+            _list_skipped(request.out.with_name(f"{request.out.name}.{data.SKIPPED_FILE}"), skipped)
         except OSError as error:
             raise ConfigError(
                 f"Cannot write {request.out}: {error.strerror or error}. Choose another --out."
@@ -152,14 +158,17 @@ def _find_neighborhood(
 
 
 def _features(
-    request: PredictRequest, encoder: Encoder, images: data.Source, interruption: Interruption
+    request: PredictRequest,
+    encoder: Encoder,
+    images: data.Source,
+    interruption: Interruption,
+    skipped: data.SkippedImages,
 ) -> FeatureFolder:
     """Returns the features of the new images, kept beside the file until it is written."""
     key = hashlib.sha256(json.dumps([encoder.identity, images.fingerprint, images.name]).encode()).hexdigest()[:8]
     scratch = request.out.with_name(f".{request.out.name}-{key}.features")
-    manifest = embed_images(
-        EmbedRequest(request.encoder, request.source, scratch, split=request.split), encoder, images, interruption
-    )
+    embedding = EmbedRequest(request.encoder, request.source, scratch, split=request.split)
+    manifest = embed_images(embedding, encoder, images, interruption, skipped)
     if not manifest.rows:
         shutil.rmtree(scratch, ignore_errors=True)
         reason = data.unreadable_reason(images, 0, encoder.image_shape[2], encoder.rendering)
@@ -174,6 +183,12 @@ def _features(
             "normalized wrongly."
         )
     return features
+
+
+def _list_skipped(file: Path, skipped: data.SkippedImages) -> None:
+    """Lists the images that cannot be read; a list of an earlier call is replaced."""
+    file.unlink(missing_ok=True)
+    skipped.list_in(file)
 
 
 def _write(

@@ -119,10 +119,12 @@ def vote_labeler(bank: Bank) -> Labeler | None:
     if names is None or labels is None:
         return None
     voters = min(_VOTERS, bank.folder.rows)
+    # An image without a label votes for nothing: for a class behind the last one, which is left out.
+    labels = np.where(labels < 0, len(names), labels)
 
     def probabilities(features: np.ndarray, similarity: np.ndarray, index: np.ndarray) -> np.ndarray:
-        votes = knn_votes(similarity[:, :voters], labels[index[:, :voters]], class_count=len(names))
-        return votes / votes.sum(axis=1, keepdims=True)
+        votes = knn_votes(similarity[:, :voters], labels[index[:, :voters]], class_count=len(names) + 1)[:, :-1]
+        return votes / np.maximum(votes.sum(axis=1, keepdims=True), 1e-12)
 
     return Labeler("neighbors", names, probabilities, voters)
 
@@ -139,6 +141,7 @@ class PredictedRows:
         *,
         top: int,
         channels: int,
+        skipped: data.SkippedImages,
     ) -> None:
         """Computes nothing yet.
 
@@ -149,9 +152,10 @@ class PredictedRows:
             near: Finds similar training images; None: no columns of these.
             top: Number of labels in a row, from 1 to K.
             channels: Of the encoder's images, to find out why an image cannot be read.
+            skipped: Knows why images cannot be read, or is told.
         """
         self._images, self._features, self._labeler, self._near = images, features, labeler, near
-        self._top, self._channels = top, channels
+        self._top, self._channels, self._skipped = top, channels, skipped
         self._labels: collections.Counter[str] = collections.Counter()
         self._probability, self._unlike = 0.0, 0
         self._unreadable: dict[str, str] = {}
@@ -196,8 +200,7 @@ class PredictedRows:
         paths = [storable_text(self._images.identify(int(number))) for number in ids]
         errors: list[str | None] = [None] * len(ids)
         for place in np.flatnonzero(~readable).tolist():
-            reason = data.unreadable_reason(self._images, int(ids[place]), self._channels)
-            errors[place] = self._unreadable[paths[place]] = reason or "it could not be read"
+            errors[place] = self._unreadable[paths[place]] = self._reason(int(ids[place]))
         columns: dict[str, Any] = {"id": ids, "path": paths, "error": errors}
         answers = self._answer(np.asarray(self._features.features[first:last])) if last > first else {}
         for name, _ in self._answers():
@@ -205,6 +208,14 @@ class PredictedRows:
             whole[readable] = answers.get(name, [])
             columns[name] = whole
         return pa.table([pa.array(columns[field.name], field.type) for field in self.schema], schema=self.schema)
+
+    def _reason(self, number: int) -> str:
+        """Returns why an image has no features."""
+        known = self._skipped.reasons(self._images).get(number)
+        if known is None:
+            known = data.unreadable_reason(self._images, number, self._channels) or "it could not be read"
+            self._skipped.skip(self._images, number, known, "Its row says so.")
+        return known
 
     def _answer(self, features: np.ndarray) -> dict[str, list[Any]]:
         """Returns the columns of images, from their features [n, d]."""

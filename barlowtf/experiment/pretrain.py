@@ -3,10 +3,13 @@
 import logging
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import keras
 import tensorflow as tf
 from rich.console import Console
 
@@ -15,12 +18,14 @@ from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
 from barlowtf.encoders.building import build_model, check_encoder, settle_loss
 from barlowtf.encoders.restoring import restore_parts
-from barlowtf.errors import BarlowTFError, CheckpointError, DataError, Interrupted, TrainingError
+from barlowtf.errors import CheckpointError, DataError, Interrupted, NonFiniteError, TrainingError
+from barlowtf.experiment.explosion import explain_explosion
+from barlowtf.experiment.run_notes import keep_failure, sameness_of
 from barlowtf.experiment.same_images import CheckData, describe_images, require_same_images
 from barlowtf.experiment.settling import settled
 from barlowtf.experiment.starting import Start, find_start
 from barlowtf.experiment.step_memory import require_memory
-from barlowtf.experiment.training_data import make_batches, open_labeled, open_training_data
+from barlowtf.experiment.training_data import make_batches, open_labeled, open_training_data, skipped_images
 from barlowtf.experiment.watching import make_callbacks
 from barlowtf.leaving import undone_by
 from barlowtf.models import BarlowTwins, checkpoint
@@ -30,6 +35,7 @@ from barlowtf.records import RunData, RunInfo, RunSteps, write_record
 from barlowtf.train import callbacks, loop
 from barlowtf.train.failures import closing, explained_failures
 from barlowtf.train.interruption import Interruption
+from barlowtf.train.last_finite import StepsAgain, find_saver, save_last_finite
 from barlowtf.train.requeue import requeueing
 from barlowtf.train.stepping import FrozenPhase, count_steps_per_call, count_steps_per_epoch, group_batches, make_step
 from barlowtf.train.summary import lacks_measurements, summarize_metrics
@@ -81,6 +87,7 @@ def pretrain(request: PretrainRequest) -> RunInfo:
         shared_failures(request.run_dir, cluster_of(strategy)),
         requeueing(chief=chief),
     ):
+        skipped = skipped_images(recipe)
         source = open_training_data(recipe)
         open_labeled(recipe, source)  # Refused before anything is written.
         steps_per_epoch = count_steps_per_epoch(
@@ -93,6 +100,11 @@ def pretrain(request: PretrainRequest) -> RunInfo:
         facts = {"recipe": dump_recipe(recipe), "data fingerprint": source.fingerprint}
         require_agreement(strategy, {**facts, "data size": source.size})
         start = find_start(recipe, runs.RunFolder(request.run_dir))
+        if recipe.train.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        with strategy.scope():
+            model = build_model(recipe, steps_per_epoch, start.weights)
+            require_memory(recipe, model, strategy.num_replicas_in_sync, choosing.describe_machine())
         run = runs.open_run(request.run_dir, recipe) if chief else runs.RunFolder(request.run_dir)
         with runs.locked(run.path) if chief else nullcontext():
             images = describe_images(recipe.data.source, source, request.check_data if chief else "off")
@@ -107,15 +119,13 @@ def pretrain(request: PretrainRequest) -> RunInfo:
                 return finished if chief else finished.model_copy(update={"result": None})
             if chief:
                 start.take_over(run)
+            cluster = cluster_of(strategy)
+            skipped.list_in(run.skipped(None if chief or cluster is None else cluster.index))
             require_agreement(strategy, {"the weights to start from": start.sha256})
-            if recipe.train.deterministic:
-                tf.config.experimental.enable_op_determinism()
-            with strategy.scope():
-                model = build_model(recipe, steps_per_epoch, start.weights)
-                require_memory(recipe, model, strategy.num_replicas_in_sync, choosing.describe_machine())
             console = request.console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO))
             counts = (steps_per_epoch, steps_per_call)
-            return _train(_Job(recipe, run, start, strategy, source, images, model, *counts, interruption, console))
+            job = _Job(recipe, run, start, strategy, source, images, model, *counts, interruption, console, skipped)
+            return _train(job)
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,7 @@ class _Job:
     steps_per_call: int
     interruption: Interruption
     console: Console
+    skipped: data.SkippedImages
 
     @property
     def total_steps(self) -> int:
@@ -153,7 +164,7 @@ def _train(job: _Job) -> RunInfo:
     started, before = time.monotonic(), run.read_info()
     seconds_before = 0.0 if before is None else before.wall_seconds or 0.0
     failures = () if before is None else before.failures
-    info = _describe(job).model_copy(update={"wall_seconds": seconds_before, "failures": failures})
+    info = _describe(job, before).model_copy(update={"wall_seconds": seconds_before, "failures": failures})
     # The last epoch's measurements are missing where a run was killed between its last step and them.
     repeat_epoch_end = False
     if chief:
@@ -188,7 +199,7 @@ def _to_the_end(
         finished_step = _take_steps(job, start_step, repeat_epoch_end)
     except (CheckpointError, DataError, TrainingError) as error:
         if chief:
-            _keep_failure(run, info, error)
+            keep_failure(run, info, error)
         raise
     barrier(job.strategy)
     info = info.model_copy(update={"wall_seconds": round(seconds_before + time.monotonic() - started, 1)})
@@ -213,21 +224,38 @@ def _to_the_end(
     return info
 
 
-def _keep_failure(run: runs.RunFolder, info: RunInfo, error: BarlowTFError) -> None:
-    """Notes in run.json what ends the run, for `barlowtf doctor`."""
-    failures = (*info.failures, " ".join(str(error).split()))
-    # A full disk may be the very error.
-    with suppress(OSError):
-        write_record(run.info, info.model_copy(update={"status": "interrupted", "failures": failures}))
-
-
 def _take_steps(job: _Job, start_step: int, repeat_epoch_end: bool) -> int:
     """Trains to the end or to a signal; returns the number of finished steps."""
     recipe = job.recipe
     stop_request = tf.Variable(0.0, trainable=False) if cluster_of(job.strategy) else None
     stop = callbacks.StopOnRequest(job.interruption.requested, stop_request)
-    watchers = make_callbacks(recipe, job.run, job.source, job.strategy, job.model, job.console, stop)
-    step_function = make_step(
+    watchers = make_callbacks(recipe, job.run, job.source, job.strategy, job.model, job.console, stop, job.skipped)
+    step_function = _make_step(job, start_step, stop_request)
+    with (
+        explained_failures(job.run.path, recipe.train.batch_size),
+        closing(watchers),
+        job.interruption.finishing_steps(),
+    ):
+        try:
+            return loop.train(
+                job.model,
+                step_function,
+                _make_batches(job, start_step),
+                start_step=start_step,
+                total_steps=job.total_steps,
+                steps_per_epoch=job.steps_per_epoch,
+                steps_per_call=job.steps_per_call,
+                callbacks=watchers,
+                repeat_epoch_end=repeat_epoch_end,
+            )
+        except NonFiniteError as error:
+            saved = _save_last_finite(job, error, watchers, step_function)
+            raise explain_explosion(recipe, job.run.path, job.model, error, saved) from error
+
+
+def _make_step(job: _Job, start_step: int, stop_request: tf.Variable | None) -> loop.Step:
+    recipe = job.recipe
+    return make_step(
         job.model,
         job.strategy,
         xla=recipe.train.xla,
@@ -236,37 +264,46 @@ def _take_steps(job: _Job, start_step: int, repeat_epoch_end: bool) -> int:
         stop_request=stop_request,
         frozen=FrozenPhase(job.frozen_steps, start_step, job.steps_per_epoch),
     )
-    batches = group_batches(
-        make_batches(recipe, job.source, job.strategy, start_step, job.total_steps),
+
+
+def _make_batches(job: _Job, start_step: int) -> Iterator[Any]:
+    return group_batches(
+        make_batches(job.recipe, job.source, job.strategy, start_step, job.total_steps, job.skipped),
         job.strategy,
         start_step=start_step,
         steps_per_epoch=job.steps_per_epoch,
         per_call=job.steps_per_call,
     )
-    with (
-        explained_failures(job.run.path, recipe.train.batch_size),
-        closing(watchers),
-        job.interruption.finishing_steps(),
-    ):
-        return loop.train(
-            job.model,
-            step_function,
-            batches,
-            start_step=start_step,
-            total_steps=job.total_steps,
-            steps_per_epoch=job.steps_per_epoch,
-            steps_per_call=job.steps_per_call,
-            callbacks=watchers,
-            repeat_epoch_end=repeat_epoch_end,
+
+
+def _save_last_finite(
+    job: _Job, error: NonFiniteError, watchers: list[keras.callbacks.Callback], step_function: loop.Step
+) -> int | None:
+    """Puts the last good state on the disk; returns its step, None where this process saves nothing."""
+    saver = find_saver(watchers)
+    if saver is None:
+        return None
+    # Of several workers the others take no step again.
+    again = (
+        None
+        if cluster_of(job.strategy)
+        else StepsAgain(
+            lambda step: _make_step(job, step, None) if step < job.frozen_steps else step_function,
+            lambda step: _make_batches(job, step),
+            job.steps_per_epoch,
+            job.steps_per_call,
+            job.interruption.requested,
         )
+    )
+    return save_last_finite(saver, job.model, again, bad_state=error.bad_state)
 
 
-def _describe(job: _Job) -> RunInfo:
-    """Returns run.json as it is when the run starts."""
+def _describe(job: _Job, before: RunInfo | None) -> RunInfo:
+    """Returns run.json as it is when the run starts, or goes on from what it was before."""
     return RunInfo(
         **dict(describe_surroundings(job.strategy)),
         status="running",
-        data=job.images,
+        data=job.images.model_copy(update={"sameness": sameness_of(job.source, before)}),
         steps=RunSteps(total=job.total_steps, per_epoch=job.steps_per_epoch),
         parameters=job.model.count_params(),
         loss_terms=job.model.loss_terms,

@@ -15,10 +15,10 @@ import barlowtf.models  # noqa: F401  registers the layers that a saved encoder 
 from barlowtf import augment
 from barlowtf.atomic import write_file
 from barlowtf.data import (
+    SkippedImages,
     Source,
-    center_views,
     open_source,
-    readable_ids,
+    readable_views,
     rendering_of,
     require_trusted_data,
     sample_ids,
@@ -138,19 +138,31 @@ def _embedded(run: RunContents, encoder: keras.Model, source: Source, split: str
     recipe = run.recipe
     size, channels = recipe.augment.evaluated_size, recipe.data.channels
     mean, std = recipe.augment.mean, recipe.augment.std
-    rendering = rendering_of(recipe.data)
-    ids = readable_ids(source, sample_ids(source.size, count, seed=_SEED), channels=channels, rendering=rendering)
-    if not len(ids):
-        raise DataError(f"none of {count} images of {source.name} can be read.")
-    views = center_views(source, ids, size=size, channels=channels, batch_size=_BATCH, rendering=rendering)
+    ids = sample_ids(source.size, count, seed=_SEED)
+    if source.has_labels:
+        ids = ids[source.labels_of(ids) >= 0]
+    views = readable_views(
+        source,
+        ids,
+        size=size,
+        channels=channels,
+        batch_size=_BATCH,
+        skipped=SkippedImages(count),
+        rendering=rendering_of(recipe.data),
+    )
+    kept: list[np.ndarray] = []
     thumbnails: list[np.ndarray] = []
 
     def normalized() -> Iterator[tf.Tensor]:
-        for images in views:
+        for numbers, images in views:
+            kept.append(numbers)
             thumbnails.append(shrink(_eight_bits(images)))
             yield augment.normalize(augment.unit_range(images), mean, std)
 
     features = extract_features(encoder, normalized())
+    if not len(features):
+        raise DataError(f"none of {count} images of {source.name} can be read.")
+    ids = np.concatenate(kept)
     return EmbeddedImages(
         source=source.name,
         split=split,

@@ -149,11 +149,10 @@ def _open_encoder(request: SearchRequest, facts: EncoderFacts) -> Encoder:
 def _photos(encoder: Encoder, photos: Sequence[str]) -> tuple[list[_Query], np.ndarray, dict[str, str]]:
     """Returns photos as queries, their features [n, d], and why others cannot be read."""
     images = ImageFiles("photos", Path(), [(photo, os.path.getsize(photo)) for photo in photos])
-    features, ids = readable_features(encoder, images, np.arange(images.size))
-    channels, unreadable = encoder.image_shape[2], {}
-    for number in np.setdiff1d(np.arange(images.size), ids).tolist():
-        reason = data.unreadable_reason(images, number, channels, encoder.rendering) or "it could not be read"
-        unreadable[storable_text(photos[number])] = reason
+    # Each was named by the user, and its line says what is wrong with it: there is no limit.
+    skipped = data.SkippedImages(images.size)
+    features, ids = readable_features(encoder, images, np.arange(images.size), skipped)
+    unreadable = {storable_text(photos[number]): reason for number, reason in skipped.reasons(images).items()}
     if not len(ids):
         path, reason = next(iter(unreadable.items()))
         raise DataError(f"Cannot read any of {images.size} photos, e.g. {path} ({reason}). Expected images.")

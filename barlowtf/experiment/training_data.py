@@ -51,9 +51,24 @@ def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data
 
 
 def make_batches(
-    recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, start_step: int, total_steps: int
+    recipe: Recipe,
+    source: data.Source,
+    strategy: tf.distribute.Strategy,
+    start_step: int,
+    total_steps: int,
+    skipped: data.SkippedImages | None = None,
 ) -> data.TrainingBatches:
-    """Returns the batches of the steps from `start_step` on, per replica: the input of `augment.TwoViews`."""
+    """Returns the batches of the steps from `start_step` on, per replica: the input of `augment.TwoViews`.
+
+    Args:
+        recipe: What the batches are made by.
+        source: The images.
+        strategy: Runs the steps.
+        start_step: Number of finished steps.
+        total_steps: Number of all steps.
+        skipped: The images that the run passes over; None: up to `data.max_unreadable`, which no other reader knows of.
+    """
+    skipped = skipped_images(recipe) if skipped is None else skipped
     settings = recipe.augment
     crop = augment.CropPlan(
         size=(settings.size, settings.size), area=settings.area, aspect=settings.aspect, window=settings.window
@@ -70,18 +85,24 @@ def make_batches(
         first_epoch=0 if recipe.parent is None else recipe.parent.epochs,
         rendering=data.rendering_of(recipe.data),
     )
-    return data.TrainingBatches(
-        source, plan, strategy=strategy, pairs=recipe.train.pairs, max_unreadable=recipe.data.max_unreadable
-    )
+    return data.TrainingBatches(source, plan, strategy=strategy, pairs=recipe.train.pairs, skipped=skipped)
 
 
-def first_views(recipe: Recipe, source: data.Source, count: int) -> tuple[np.ndarray, ...]:
+def skipped_images(recipe: Recipe) -> data.SkippedImages:
+    """Returns the images that a run of a recipe passes over: none yet."""
+    return data.SkippedImages(recipe.data.max_unreadable)
+
+
+def first_views(
+    recipe: Recipe, source: data.Source, count: int, skipped: data.SkippedImages | None = None
+) -> tuple[np.ndarray, ...]:
     """Returns both views of the first images of the run, float32 [M, S, S, C], normalized; M <= count.
 
     Where there are local views, they are the third, [K, M, s, s, C].
     """
     recipe, count = _with_batch(recipe, source, count, pairs=1)
-    view_a, view_b, *local = augment.TwoViews(recipe.augment, recipe.data.channels)(_first_batch(recipe, source))
+    batch = _first_batch(recipe, source, skipped)
+    view_a, view_b, *local = augment.TwoViews(recipe.augment, recipe.data.channels)(batch)
     small = (tf.reshape(views, [-1, count, *views.shape[1:]]) for views in local)
     return tuple(views.numpy() for views in (view_a, view_b, *small))
 
@@ -93,7 +114,15 @@ class FixedViews:
     resumed run, gets the same ones.
     """
 
-    def __init__(self, recipe: Recipe, source: data.Source, count: int, *, pairs: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: data.Source,
+        count: int,
+        *,
+        pairs: int,
+        skipped: data.SkippedImages | None = None,
+    ) -> None:
         """Reads the crops of up to `count` images; the first pair is that of the run's first step."""
         local = recipe.augment.local.model_copy(update={"count": 0})
         recipe = recipe.model_copy(update={"augment": recipe.augment.model_copy(update={"local": local})})
@@ -101,7 +130,7 @@ class FixedViews:
         self.pairs = pairs
         self._layer = augment.TwoViews(recipe.augment, recipe.data.channels)
         # [P M, ...] -> [P, M, ...]
-        self._crops = [tf.reshape(part, [pairs, -1, *part.shape[1:]]) for part in _first_batch(recipe, source)]
+        self._crops = [tf.reshape(part, [pairs, -1, *part.shape[1:]]) for part in _first_batch(recipe, source, skipped)]
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yields normalized views in parts of up to 64 images, float32 [2 P, m, S, S, C]."""
@@ -120,19 +149,23 @@ def _with_batch(recipe: Recipe, source: data.Source, count: int, *, pairs: int) 
     return recipe.model_copy(update={"train": train}), count
 
 
-def _first_batch(recipe: Recipe, source: data.Source) -> tuple[tf.Tensor, ...]:
-    return tuple(next(make_batches(recipe, source, tf.distribute.get_strategy(), 0, 1)))
+def _first_batch(recipe: Recipe, source: data.Source, skipped: data.SkippedImages | None) -> tuple[tf.Tensor, ...]:
+    return tuple(next(make_batches(recipe, source, tf.distribute.get_strategy(), 0, 1, skipped)))
 
 
-def normalized_views(recipe: Recipe, source: data.Source, ids: np.ndarray) -> tf.data.Dataset:
-    """Returns batches of center views, float32 [n, S, S, C], normalized."""
-    views = data.center_views(
+def normalized_views(
+    recipe: Recipe, source: data.Source, ids: np.ndarray, skipped: data.SkippedImages
+) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
+    """Yields numbers, int64 [m], and normalized center views, float32 [m, S, S, C], of the images that can be read."""
+    batches = data.readable_views(
         source,
         ids,
         size=recipe.augment.evaluated_size,
         channels=recipe.data.channels,
         batch_size=_EVALUATION_BATCH,
+        skipped=skipped,
         rendering=data.rendering_of(recipe.data),
     )
     mean, std = recipe.augment.mean, recipe.augment.std
-    return views.map(lambda images: augment.normalize(augment.unit_range(images), mean, std))
+    for numbers, images in batches:
+        yield numbers, augment.normalize(augment.unit_range(images), mean, std)

@@ -9,7 +9,13 @@ from rich.console import Console
 from barlowtf import data, runs
 from barlowtf.config import Recipe, dump_recipe, flat_settings
 from barlowtf.distribute import is_chief
-from barlowtf.experiment.training_data import FixedViews, first_views, normalized_views, open_labeled
+from barlowtf.experiment.training_data import (
+    FixedViews,
+    first_views,
+    normalized_views,
+    open_labeled,
+    skipped_images,
+)
 from barlowtf.models import BarlowTwins
 from barlowtf.train import callbacks
 from barlowtf.train.best import CRITERIA
@@ -27,6 +33,7 @@ def make_callbacks(
     model: BarlowTwins,
     console: Console,
     stop: callbacks.StopOnRequest,
+    skipped: data.SkippedImages | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Returns what watches a run, in the order in which it must act: stop, measure, write, show, save.
 
@@ -34,6 +41,7 @@ def make_callbacks(
     """
     if not is_chief(strategy):
         return [stop]
+    skipped = skipped_images(recipe) if skipped is None else skipped
     steps_per_epoch = source.size // recipe.train.batch_size
     total_steps = recipe.train.epochs * steps_per_epoch
     recorder = callbacks.Recorder()
@@ -62,7 +70,7 @@ def make_callbacks(
             stop,
             recorder,
             step_metrics,
-            *_make_monitors(recipe, source, recorder, stop_requested),
+            *_make_monitors(recipe, source, recorder, stop_requested, skipped),
             callbacks.JsonLines(run.metrics, recorder),
             callbacks.TensorBoardWriter(
                 run.tensorboard, recorder, recipe=dump_recipe(recipe), settings=flat_settings(recipe)
@@ -75,18 +83,22 @@ def make_callbacks(
 
 
 def _make_monitors(
-    recipe: Recipe, source: data.Source, recorder: callbacks.Recorder, stop_requested: Callable[[], bool]
+    recipe: Recipe,
+    source: data.Source,
+    recorder: callbacks.Recorder,
+    stop_requested: Callable[[], bool],
+    skipped: data.SkippedImages,
 ) -> Iterator[callbacks.Monitor]:
     """Yields the monitors that look at images: collapse, and kNN where there are labels."""
     every = recipe.monitor
     if every.collapse_every_epochs is not None:
-        view_a, view_b, *local = first_views(recipe, source, _SHOWN_IMAGES)
+        view_a, view_b, *local = first_views(recipe, source, _SHOWN_IMAGES, skipped)
         shown = {"view_pairs": [view_a, view_b]}
         if local:
             shown["local_views"] = list(local[0])
         yield callbacks.CollapseMonitor(
             recorder,
-            FixedViews(recipe, source, _MONITORED_IMAGES, pairs=_MONITORED_PAIRS),
+            FixedViews(recipe, source, _MONITORED_IMAGES, pairs=_MONITORED_PAIRS, skipped=skipped),
             shown=shown,
             every_epochs=every.collapse_every_epochs,
             total_epochs=recipe.train.epochs,
@@ -98,7 +110,7 @@ def _make_monitors(
         yield make_knn_monitor(
             recorder,
             *found,
-            views=lambda images, ids: normalized_views(recipe, images, ids),
+            views=lambda images, ids: normalized_views(recipe, images, ids, skipped),
             bank_size=every.knn_bank,
             query_count=every.knn_queries,
             seed=recipe.train.seed,

@@ -76,6 +76,8 @@ def open_sample(spec: str | None, encoder: Encoder, count: int) -> Sample:
     images = [data.decode(source.read(tf.constant(number)), channels, encoder.rendering) for number in ids]
     views = np.concatenate([batch.numpy() for batch in center_views(encoder, source, ids)])
     labels = source.labels_of(ids) if source.has_labels else None
+    # Without a label for each there is no accuracy to compare.
+    labels = None if labels is None or (labels < 0).any() else labels
     encoded = [tf.io.encode_png(image).numpy() for image in images]
     return Sample(source.name, encoded, views, labels, source.class_names if labels is not None else None)
 

@@ -7,11 +7,14 @@ from barlowtf.metrics.average_precision import (
 )
 from barlowtf.metrics.classification import ClassificationScores, classification_scores
 from barlowtf.metrics.collapse import (
+    COLLAPSED_RANK,
+    MOSTLY_DEAD,
     correlation_picture,
     cross_correlation,
     dead_dimensions,
     downsample_correlation,
     effective_rank,
+    has_collapsed,
     mean_diagonal,
     mean_off_diagonal,
 )
@@ -22,7 +25,9 @@ from barlowtf.metrics.novelty import kth_distances, novelty, own_distances
 from barlowtf.metrics.verdict import MEASURES, Measure, Verdict, judge_run
 
 __all__ = [
+    "COLLAPSED_RANK",
     "MEASURES",
+    "MOSTLY_DEAD",
     "ClassificationScores",
     "Measure",
     "Verdict",
@@ -34,6 +39,7 @@ __all__ = [
     "dead_dimensions",
     "downsample_correlation",
     "effective_rank",
+    "has_collapsed",
     "interpolated_average_precision",
     "judge_run",
     "knn_accuracy",

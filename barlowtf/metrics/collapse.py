@@ -11,6 +11,8 @@ import numpy as np
 
 # Rows of C in memory at once: 1024 x 8192 float32 is 32 MiB.
 ROWS = 1024
+# Embeddings of a smaller effective rank, or with a larger share of dead dimensions, have collapsed.
+COLLAPSED_RANK, MOSTLY_DEAD = 3.0, 0.5
 
 
 def effective_rank(z: Any, epsilon: float = 1e-7) -> float:
@@ -57,6 +59,19 @@ def dead_dimensions(z: Any, threshold: float = 1e-3) -> int:
         ValueError: `z` is not [N, D] with at least one entry.
     """
     return int(np.sum(_matrix(z).astype(np.float32).std(axis=0, dtype=np.float64) < threshold))
+
+
+def has_collapsed(rank: float, dead: float, *, width: int, images: int) -> bool:
+    """Returns whether embeddings have collapsed: to few directions, or half of their dimensions to constants.
+
+    Args:
+        rank: `effective_rank`.
+        dead: `dead_dimensions`.
+        width: D.
+        images: Number of images that both were measured on.
+    """
+    # Of few images or dimensions no rank is high.
+    return dead >= MOSTLY_DEAD * width or (rank < COLLAPSED_RANK and min(width, images) >= 10 * COLLAPSED_RANK)
 
 
 def cross_correlation(z_a: Any, z_b: Any, epsilon: float = 1e-5) -> np.ndarray:

@@ -34,6 +34,12 @@ def state_variables(model: keras.Model) -> dict[str, tf.Variable]:
     return {f"{kind}-{index}": variable.value for kind, part in parts.items() for index, variable in enumerate(part)}
 
 
+def state_names(model: keras.Model) -> list[str]:
+    """Returns what each of `state_variables` is, in words, in their order."""
+    parts = {"weight": model.variables, "optimizer state": model.optimizer.variables}
+    return [f"{kind} {variable.path}" for kind, part in parts.items() for variable in part]
+
+
 def save_state(folder: Path, state: tf.train.Checkpoint, step: int, *, keep: int) -> Path:
     """Saves a training state and deletes the oldest ones.
 
@@ -97,8 +103,13 @@ def copy_state(source: Path, folder: Path) -> Path:
     return target
 
 
-def restore_state(folder: Path, state: tf.train.Checkpoint) -> int:
+def restore_state(folder: Path, state: tf.train.Checkpoint, *, before: int | None = None) -> int:
     """Restores the newest checkpoint that is whole.
+
+    Args:
+        folder: The run's `checkpoints` folder.
+        state: See `training_state`.
+        before: Only checkpoints of fewer steps count; None: all.
 
     Returns:
         Its step; 0, and nothing restored, when there is no checkpoint.
@@ -108,6 +119,8 @@ def restore_state(folder: Path, state: tf.train.Checkpoint) -> int:
     """
     faults = []
     for path in reversed(list_checkpoints(folder)):
+        if before is not None and step_of(path) >= before:
+            continue
         fault = find_fault(path)
         if fault is None:
             try:

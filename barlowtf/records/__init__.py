@@ -12,6 +12,7 @@ from barlowtf.records.report_summary import ReportedRun, ReportSummary
 from barlowtf.records.result import DataFacts, Measure, Result, Subset, read_result, read_results, write_result
 from barlowtf.records.run_info import RunBest, RunData, RunInfo, RunInit, RunParent, RunResult, RunSteps, RunVerdict
 from barlowtf.records.search_record import Match, QueryMatches, SearchRecord
+from barlowtf.records.skipped_image import SkippedImage
 from barlowtf.records.surroundings import Machine, Surroundings
 from barlowtf.records.verdict import judge
 
@@ -49,6 +50,7 @@ __all__ = [
     "RunSteps",
     "RunVerdict",
     "SearchRecord",
+    "SkippedImage",
     "Subset",
     "Surroundings",
     "append_line",

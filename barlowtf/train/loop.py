@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from barlowtf.distribute import all_reduce_sum
-from barlowtf.errors import TrainingError
+from barlowtf.errors import NonFiniteError
 from barlowtf.train.pairs import pairs_kept
 
 _LOG = logging.getLogger("barlowtf")
@@ -17,7 +17,7 @@ _LOG = logging.getLogger("barlowtf")
 # A batch (per replica, where there are several) -> {name: float32 []}.
 Step = Callable[[Any], dict[str, tf.Tensor]]
 # Index into `model.checked_names` of a step's first tensor that is not finite, -1 when all are.
-_FIRST_NONFINITE = "first_nonfinite"
+FIRST_NONFINITE = "first_nonfinite"
 
 
 def compile_step(
@@ -75,8 +75,8 @@ def compile_steps(model: keras.Model, strategy: tf.distribute.Strategy, *, xla: 
     def replica_steps(stacked: Any) -> dict[str, tf.Tensor]:
         def body(index: tf.Tensor, logs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             later = (take or model.training_logs)(tf.nest.map_structure(lambda tensor: tensor[index], stacked))
-            bad = logs[_FIRST_NONFINITE]
-            return index + 1, {**later, _FIRST_NONFINITE: tf.where(bad >= 0.0, bad, later[_FIRST_NONFINITE])}
+            bad = logs[FIRST_NONFINITE]
+            return index + 1, {**later, FIRST_NONFINITE: tf.where(bad >= 0.0, bad, later[FIRST_NONFINITE])}
 
         count = tf.nest.flatten(stacked)[0].shape[0]
         before = {name: tf.constant(-1.0) for name in model.log_names}
@@ -145,7 +145,7 @@ def train(
         The number of finished steps.
 
     Raises:
-        TrainingError: A step is not finite. No callback is called for it, so nothing of it is saved or written.
+        NonFiniteError: A step is not finite. No callback is called for it, so nothing of it is saved or written.
     """
     listed = keras.callbacks.CallbackList(callbacks, model=model, epochs=-(-total_steps // steps_per_epoch))
     model.stop_training = False
@@ -164,7 +164,7 @@ def train(
         waited = time.perf_counter() - started
         logs = step_function(batch)
         step += taken
-        _require_finite(model, int(logs.pop(_FIRST_NONFINITE)), step)
+        _require_finite(model, int(logs.pop(FIRST_NONFINITE)), step, taken)
         listed.on_train_batch_end(position + taken - 1, {**logs, "step": step, "steps": taken, "waited": waited})
         if step % steps_per_epoch == 0:
             listed.on_epoch_end(epoch, {"step": step})
@@ -172,11 +172,15 @@ def train(
     return step
 
 
-def _require_finite(model: keras.Model, first_nonfinite: int, step: int) -> None:
+def _require_finite(model: keras.Model, first_nonfinite: int, step: int, taken: int) -> None:
     if first_nonfinite >= 0:
-        raise TrainingError(
-            f"Step {step} is not finite: the first such tensor is {model.checked_names[first_nonfinite]}. "
-            "The last good checkpoint is kept. Try a lower learning rate, a longer warm-up or float32."
+        tensor = model.checked_names[first_nonfinite]
+        raise NonFiniteError(
+            f"Step {step} is not finite: the first such tensor is {tensor}. The last good checkpoint is kept. Try a "
+            "lower learning rate, a longer warm-up or float32.",
+            step=step,
+            tensor=tensor,
+            bad_state=step - taken,
         )
 
 

@@ -1,6 +1,7 @@
 """The monitor that needs data of its own: kNN accuracy on labeled images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ def make_knn_monitor(
     train: data.Source,
     test: data.Source | None,
     *,
-    views: Callable[[data.Source, np.ndarray], tf.data.Dataset],
+    views: Callable[[data.Source, np.ndarray], Iterable[tuple[np.ndarray, tf.Tensor]]],
     bank_size: int,
     query_count: int,
     seed: int,
@@ -32,13 +33,14 @@ def make_knn_monitor(
         train: Images with labels.
         test: Test images. None, or without labels: `train` is halved; the labels of the queries are then
             unseen, their pixels are not.
-        views: Source and ids -> batches of normalized center views, float32 [n, S, S, C].
+        views: Source and ids -> numbers, int64 [m], and normalized center views, float32 [m, S, S, C], of those of the
+            images that can be read, in batches.
         bank_size: Maximum number of images in the bank.
         query_count: Maximum number of images to classify.
         seed: Seed of the choice, >= 0.
         every_epochs: See `KNNMonitor`.
         total_epochs: See `KNNMonitor`.
-        neighbors: k; fewer where the bank is smaller.
+        neighbors: See `KNNMonitor`.
         temperature: See `KNNMonitor`.
         probe: See `KNNMonitor`.
         stop_requested: See `KNNMonitor`.
@@ -50,15 +52,25 @@ def make_knn_monitor(
         bank_ids = data.sample_ids(train.size, bank_size, seed=seed)
         query_ids = data.sample_ids(test.size, query_count, seed=seed)
     bank_labels, query_labels = train.labels_of(bank_ids), test.labels_of(query_ids)
+
+    def batches(source: data.Source, ids: np.ndarray, labels: np.ndarray) -> Callable[[], Iterator[Any]]:
+        # Without a label, that of a damaged record for example, an image says nothing here.
+        ids, labels = ids[labels >= 0], labels[labels >= 0]
+        order = np.argsort(ids)
+        places = ids[order]
+        return lambda: (
+            (images, labels[order[np.searchsorted(places, numbers)]]) for numbers, images in views(source, ids)
+        )
+
     return KNNMonitor(
         recorder,
-        (views(train, bank_ids), bank_labels),
-        (views(test, query_ids), query_labels),
+        batches(train, bank_ids, bank_labels),
+        batches(test, query_ids, query_labels),
         every_epochs=every_epochs,
         total_epochs=total_epochs,
-        neighbors=min(neighbors, len(bank_ids)),
+        neighbors=neighbors,
         temperature=temperature,
-        class_count=int(max(bank_labels.max(), query_labels.max())) + 1,
+        class_count=max(int(bank_labels.max()), int(query_labels.max()), 0) + 1,
         probe=probe,
         stop_requested=stop_requested,
     )

@@ -1,10 +1,23 @@
 """Stacks of images in .npy files."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf.data import Rendering, TrainingBatches, center_views, decode, open_source, preload, write_tfrecords
+from barlowtf.data import (
+    Rendering,
+    SkippedImages,
+    TrainingBatches,
+    center_views,
+    decode,
+    open_source,
+    preload,
+    readable_views,
+    unreadable_reason,
+    write_tfrecords,
+)
 from barlowtf.errors import DataError
 
 GENERATOR = np.random.default_rng(1)
@@ -108,3 +121,33 @@ def test_a_file_that_is_no_array(tmp_path):
     (tmp_path / "x.npy").write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match=r"Cannot read .*x\.npy as a \.npy file"):
         open_source(f"npy:{tmp_path / 'x.npy'}", "train")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_stack_that_shrinks_loses_its_last_images(tmp_path, order):
+    """Read through a memory map, the missing pages would end the process by SIGBUS."""
+    images = np.random.default_rng(1).integers(0, 256, (40, 64, 64, 3), np.uint8)
+    file = tmp_path / "cells.npy"
+    np.save(file, np.asarray(images, order=order))
+    source, skipped = open_source(f"npy:{file}", "train"), SkippedImages()
+    os.truncate(file, file.stat().st_size - 3 * images[0].nbytes - 5)
+    batches = readable_views(source, np.arange(40), size=64, channels=3, batch_size=7, skipped=skipped)
+    numbers = np.concatenate([np.zeros(0, np.int64), *(numbers for numbers, _ in batches)])
+    # In Fortran's order a part of every image is lost.
+    assert numbers.tolist() == (list(range(36)) if order == "C" else [])
+    assert all("The file has become shorter: it has" in image.reason for image in skipped.images)
+    file.unlink()
+    if order == "C":
+        np.testing.assert_array_equal(source.read(np.int64(3)), images[3])
+
+
+def test_masks_and_a_first_pixel_that_is_no_number(tmp_path):
+    masks = np.arange(60).reshape(3, 4, 5) % 2 == 0
+    np.save(tmp_path / "masks.npy", masks)
+    source = open_source(f"npy:{tmp_path}/masks.npy", "train")
+    np.testing.assert_array_equal(source.read(np.int64(1))[..., 0], masks[1] * 255)
+    floats = np.zeros((3, 4, 5), np.float32)
+    floats[0, 0, 0] = np.nan
+    np.save(tmp_path / "floats.npy", floats)
+    source = open_source(f"npy:{tmp_path}/floats.npy", "train")
+    assert "expected them in [0, 1]" in unreadable_reason(source, 0, 1) and unreadable_reason(source, 1, 1) is None

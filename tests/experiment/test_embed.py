@@ -14,8 +14,9 @@ from click.testing import CliRunner
 
 from barlowtf import data, experiment
 from barlowtf.encoders.loading import load
-from barlowtf.errors import CheckpointError, Interrupted
+from barlowtf.errors import CheckpointError, DataError, Interrupted
 from barlowtf.models import make_encoder
+from barlowtf.records import read_lines
 
 # The package offers the function under the module's name.
 command = importlib.import_module("barlowtf.experiment.embed")
@@ -60,11 +61,11 @@ def test_parquet_and_npy_hold_the_features_in_order(thin_run, expected, tmp_path
 def test_a_stopped_call_goes_on(thin_run, expected, tmp_path, monkeypatch):
     out, make, made = tmp_path / "out", command.readable_features, []
 
-    def stopping(encoder, images, ids):
+    def stopping(encoder, images, ids, skipped):
         made.append(int(ids[0]))
         if len(made) == 3:
             signal.raise_signal(signal.SIGINT)
-        return make(encoder, images, ids)
+        return make(encoder, images, ids, skipped)
 
     monkeypatch.setattr(command, "readable_features", stopping)
     options = {"split": "test", "part_rows": 100}
@@ -111,4 +112,8 @@ def test_unreadable_images_are_left_out(thin_run, tmp_path, caplog):
     assert table["path"][3].as_py().endswith("4\\xe9.png")
     assert table["id"].to_pylist() == [0, 1, 3, 4]
     assert table["label"].null_count == 4
-    assert "1 images cannot be read and are left out" in caplog.text
+    assert "2.png: Unknown image format" in caplog.text
+    (line,) = read_lines(tmp_path / "out" / "_skipped.jsonl")
+    assert line["image"] == str(folder / "2.png")
+    with pytest.raises(DataError, match=r"received 1, expected at most 0\. .*raise --max-unreadable"):
+        experiment.embed(experiment.EmbedRequest(str(thin_run), str(folder), tmp_path / "no", max_unreadable=0))

@@ -61,7 +61,8 @@ def test_files_of_any_size_and_several_kinds_of_encoder(evaluate, photographs, t
         config=str(tmp_path / "color.toml"),
     )
     assert record.data.train_images == 23
-    assert "1 of 24 images cannot be read and are left out" in caplog.text
+    assert "dark/3.png: Unknown image format" in caplog.text
+    assert len((tmp_path / "out" / "skipped.jsonl").read_text().splitlines()) == 1
     # Said before anything is measured.
     with pytest.raises(ConfigError, match=r"semi1 trains the encoder, and .* \(kind saved-model\) cannot be"):
         evaluate(

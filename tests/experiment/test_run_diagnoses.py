@@ -71,6 +71,11 @@ def info(**changes):
 # Diagnosis -> runs that have it, with a part of what is said.
 PROVOKED = [
     (
+        "same images",
+        {"info": info(data=INFO.data.model_copy(update={"sameness": "All 16 images of a sample are equal, e.g. a."}))},
+        "All 16 images of a sample are equal",
+    ),
+    (
         "failures",
         {"info": info(status="interrupted", failures=("Step 7 is not finite: loss.",)), "in_use": True},
         "once",

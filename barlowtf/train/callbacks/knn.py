@@ -1,5 +1,6 @@
 """Measures the encoder by k nearest neighbors while it trains."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -7,7 +8,14 @@ import numpy as np
 
 from barlowtf.metrics import knn_accuracy, linear_probe_accuracy
 from barlowtf.models.features import extract_features
+from barlowtf.train.callbacks.measurable import are_measurable
 from barlowtf.train.callbacks.recorder import Monitor, Recorder
+
+_LOG = logging.getLogger("barlowtf")
+
+
+# Makes batches of images, float32 [m, H, W, C], and their labels, int64 [m].
+LabeledImages = Callable[[], Iterable[tuple[Any, np.ndarray]]]
 
 
 class _StopRequestedError(Exception):
@@ -24,8 +32,8 @@ class KNNMonitor(Monitor):
     def __init__(
         self,
         recorder: Recorder,
-        bank: tuple[Iterable[Any], np.ndarray],
-        queries: tuple[Iterable[Any], np.ndarray],
+        bank: LabeledImages,
+        queries: LabeledImages,
         *,
         every_epochs: int,
         total_epochs: int,
@@ -39,11 +47,12 @@ class KNNMonitor(Monitor):
 
         Args:
             recorder: Receives the measurement.
-            bank: Batches of normalized images, iterable anew each time, and their labels int64 [M].
+            bank: Makes batches of normalized images and their labels int64 [m], at each measurement anew: an image that
+                cannot be read any more is in none of them.
             queries: The same for the images to classify.
             every_epochs: Measure after every N-th epoch; also before the first step and after the last.
             total_epochs: Epochs of the run.
-            neighbors: k.
+            neighbors: k; fewer where the bank is smaller.
             temperature: Temperature of the votes' weights exp(similarity / temperature).
             class_count: Number of classes.
             probe: Whether to train and measure the linear classifier.
@@ -68,31 +77,41 @@ class KNNMonitor(Monitor):
 
     def _measure(self) -> None:
         try:
-            features = [
-                extract_features(self.model.encoder, self._until_requested(batches))
-                for batches, _ in (self.bank, self.queries)
-            ]
+            bank, bank_labels = self._extract(self.bank)
+            queries, query_labels = self._extract(self.queries)
         except _StopRequestedError:
             # The run stops here and measures this epoch when it is resumed: nothing of it is written now.
             self.recorder.clear()
             self.model.stop_training = True
             return
+        if not len(bank) or not len(queries):
+            _LOG.warning("No kNN accuracy: none of the labeled images can be read.")
+            return
+        if not are_measurable(bank, queries, measures="kNN accuracy"):
+            return
         accuracy = knn_accuracy(
-            features[0],
-            self.bank[1],
-            features[1],
-            self.queries[1],
-            neighbors=self.neighbors,
+            bank,
+            bank_labels,
+            queries,
+            query_labels,
+            neighbors=min(self.neighbors, len(bank)),
             temperature=self.temperature,
             class_count=self.class_count,
         )
         self.recorder.add({"knn_top1": accuracy})
         if self.probe:
-            top1 = linear_probe_accuracy(features[0], self.bank[1], features[1], self.queries[1])
-            self.recorder.add({"probe_top1": top1})
+            self.recorder.add({"probe_top1": linear_probe_accuracy(bank, bank_labels, queries, query_labels)})
 
-    def _until_requested(self, batches: Iterable[Any]) -> Iterator[Any]:
-        for batch in batches:
-            if self.stop_requested():
-                raise _StopRequestedError
-            yield batch
+    def _extract(self, batches: LabeledImages) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the features, float32 [M, d], and the labels, int64 [M], of the images that can be read."""
+        labels = [np.zeros(0, np.int64)]
+
+        def images() -> Iterator[Any]:
+            for some, of_some in batches():
+                if self.stop_requested():
+                    raise _StopRequestedError
+                labels.append(of_some)
+                yield some
+
+        features = extract_features(self.model.encoder, images())
+        return features, np.concatenate(labels)
