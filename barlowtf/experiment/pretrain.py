@@ -3,41 +3,34 @@
 import logging
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import keras
 import tensorflow as tf
 from rich.console import Console
 
-from barlowtf import choosing, data, runs
+from barlowtf import choosing, runs
 from barlowtf.config import Recipe, dump_recipe
 from barlowtf.distribute import cluster_of, describe_surroundings, is_chief, make_strategy, peak_memory_bytes
 from barlowtf.encoders.building import build_model, check_encoder, settle_loss
 from barlowtf.encoders.restoring import restore_parts
-from barlowtf.errors import CheckpointError, DataError, Interrupted, NonFiniteError, TrainingError
-from barlowtf.experiment.explosion import explain_explosion
+from barlowtf.errors import CheckpointError, DataError, Interrupted, TrainingError
 from barlowtf.experiment.run_notes import keep_failure, sameness_of
 from barlowtf.experiment.same_images import CheckData, describe_images, require_same_images
 from barlowtf.experiment.settling import settled
-from barlowtf.experiment.starting import Start, find_start
+from barlowtf.experiment.starting import find_start
 from barlowtf.experiment.step_memory import require_memory
-from barlowtf.experiment.training_data import make_batches, open_labeled, open_training_data, skipped_images
-from barlowtf.experiment.watching import make_callbacks
+from barlowtf.experiment.training_data import open_labeled, open_training_data, skipped_images
+from barlowtf.experiment.training_job import Job, take_steps
 from barlowtf.leaving import undone_by
-from barlowtf.models import BarlowTwins, checkpoint
+from barlowtf.models import checkpoint
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.saving import save_model
-from barlowtf.records import RunData, RunInfo, RunSteps, write_record
-from barlowtf.train import callbacks, loop
-from barlowtf.train.failures import closing, explained_failures
+from barlowtf.records import RunInfo, RunSteps, write_record
 from barlowtf.train.interruption import Interruption
-from barlowtf.train.last_finite import StepsAgain, find_saver, save_last_finite
 from barlowtf.train.requeue import requeueing
-from barlowtf.train.stepping import FrozenPhase, count_steps_per_call, count_steps_per_epoch, group_batches, make_step
+from barlowtf.train.stepping import count_steps_per_call, count_steps_per_epoch
 from barlowtf.train.summary import lacks_measurements, summarize_metrics
 from barlowtf.train.workers import barrier, require_agreement, shared_failures
 
@@ -124,39 +117,11 @@ def pretrain(request: PretrainRequest) -> RunInfo:
             require_agreement(strategy, {"the weights to start from": start.sha256})
             console = request.console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO))
             counts = (steps_per_epoch, steps_per_call)
-            job = _Job(recipe, run, start, strategy, source, images, model, *counts, interruption, console, skipped)
+            job = Job(recipe, run, start, strategy, source, images, model, *counts, interruption, console, skipped)
             return _train(job)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One process' part in a run that is ready to train."""
-
-    recipe: Recipe
-    run: runs.RunFolder
-    start: Start
-    strategy: tf.distribute.Strategy
-    source: data.Source
-    images: RunData
-    model: BarlowTwins
-    steps_per_epoch: int
-    steps_per_call: int
-    interruption: Interruption
-    console: Console
-    skipped: data.SkippedImages
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of the whole run."""
-        return self.recipe.train.epochs * self.steps_per_epoch
-
-    @property
-    def frozen_steps(self) -> int:
-        """Steps at the beginning that leave the encoder as it is."""
-        return self.recipe.train.freeze_encoder_epochs * self.steps_per_epoch
-
-
-def _train(job: _Job) -> RunInfo:
+def _train(job: Job) -> RunInfo:
     """Restores, trains to the end and leaves the encoder; returns the content of run.json."""
     run, chief = job.run, is_chief(job.strategy)
     start_step = checkpoint.restore_state(run.checkpoints, checkpoint.training_state(job.model))
@@ -191,12 +156,12 @@ def _note_interruption(run: runs.RunFolder, chief: bool) -> None:
 
 
 def _to_the_end(
-    job: _Job, start_step: int, repeat_epoch_end: bool, info: RunInfo, seconds_before: float, started: float
+    job: Job, start_step: int, repeat_epoch_end: bool, info: RunInfo, seconds_before: float, started: float
 ) -> RunInfo:
     """Trains, measures and leaves the encoder; returns the content of run.json."""
     run, chief = job.run, is_chief(job.strategy)
     try:
-        finished_step = _take_steps(job, start_step, repeat_epoch_end)
+        finished_step = take_steps(job, start_step, repeat_epoch_end)
     except (CheckpointError, DataError, TrainingError) as error:
         if chief:
             keep_failure(run, info, error)
@@ -224,81 +189,7 @@ def _to_the_end(
     return info
 
 
-def _take_steps(job: _Job, start_step: int, repeat_epoch_end: bool) -> int:
-    """Trains to the end or to a signal; returns the number of finished steps."""
-    recipe = job.recipe
-    stop_request = tf.Variable(0.0, trainable=False) if cluster_of(job.strategy) else None
-    stop = callbacks.StopOnRequest(job.interruption.requested, stop_request)
-    watchers = make_callbacks(recipe, job.run, job.source, job.strategy, job.model, job.console, stop, job.skipped)
-    step_function = _make_step(job, start_step, stop_request)
-    with (
-        explained_failures(job.run.path, recipe.train.batch_size),
-        closing(watchers),
-        job.interruption.finishing_steps(),
-    ):
-        try:
-            return loop.train(
-                job.model,
-                step_function,
-                _make_batches(job, start_step),
-                start_step=start_step,
-                total_steps=job.total_steps,
-                steps_per_epoch=job.steps_per_epoch,
-                steps_per_call=job.steps_per_call,
-                callbacks=watchers,
-                repeat_epoch_end=repeat_epoch_end,
-            )
-        except NonFiniteError as error:
-            saved = _save_last_finite(job, error, watchers, step_function)
-            raise explain_explosion(recipe, job.run.path, job.model, error, saved) from error
-
-
-def _make_step(job: _Job, start_step: int, stop_request: tf.Variable | None) -> loop.Step:
-    recipe = job.recipe
-    return make_step(
-        job.model,
-        job.strategy,
-        xla=recipe.train.xla,
-        deterministic=recipe.train.deterministic,
-        steps_per_call=job.steps_per_call,
-        stop_request=stop_request,
-        frozen=FrozenPhase(job.frozen_steps, start_step, job.steps_per_epoch),
-    )
-
-
-def _make_batches(job: _Job, start_step: int) -> Iterator[Any]:
-    return group_batches(
-        make_batches(job.recipe, job.source, job.strategy, start_step, job.total_steps, job.skipped),
-        job.strategy,
-        start_step=start_step,
-        steps_per_epoch=job.steps_per_epoch,
-        per_call=job.steps_per_call,
-    )
-
-
-def _save_last_finite(
-    job: _Job, error: NonFiniteError, watchers: list[keras.callbacks.Callback], step_function: loop.Step
-) -> int | None:
-    """Puts the last good state on the disk; returns its step, None where this process saves nothing."""
-    saver = find_saver(watchers)
-    if saver is None:
-        return None
-    # Of several workers the others take no step again.
-    again = (
-        None
-        if cluster_of(job.strategy)
-        else StepsAgain(
-            lambda step: _make_step(job, step, None) if step < job.frozen_steps else step_function,
-            lambda step: _make_batches(job, step),
-            job.steps_per_epoch,
-            job.steps_per_call,
-            job.interruption.requested,
-        )
-    )
-    return save_last_finite(saver, job.model, again, bad_state=error.bad_state)
-
-
-def _describe(job: _Job, before: RunInfo | None) -> RunInfo:
+def _describe(job: Job, before: RunInfo | None) -> RunInfo:
     """Returns run.json as it is when the run starts, or goes on from what it was before."""
     return RunInfo(
         **dict(describe_surroundings(job.strategy)),
@@ -321,7 +212,7 @@ def _save_best(run: runs.RunFolder) -> None:
     save_model(best.encoder, run.best_encoder)
 
 
-def _log_start(job: _Job, start_step: int) -> None:
+def _log_start(job: Job, start_step: int) -> None:
     if start_step:
         _LOG.info("Resuming %s after step %d of %d.", job.run.path, start_step, job.total_steps)
     if start_step < job.frozen_steps:
@@ -331,7 +222,7 @@ def _log_start(job: _Job, start_step: int) -> None:
         _LOG.info("%d of %d images are left out of each epoch, others each time.", left_out, job.source.size)
 
 
-def _interrupted(job: _Job, step: int) -> Interrupted:
+def _interrupted(job: Job, step: int) -> Interrupted:
     """Returns the error that ends an interrupted run, on every worker."""
     # A worker that received no signal itself stops because another one did.
     number = job.interruption.received or signal.SIGTERM
