@@ -48,7 +48,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, recipe):
 def _hold(path, ready, done):
     with runs.locked(path):
         ready.set()
-        done.wait(30)
+        done.wait(300)
 
 
 def test_one_process_trains_in_a_folder(tmp_path, recipe):
@@ -58,7 +58,7 @@ def test_one_process_trains_in_a_folder(tmp_path, recipe):
     process = context.Process(target=_hold, args=(run.path, ready, done))
     process.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(300)
         named = f"Another process uses .*: process {process.pid} on {re.escape(socket.gethostname())}. Wait for it"
         with pytest.raises(CheckpointError, match=named), runs.locked(run.path):
             pass
