@@ -212,7 +212,7 @@ def test_layers_of_keras_are_allowed(tmp_path):
         *(layers.Rescaling(1 / 255), layers.Normalization(mean=[0.1] * 3, variance=[1.0] * 3), layers.Conv2D(4, 3)),
         *(layers.SeparableConv2D(4, 3), layers.Conv2DTranspose(4, 3, strides=2), layers.BatchNormalization()),
         *(layers.LayerNormalization(), layers.GroupNormalization(2), layers.UnitNormalization(), layers.PReLU()),
-        *(layers.SpatialDropout2D(0.1), layers.MaxPooling2D(), layers.AveragePooling2D(), layers.ZeroPadding2D()),
+        *(layers.SpatialDropout2D(0.1), layers.MaxPooling2D(), layers.AveragePooling2D(2), layers.ZeroPadding2D()),
         *(layers.UpSampling2D(interpolation="bilinear"), layers.Cropping2D(), layers.GaussianNoise(0.1)),
         *(layers.LeakyReLU(), layers.ELU(), layers.Softmax(), layers.Dropout(0.1), layers.DepthwiseConv2D(3)),
     ):
@@ -226,8 +226,6 @@ def test_layers_of_keras_are_allowed(tmp_path):
     features = layers.Concatenate()([layers.GlobalAveragePooling1D()(sequence), *parts])
     model = keras.Model(images, features)
     model.export(str(tmp_path / "exported"), verbose=False)
-    tf.saved_model.save(model, str(tmp_path / "saved"))
     require_harmless(tmp_path / "exported")
-    require_harmless(tmp_path / "saved")
     model.save(tmp_path / "model.keras")
     assert require_harmless_file(tmp_path / "model.keras") > 0

@@ -128,7 +128,7 @@ def test_metrics_are_read_or_one_line_names_file_line_and_key(tmp_path):
         except CheckpointError as error:
             one_line(error, file)
             refused += 1
-    assert refused > 500
+    assert refused > 100
     for text in ('[["step", 1]]', "5", "null", '"step"'):
         file.write_text(f"{text}\n{lines[0]}\n")
         with pytest.raises(CheckpointError, match="line 1 is not a JSON object"):
