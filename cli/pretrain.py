@@ -18,7 +18,8 @@ from .verbosity import tell
 
 if TYPE_CHECKING:
     from barlowtf.config import Recipe
-    from barlowtf.experiment import CheckData, ChooseRequest, Plan
+    from barlowtf.experiment import ChooseRequest, Plan
+    from barlowtf.experiment.same_images import CheckData
     from barlowtf.records import RunInfo, RunResult
 
 

@@ -13,12 +13,10 @@ from barlowtf.experiment.plan import Plan, plan
 from barlowtf.experiment.predict import PredictRequest, predict
 from barlowtf.experiment.pretrain import PretrainRequest, pretrain
 from barlowtf.experiment.report import ReportRequest, report
-from barlowtf.experiment.same_images import CheckData
 from barlowtf.experiment.search import SearchRequest, search
 from barlowtf.experiment.starting import extended_recipe, with_origin
 
 __all__ = [
-    "CheckData",
     "CheckRequest",
     "CheckedSplit",
     "ChooseRequest",

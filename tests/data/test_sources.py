@@ -114,12 +114,13 @@ def test_folder_with_train_alone_is_a_split(tmp_path):
     assert open_source(str(tmp_path), "test") is None
 
 
-def test_folder_fingerprint_is_names_and_sizes(tmp_path):
+def test_folder_fingerprint_is_names_sizes_and_a_sample_of_the_bytes(tmp_path):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "a.png").write_bytes(b"12345")
     (tmp_path / "x" / "b.png").write_bytes(b"1")
     source = open_source(str(tmp_path / "x"), "train")
-    assert source.fingerprint == hashlib.sha256(b"a.png\x005\x00b.png\x001\x00").hexdigest()
+    sample = hashlib.sha256(hashlib.sha256(b"12345").digest() + hashlib.sha256(b"1").digest()).digest()
+    assert source.fingerprint == hashlib.sha256(b"a.png\x005\x00b.png\x001\x00" + sample).hexdigest()
 
 
 @pytest.mark.parametrize(
