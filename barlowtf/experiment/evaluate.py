@@ -1,6 +1,5 @@
 """`barlowtf evaluate`, top to bottom: request -> protocols -> encoders -> measurements -> results and their table."""
 
-import logging
 import os
 import shutil
 from collections import Counter
@@ -27,9 +26,8 @@ from barlowtf.evaluation import (
 from barlowtf.experiment.measurements import Images, Measuring, fits
 from barlowtf.places import CONTROLS, settled_spec
 from barlowtf.records import Result, read_results
+from barlowtf.train.error_console import error_console
 from barlowtf.train.interruption import Interruption
-
-_LOG = logging.getLogger("barlowtf")
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
                 folder,
                 strategy,
                 interruption,
-                console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO)),
+                console or error_console(),
             )
             results = []
             try:

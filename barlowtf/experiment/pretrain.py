@@ -27,6 +27,7 @@ from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.saving import save_model
 from barlowtf.records import RunData, RunInfo, RunSteps, write_record
 from barlowtf.train import callbacks, loop
+from barlowtf.train.error_console import error_console
 from barlowtf.train.failures import explained_failures
 from barlowtf.train.interruption import Interruption
 from barlowtf.train.requeue import requeueing
@@ -92,6 +93,11 @@ def pretrain(request: PretrainRequest) -> RunInfo:
         facts = {"recipe": dump_recipe(recipe), "data fingerprint": source.fingerprint}
         require_agreement(strategy, {**facts, "data size": source.size})
         start = find_start(recipe, runs.RunFolder(request.run_dir))
+        if recipe.train.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        with strategy.scope():
+            model = build_model(recipe, steps_per_epoch, start.weights)
+            require_memory(recipe, model, strategy.num_replicas_in_sync, choosing.describe_machine())
         run = runs.open_run(request.run_dir, recipe) if chief else runs.RunFolder(request.run_dir)
         with runs.locked(run.path) if chief else nullcontext():
             images = describe_images(recipe.data.source, source, request.check_data if chief else "off")
@@ -107,12 +113,7 @@ def pretrain(request: PretrainRequest) -> RunInfo:
             if chief:
                 start.take_over(run)
             require_agreement(strategy, {"the weights to start from": start.sha256})
-            if recipe.train.deterministic:
-                tf.config.experimental.enable_op_determinism()
-            with strategy.scope():
-                model = build_model(recipe, steps_per_epoch, start.weights)
-                require_memory(recipe, model, strategy.num_replicas_in_sync, choosing.describe_machine())
-            console = request.console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO))
+            console = request.console or error_console()
             counts = (steps_per_epoch, steps_per_call)
             return _train(_Job(recipe, run, start, strategy, source, images, model, *counts, interruption, console))
 
