@@ -17,6 +17,8 @@ ENCODER_FORMS = (
     "pixels (the images themselves)"
 )
 INITIAL_FORMS = "a finished run folder, a .keras, .pth, .pt or .safetensors file, or keras:NAME"
+# Data that a bare name stands for, such as digits; of the others the syntax begins with a prefix or a path.
+_NAMES = frozenset(name for name, summary in SOURCES.summaries.items() if summary.partition(",")[0] == name)
 # Kinds of data behind whose prefix one file stands.
 _FILE_PREFIXES = ("npy:", "table:")
 # A folder of more entries is not searched for a similar name.
@@ -45,7 +47,7 @@ def settled_spec(spec: str) -> str:
         rest = spec.removeprefix(prefix)
         if rest != spec:
             return spec if "://" in rest else prefix + settled_path(rest)
-    if spec in SOURCES or not os.path.exists(given_path(spec)):
+    if spec in _NAMES or not os.path.exists(given_path(spec)):
         return settled_own(spec)
     return settled_path(spec)
 
@@ -74,7 +76,7 @@ def require_data(spec: str) -> None:
                 raise DataError(f"Invalid file {file}: it does not exist.{similar_path(file)}")
             _require_regular(file, DataError)
             return
-    if not spec or ":" in spec or spec in SOURCES or is_own(spec):
+    if not spec or ":" in spec or spec in _NAMES or is_own(spec):
         return
     folder = given_path(spec)
     if not os.path.exists(folder):

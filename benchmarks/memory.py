@@ -1,7 +1,7 @@
 """The memory that `barlowtf pretrain --dry-run` foretells, beside the peak of the run itself.
 
 Each case is a run of three epochs of three steps on noise, in a process of its own; its peak is the largest resident
-memory that run.json records. The estimate is that of the plan, with what the framework itself takes.
+memory that run.json records. The estimate is that of the plan, with what the framework and the copy for saves take.
 
 Command: python -m benchmarks.memory [CASE...]
 """
@@ -114,7 +114,7 @@ def measure(case: str) -> dict[str, Any]:
         plan = _barlowtf(*words, "--dry-run")["plan"]
         peak = _barlowtf(*words)["peak_memory_bytes"]
     parts = plan["memory_bytes_per_replica"]
-    estimate = sum(parts.values()) + plan["framework_bytes"]
+    estimate = sum(parts.values()) + plan["host_bytes"]
     return {"parts": parts, "estimate_bytes": estimate, "peak_bytes": peak}
 
 
@@ -129,4 +129,5 @@ if __name__ == "__main__":
         cases[name] = measure(name)
         ratio = cases[name]["estimate_bytes"] / cases[name]["peak_bytes"]
         print(f"{name:32} {cases[name]} {ratio:.2f}", file=sys.stderr)
-    machine.write_result(NAME, {**machine.describe_machine(), "cases": cases})
+        # After each case: all of them take their time.
+        machine.write_result(NAME, {**machine.describe_machine(), "cases": cases})

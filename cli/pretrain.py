@@ -218,7 +218,9 @@ def _plan_text(plan: "Plan") -> str:
             f"parameters  encoder {plan.encoder_parameters:,}, projector {plan.projector_parameters:,}",
             f"peak rates  weights {plan.peak_learning_rate:.5g}, biases {plan.peak_bias_learning_rate:.5g}",
             f"memory      about {sum(memory.values()) / 1e9:.2f} GB on each of {plan.replicas} replicas ({parts})"
-            + (f", and {plan.framework_bytes / 1e9:.2f} of the framework" if plan.framework_bytes else ""),
+            + (
+                f", and {plan.host_bytes / 1e9:.2f} for the framework and the copy for saves" if plan.host_bytes else ""
+            ),
             *_memory_warnings(sum(memory.values()), plan),
         )
     )
@@ -227,7 +229,7 @@ def _plan_text(plan: "Plan") -> str:
 def _memory_warnings(needed: int, plan: "Plan") -> list[str]:
     """Returns the line that says that a step will not fit, where it will not."""
     # Without GPUs, replicas share the machine's memory.
-    if needed * (1 if plan.has_gpus else plan.replicas) + plan.framework_bytes <= plan.machine_memory_bytes:
+    if needed * (1 if plan.has_gpus else plan.replicas) + plan.host_bytes <= plan.machine_memory_bytes:
         return []
     there = f"{plan.machine_memory_bytes / 1e9:.0f} GB"
     return [f"warning     more than the {there} of this machine: a smaller batch or model, or train.micro_batch"]

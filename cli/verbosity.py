@@ -29,9 +29,10 @@ def add_verbosity(command: click.Command) -> click.Command:
     for inner in getattr(command, "commands", {}).values():
         add_verbosity(inner)
     if not isinstance(command, click.Group):
-        command.params[len(command.params) :] = [
-            _option("-q", "--quiet", logging.WARNING, "Say nothing but warnings, errors and the result."),
-            _option("-v", "--verbose", logging.DEBUG, "Show where an error comes from, and TensorFlow's own messages."),
+        quiet, verbose = "Say nothing but warnings, errors and the result.", "Show where an error comes from, and "
+        command.params += [
+            _option("-q", "--quiet", logging.WARNING, quiet),
+            _option("-v", "--verbose", logging.DEBUG, f"{verbose}TensorFlow's own messages."),
         ]
     return command
 

@@ -81,7 +81,7 @@ class _PreloadedSource(Source):
 
     def __init__(self, source: Source, images: tf.Tensor, lost: dict[int, str]) -> None:
         super().__init__(
-            name=source.name, size=source.size, fingerprint=source.fingerprint, has_labels=source.has_labels
+            name=source.name, size=source.size, fingerprint=lambda: source.fingerprint, has_labels=source.has_labels
         )
         self._source, self._images, self._lost = source, images, lost
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from barlowtf.data.source import Source
 
 # Files, evenly spread over all of them, whose bytes enter the sample; blocks of them all together.
-_FILES = 1024
+_FILES = _BLOCKS = 1024
 _BLOCK_BYTES = 4096
 _FEWEST_BLOCKS = 3
 # A disk in the network answers many questions at once.
@@ -30,7 +30,7 @@ def sampled_content(files: Sequence[tuple[str | bytes, int]]) -> bytes:
         files: Path and size in bytes of each. A file that cannot be read counts as such.
     """
     chosen = [files[number] for number in _spread(len(files), _FILES)]
-    blocks = max(_FEWEST_BLOCKS, _FILES // max(1, len(chosen)))
+    blocks = max(_FEWEST_BLOCKS, _BLOCKS // max(1, len(chosen)))
     digest = hashlib.sha256()
     with ThreadPoolExecutor(_THREADS) as threads:
         for part in threads.map(lambda file: _sample(file[0], file[1], blocks), chosen):

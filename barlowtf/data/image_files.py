@@ -38,13 +38,17 @@ class ImageFiles(Source):
             unlabeled: Paths of the files without a label where others have one.
             notes: See `Source`.
         """
-        digest = hashlib.sha256()
-        for path, length in files:
-            digest.update(os.fsencode(path) + b"\0%d\0" % length)
-        digest.update(sampled_content([(os.fsencode(folder / path), length) for path, length in files]))
-        if labels is not None:
-            digest.update("\0".join(class_names or ()).encode("utf-8", "surrogateescape") + labels.tobytes())
-        super().__init__(name=name, size=len(files), fingerprint=digest.hexdigest(), has_labels=class_names is not None)
+
+        def fingerprint() -> str:
+            digest = hashlib.sha256()
+            for path, length in files:
+                digest.update(os.fsencode(path) + b"\0%d\0" % length)
+            digest.update(sampled_content([(os.fsencode(folder / path), length) for path, length in files]))
+            if labels is not None:
+                digest.update("\0".join(class_names or ()).encode("utf-8", "surrogateescape") + labels.tobytes())
+            return digest.hexdigest()
+
+        super().__init__(name=name, size=len(files), fingerprint=fingerprint, has_labels=class_names is not None)
         self.unlabeled, self.notes = unlabeled, notes
         # Bytes, not text: a file name on Linux need not be UTF-8.
         self._paths = tf.constant([os.fsencode(folder / path) for path, _ in files])

@@ -68,12 +68,16 @@ class RecordSource(Source):
             label_of: Serialized example, string [] -> label, int64 []; None without labels.
             class_names: This source -> name of each label or None; called once, when it is needed.
         """
-        digest = hashlib.sha256()
-        sizes = [tf.io.gfile.stat(file).length for file in files]
-        for file, length in zip(files, sizes, strict=True):
-            digest.update(os.fsencode(os.path.basename(file)) + b"\0%d\0" % length)
-        digest.update(sampled_content(list(zip(files, sizes, strict=True))))
-        super().__init__(name=name, size=size, fingerprint=digest.hexdigest(), has_labels=label_of is not None)
+        sized = [(file, tf.io.gfile.stat(file).length) for file in files]
+
+        def fingerprint() -> str:
+            digest = hashlib.sha256()
+            for file, length in sized:
+                digest.update(os.fsencode(os.path.basename(file)) + b"\0%d\0" % length)
+            digest.update(sampled_content(sized))
+            return digest.hexdigest()
+
+        super().__init__(name=name, size=size, fingerprint=fingerprint, has_labels=label_of is not None)
         self._read_record, self._locate = read_record, locate
         self._image_of, self._label_of = image_of, label_of
         self._find_class_names = class_names

@@ -2,6 +2,7 @@
 
 import abc
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +19,7 @@ class Source(abc.ABC):
     Attributes:
         name: Short name for messages, e.g. "digits test".
         size: Number of examples, >= 1.
-        fingerprint: sha256, 64 hexadecimal digits, over what identifies the data.
+        fingerprint: sha256, 64 hexadecimal digits, over what identifies the data; taken when it is first asked for.
         has_labels: Whether each example has a label.
         unlabeled: Where the examples lie that have no label while others have one.
         notes: What was passed over or understood otherwise than its user may think, one line each.
@@ -27,13 +28,13 @@ class Source(abc.ABC):
     unlabeled: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def __init__(self, *, name: str, size: int, fingerprint: str, has_labels: bool) -> None:
+    def __init__(self, *, name: str, size: int, fingerprint: str | Callable[[], str], has_labels: bool) -> None:
         """Records what every data set has.
 
         Args:
             name: Short name for messages.
             size: Number of examples.
-            fingerprint: sha256 in hexadecimal digits.
+            fingerprint: sha256 in hexadecimal digits, or what takes it, where files must be read for it.
             has_labels: Whether each example has a label.
 
         Raises:
@@ -43,8 +44,16 @@ class Source(abc.ABC):
             raise DataError(f"{name} is empty. Received 0 examples. Expected at least one.")
         self.name = name
         self.size = size
-        self.fingerprint = fingerprint
+        self._fingerprint = fingerprint
         self.has_labels = has_labels
+
+    @property
+    def fingerprint(self) -> str:
+        """See the class."""
+        if not isinstance(self._fingerprint, str):
+            # What takes it holds the names of all files, which are not needed again.
+            self._fingerprint = self._fingerprint()
+        return self._fingerprint
 
     @abc.abstractmethod
     def read(self, index: tf.Tensor) -> tf.Tensor:

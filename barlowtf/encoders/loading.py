@@ -17,7 +17,6 @@ from barlowtf.encoders.keras_scan import require_harmless_file, weight_limit
 from barlowtf.encoders.saved_model import open_saved_model
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models.encoder import find_kind
-from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.places import CONTROLS, ENCODER_FORMS, require_encoder
 from barlowtf.regular import require_regular
 
@@ -63,7 +62,7 @@ def load(
     elif config is not None:
         recipe = load_recipe(config)
     if path.is_dir() and (path / "recipe.toml").exists():
-        loaded = model_encoder(spec, "run", _encoder_of_run(runs.RunFolder(path)), recipe, run=path)
+        loaded = _encoder_of_run(spec, runs.RunFolder(path), recipe)
         return loaded if known else replace(loaded, built_as=None)
     if path.is_dir() and (path / "saved_model.pb").exists():
         return open_saved_model(spec, path, recipe, trust=trust)
@@ -96,17 +95,17 @@ def load_keras(path: Path) -> keras.Model:
         raise CheckpointError(f"Cannot read {path}: {reason}") from error
 
 
-def _encoder_of_run(run: runs.RunFolder) -> keras.Model:
+def _encoder_of_run(spec: str, run: runs.RunFolder, recipe: Recipe | None) -> Encoder:
     """Returns the trained encoder of a run, which must be the one that the run has left."""
-    file = finished_encoder(run.path)
-    model, info = load_keras(file), run.read_info()
+    file, info = finished_encoder(run.path), run.read_info()
+    encoder = model_encoder(spec, "run", load_keras(file), recipe, run=run.path)
     known = None if info is None else info.encoder_sha256
-    if known is not None and (found := weights_sha256(model)) != known:
+    if known not in (None, encoder.sha256):
         raise CheckpointError(
-            f"{file} is not the encoder that its run has left: weights {known[:12]} in run.json, {found[:12]} in the "
-            f"file. Restore it, or take the file as it is: --encoder {file}."
+            f"{file} is not the encoder that its run has left: weights {str(known)[:12]} in run.json, "
+            f"{encoder.sha256[:12]} in the file. Restore it, or take the file as it is: --encoder {file}."
         )
-    return model
+    return encoder
 
 
 def finished_encoder(run: Path) -> Path:

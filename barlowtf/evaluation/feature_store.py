@@ -38,7 +38,7 @@ class FeatureStore:
         return self._compute(whole)[order[np.searchsorted(whole.ids, examples.ids, sorter=order)]]
 
     def _compute(self, examples: Labeled) -> np.ndarray:
-        # The name too: two splits of files of the same names and sizes have one fingerprint.
+        # The name too: of large files the fingerprint holds a sample alone.
         facts = [examples.source.name, examples.source.fingerprint, json.dumps(self._encoder.identity)]
         digest = hashlib.sha256("\n".join(facts).encode("utf-8", "replace"))
         digest.update(examples.ids.tobytes())

@@ -18,6 +18,7 @@ from barlowtf.experiment.data_findings import DATA_DIAGNOSES
 from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
 from barlowtf.experiment.diagnosis import explain_findings, explain_row, find_in
 from barlowtf.experiment.embed import readable_features
+from barlowtf.train.error_console import error_console
 
 _LOG = logging.getLogger("barlowtf")
 # The encoder whose features are thumbnails.
@@ -94,7 +95,7 @@ def _read(request: CheckRequest) -> list[_Split]:
     """Returns the splits, all of their images read."""
     sources = {"train": open_split(request.source, "train"), "test": data.open_source(request.source, "test")}
     known = {name: source for name, source in sources.items() if source is not None}
-    console = request.console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO))
+    console = request.console or error_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Off a terminal nothing moves, so nothing is drawn.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -1,6 +1,5 @@
 """`barlowtf evaluate`, top to bottom: request -> protocols -> encoders -> measurements -> results and their table."""
 
-import logging
 import os
 import shutil
 from collections import Counter
@@ -28,9 +27,8 @@ from barlowtf.experiment.measurements import Images, Measuring, fits
 from barlowtf.experiment.skipping import skips_of
 from barlowtf.places import CONTROLS, settled_spec
 from barlowtf.records import Result, read_results
+from barlowtf.train.error_console import error_console
 from barlowtf.train.interruption import Interruption
-
-_LOG = logging.getLogger("barlowtf")
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
                 folder,
                 strategy,
                 interruption,
-                console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO)),
+                console or error_console(),
                 skips_of(loaded.values(), request.max_unreadable, folder / data.SKIPPED_FILE),
             )
             results = []

@@ -8,7 +8,7 @@ from barlowtf.encoders.building import build_model, check_encoder, settle_loss
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.pretrain import PretrainRequest
 from barlowtf.experiment.starting import find_start
-from barlowtf.experiment.step_memory import FRAMEWORK_BYTES, estimate_step_memory
+from barlowtf.experiment.step_memory import estimate_step_memory, host_memory
 from barlowtf.experiment.training_data import open_labeled
 from barlowtf.records import Record
 from barlowtf.train.stepping import count_steps_per_epoch
@@ -30,7 +30,9 @@ class Plan(Record):
     peak_learning_rate: float = Field(description="largest learning rate of the weights, per step")
     peak_bias_learning_rate: float = Field(description="the same for biases and normalization parameters")
     memory_bytes_per_replica: dict[str, int] = Field(description="part of a training step -> its memory, bytes")
-    framework_bytes: int = Field(description="memory of TensorFlow, the input and the process on a processor, bytes")
+    host_bytes: int = Field(
+        description="memory of the framework and of the copy for saves, once, without GPUs; 0 with them, bytes"
+    )
     has_gpus: bool = Field(description="whether the replicas have GPUs of their own")
     machine_memory_bytes: int = Field(description="memory of the GPU or, without one, of the machine, bytes")
 
@@ -52,6 +54,7 @@ def plan(request: PretrainRequest) -> Plan:
     start = find_start(recipe, runs.RunFolder(request.run_dir))
     model = build_model(recipe, steps_per_epoch, start.weights)
     machine = choosing.describe_machine()
+    parts = estimate_step_memory(recipe, model, replicas)
     rate = train.batch_size / 256
     bias_rate = getattr(recipe.optimizer, "bias_learning_rate", None) or recipe.optimizer.learning_rate
     return Plan(
@@ -65,8 +68,8 @@ def plan(request: PretrainRequest) -> Plan:
         projector_parameters=model.projector.count_params(),
         peak_learning_rate=recipe.optimizer.learning_rate * rate,
         peak_bias_learning_rate=bias_rate * rate,
-        memory_bytes_per_replica=estimate_step_memory(recipe, model, replicas),
-        framework_bytes=0 if machine.gpus else FRAMEWORK_BYTES,
+        memory_bytes_per_replica=parts,
+        host_bytes=0 if machine.gpus else host_memory(parts),
         has_gpus=machine.gpus > 0,
         machine_memory_bytes=machine.gpu_memory or machine.memory,
     )

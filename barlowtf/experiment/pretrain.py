@@ -28,6 +28,7 @@ from barlowtf.models import checkpoint
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.saving import save_model
 from barlowtf.records import RunInfo, RunSteps, write_record
+from barlowtf.train.error_console import error_console
 from barlowtf.train.interruption import Interruption
 from barlowtf.train.requeue import requeueing
 from barlowtf.train.stepping import count_steps_per_call, count_steps_per_epoch
@@ -115,7 +116,7 @@ def pretrain(request: PretrainRequest) -> RunInfo:
             cluster = cluster_of(strategy)
             skipped.list_in(run.skipped(None if chief or cluster is None else cluster.index))
             require_agreement(strategy, {"the weights to start from": start.sha256})
-            console = request.console or Console(stderr=True, quiet=not _LOG.isEnabledFor(logging.INFO))
+            console = request.console or error_console()
             counts = (steps_per_epoch, steps_per_call)
             job = Job(recipe, run, start, strategy, source, images, model, *counts, interruption, console, skipped)
             return _train(job)

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from barlowtf.models import BarlowTwins
 from barlowtf.models.memory import estimate_memory
 
 _LOG = logging.getLogger("barlowtf")
-# TensorFlow, the input and the process itself on a processor, and how much more than the estimate a step is certain not
-# to have: benchmarks/results/memory.json.
-FRAMEWORK_BYTES = 1_100_000_000
+# TensorFlow, the input and the process itself on a processor: benchmarks/results/memory.json.
+_FRAMEWORK_BYTES = 1_100_000_000
+# The estimate may be wrong by a quarter; what is so far beyond the memory cannot fit.
 _CERTAIN = 1.5
 # More than any encoder keeps for one value of a view: below it nothing needs to be estimated.
 _MOST_VALUES = 10_000
@@ -47,6 +48,15 @@ def estimate_step_memory(recipe: Recipe, model: BarlowTwins, replicas: int) -> d
     return {**parts, "loss": 4 * model.bound_loss.memory(whole, model.projector.output_shape[-1])}
 
 
+def host_memory(parts: Mapping[str, int]) -> int:
+    """Returns what a run takes of the machine's memory beside the step, bytes: the framework, and the copy for saves.
+
+    Args:
+        parts: See `estimate_step_memory`.
+    """
+    return _FRAMEWORK_BYTES + parts["weights"] + parts["optimizer"]
+
+
 def require_memory(recipe: Recipe, model: BarlowTwins, replicas: int, machine: Machine) -> None:
     """Warns where a step takes more memory than there is, by the estimate, and refuses what is far beyond it.
 
@@ -65,9 +75,10 @@ def require_memory(recipe: Recipe, model: BarlowTwins, replicas: int, machine: M
     of_loss = model.bound_loss.memory(batch, model.projector.output_shape[-1])
     if 4 * (_MOST_VALUES * views + 6 * model.count_params() + of_loss) < there:
         return
-    needed = sum(estimate_step_memory(recipe, model, replicas).values())
+    parts = estimate_step_memory(recipe, model, replicas)
+    needed = sum(parts.values())
     if not machine.gpus:
-        needed = needed * replicas + FRAMEWORK_BYTES
+        needed = needed * replicas + host_memory(parts)
     if needed <= there:
         return
     text = (

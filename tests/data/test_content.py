@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from barlowtf.data import open_source, whole_content
+from barlowtf.data import image_files, open_source, whole_content
 from barlowtf.data.content import sampled_content
 
 SIZE = 200_000
@@ -76,3 +76,12 @@ def test_the_whole_content_sees_what_a_sample_does_not(tmp_path):
     changed = open_source(str(folder), "train")
     assert changed.fingerprint == sampled
     assert whole_content(changed) != whole
+
+
+def test_no_file_is_read_before_the_fingerprint_is_asked_for(folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(image_files, "sampled_content", lambda files: read.append(len(files)) or b"")
+    source = open_source(str(folder), "train")
+    assert (source.size, read) == (4, [])
+    assert source.fingerprint == source.fingerprint
+    assert read == [4]

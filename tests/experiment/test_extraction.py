@@ -44,6 +44,6 @@ def test_splits_of_equal_names_and_sizes_are_not_taken_for_each_other(thin_run, 
             # BMP: the size of the file says nothing about the picture.
             Image.fromarray(np.full((8, 8), value, np.uint8)).save(tmp_path / split / name / "0.bmp")
     train, test = (data.labeled(data.open_source(str(tmp_path), split)) for split in ("train", "test"))
-    assert train.source.fingerprint == test.source.fingerprint
+    assert train.source.fingerprint != test.source.fingerprint
     features = FeatureStore(load(str(thin_run)), tmp_path / "features")
     assert not np.allclose(features(train), features(test))

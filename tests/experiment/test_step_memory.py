@@ -22,27 +22,28 @@ def model(recipe):
     return build_model(recipe, 1)
 
 
-def machine(estimate, share):
+def machine(parts, share):
     """A machine with that share of what is needed."""
-    return choosing.Machine(0, None, 2, int((estimate + step_memory.FRAMEWORK_BYTES) * share), False)
+    return choosing.Machine(0, None, 2, int((sum(parts.values()) + step_memory.host_memory(parts)) * share), False)
 
 
 def test_a_step_that_fits_is_no_word_worth(recipe, model, caplog):
-    needed = sum(estimate_step_memory(recipe, model, 1).values())
-    require_memory(recipe, model, 1, machine(needed, 1.01))
+    parts = estimate_step_memory(recipe, model, 1)
+    require_memory(recipe, model, 1, machine(parts, 1.01))
     assert not caplog.text
 
 
 def test_what_may_not_fit_is_warned_of(recipe, model, caplog):
-    needed = sum(estimate_step_memory(recipe, model, 1).values())
-    require_memory(recipe, model, 1, machine(needed, 0.9))
+    parts = estimate_step_memory(recipe, model, 1)
+    require_memory(recipe, model, 1, machine(parts, 0.9))
     assert "Perhaps not enough memory: a step of 512 images of 64 pixels takes about" in caplog.text
 
 
 def test_what_cannot_fit_is_refused(recipe, model):
-    needed = sum(estimate_step_memory(recipe, model, 1).values())
+    parts = estimate_step_memory(recipe, model, 1)
     with pytest.raises(ConfigError, match="Not enough memory: .* and this machine has .* Use a smaller"):
-        require_memory(recipe, model, 1, machine(needed, 0.6))
+        require_memory(recipe, model, 1, machine(parts, 0.6))
+    needed = sum(parts.values())
     gpu = choosing.Machine(1, needed // 2, 2, 100 * needed, True)
     with pytest.raises(ConfigError, match="and the GPU has"):
         require_memory(recipe, model, 1, gpu)

@@ -1,0 +1,60 @@
+"""Paths that a user names: what they mean from another directory, and what tables call them."""
+
+import pytest
+
+from barlowtf.places import settled_own, settled_path, settled_spec, short_specs
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # Called like kinds of data, which are no data by themselves.
+    for name in ("photos", "folder", "table", "digits"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine.py").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [
+        ("photos", "{}/photos"),
+        ("photos/", "{}/photos"),
+        ("./photos/../photos", "{}/photos"),
+        ("~/photos", "{}/photos"),
+        ("folder", "{}/folder"),
+        ("table", "{}/table"),
+        ("table:labels.csv", "table:{}/labels.csv"),
+        ("tfrecord:shards/train-*", "tfrecord:{}/shards/train-*"),
+        ("npy:~/cells.npy", "npy:{}/cells.npy"),
+        ("mine.py:source", "{}/mine.py:source"),
+    ],
+)
+def test_paths_mean_the_same_from_everywhere(place, spec, meant):
+    settled = settled_spec(spec)
+    assert settled == meant.format(place)
+    assert settled_spec(settled) == settled
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["digits", "tfds:cifar10", "tfrecord:gs://bucket/train-*", "package.module:source", "nothing", "x.py:source"],
+)
+def test_other_names_stay(place, spec):
+    assert settled_spec(spec) == spec
+
+
+def test_own_entries(place):
+    assert settled_own("mine.py:loss") == f"{place}/mine.py:loss"
+    assert settled_own("vicreg") == "vicreg"
+    assert settled_path("runs/a/") == f"{place}/runs/a"
+
+
+def test_tables_leave_out_folders_where_that_is_clear():
+    assert short_specs(["/data/cells", "digits", "table:/data/labels.csv"]) == {
+        "/data/cells": "cells",
+        "digits": "digits",
+        "table:/data/labels.csv": "table:labels.csv",
+    }
+    assert list(short_specs(["/a/cells", "/b/cells"]).values()) == ["/a/cells", "/b/cells"]
