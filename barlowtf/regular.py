@@ -22,10 +22,20 @@ def require_regular(path: str | Path) -> None:
     Raises:
         OSError: It is a pipe, a device or a socket, or it is missing or cannot be reached.
     """
-    mode = os.stat(path).st_mode
-    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), None)
-    if kind is not None:
+    kind = kind_of(path)
+    if kind not in ("a file", "a folder"):
         raise OSError(errno.EINVAL, f"it is {kind}, expected a file", str(path))
+
+
+def kind_of(path: str | Path) -> str:
+    """Returns what lies at a path, or where it leads: "a file", "a folder", "a pipe", "a socket" or "a device".
+
+    Raises:
+        OSError: It is missing or cannot be reached.
+    """
+    mode = os.stat(path).st_mode
+    found = next((name for is_kind, name in _KINDS if is_kind(mode)), None)
+    return found or ("a folder" if stat.S_ISDIR(mode) else "a file")
 
 
 def require_regular_below(folder: Path) -> None:

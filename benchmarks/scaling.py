@@ -180,7 +180,7 @@ def measure_signals(source: str, rounds: int) -> dict[str, Any]:
             run = Path(folder) / "run"
             settings = [word for setting in (*RECIPE, "monitor.every_steps=1") for word in ("--set", setting)]
             process = subprocess.Popen(
-                [sys.executable, "-m", "barlowtf_cli.main", "pretrain", "--config", "cifar10-cpu"]
+                [sys.executable, "-m", "barlowtf_cli.start", "pretrain", "--config", "cifar10-cpu"]
                 + ["--data", source, "--run-dir", str(run), *settings],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -122,9 +122,3 @@ def main() -> None:
 
 for command in (pretrain, recipe, evaluate, export, embed, predict, search, convert, report, data, doctor, launch):
     main.add_command(add_verbosity(command))
-
-
-if __name__ == "__main__":
-    from barlowtf_cli.start import run
-
-    run()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from barlowtf.augment.planes import check_images
@@ -44,4 +45,6 @@ def scale_and_offset(mean: Sequence[float], std: Sequence[float], channels: int)
         )
     scale = [1.0 / deviation for deviation in std]
     offset = [-center / deviation for center, deviation in zip(mean, std, strict=True)]
-    return tf.constant(scale, tf.float32), tf.constant(offset, tf.float32)
+    # What is too large becomes infinite, and the first step says so.
+    with np.errstate(over="ignore"):
+        return tf.constant(scale, tf.float32), tf.constant(offset, tf.float32)

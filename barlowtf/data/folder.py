@@ -13,6 +13,7 @@ from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.voc_folder import find_voc_folder, voc_folder
 from barlowtf.errors import DataError
 from barlowtf.places import given_path, similar_path
+from barlowtf.regular import kind_of
 
 # Images beside class folders, up to one in so many, are strays: the others keep their classes.
 _STRAYS = 10
@@ -47,7 +48,7 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
         )
     if not folder.is_dir():
         raise DataError(
-            f"Invalid folder {folder}: it is a file, expected a folder of images. "
+            f"Invalid folder {folder}: it is {kind_of(folder)}, expected a folder of images. "
             "Unpack an archive; a file of many images goes by its kind: table:FILE (CSV, TSV, JSON lines), npy:FILE or "
             "tfrecord:GLOB."
         )

@@ -15,11 +15,13 @@ def skips_of(encoders: Iterable[Encoder], limit: int | None, file: Path | None) 
 
     Args:
         encoders: Those of the command.
-        limit: Maximum number of unreadable images; None: `data.max_unreadable` of the first encoder's run, 100 without.
+        limit: Maximum number of unreadable images; None: 100, or `data.max_unreadable` of the first encoder's run where
+            that is more: its recipe need not be about these images.
         file: Lists them; None: see `data.SkippedImages.list_in`.
     """
     if limit is None:
         recipes = (runs.RunFolder(encoder.run).recipe for encoder in encoders if encoder.run is not None)
         recipe = next((path for path in recipes if path.exists()), None)
-        limit = data.MAX_UNREADABLE if recipe is None else load_recipe(recipe).data.max_unreadable
+        allowed = 0 if recipe is None else load_recipe(recipe).data.max_unreadable
+        limit = max(data.MAX_UNREADABLE, allowed)
     return data.SkippedImages(limit, file=file, setting=OPTION)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -76,7 +75,7 @@ def test_help_answers_at_once_and_without_tensorflow():
 
 
 def run(*words, cwd=None):
-    command = [sys.executable, "-m", "barlowtf_cli.main", *words]
+    command = [sys.executable, "-m", "barlowtf_cli.start", *words]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
 
@@ -272,18 +271,3 @@ def test_a_split_that_is_not_there(tmp_path):
     result = CliRunner().invoke(main, ["data", "show", "--data", str(tmp_path), "--split", "test"])
     assert result.exit_code == 1
     assert "has no test split" in result.output
-
-
-def test_an_interrupted_import_ends_with_the_status_of_sigint(tmp_path):
-    """Python itself would end by the signal where it came in the middle of an `exec`, as imports have them."""
-    (tmp_path / "interrupted.py").write_text(
-        "import os, signal\n"
-        "from barlowtf_cli.main import main\n"
-        "@main.command()\n"
-        "def wait():\n"
-        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "    exec('os.kill(os.getpid(), signal.SIGINT)\\nwhile True: pass', globals())\n"
-        "main(['wait'])\n"
-    )
-    result = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, check=False)
-    assert result.returncode == 128 + signal.SIGINT, result.stderr

@@ -192,7 +192,7 @@ def test_preload_keeps_ids_labels_and_names(tmp_path):
     assert preload(loaded, 3) is loaded
 
 
-def test_preload_leaves_large_uneven_and_unreadable_sets_on_disk(tmp_path, class_folders):
+def test_preload_leaves_large_and_uneven_sets_on_disk_and_knows_the_unreadable(tmp_path, class_folders):
     write_image(tmp_path / "few" / "1.png")
     write_image(tmp_path / "few" / "2.png")
     few = open_source(str(tmp_path / "few"), "train")
@@ -201,5 +201,7 @@ def test_preload_leaves_large_uneven_and_unreadable_sets_on_disk(tmp_path, class
     uneven = open_source(str(class_folders), "train")
     assert preload(uneven, 3) is uneven
     (tmp_path / "few" / "3.png").write_bytes(b"no image")
-    damaged = open_source(str(tmp_path / "few"), "train")
-    assert preload(damaged, 3) is damaged
+    damaged = preload(open_source(str(tmp_path / "few"), "train"), 3)
+    assert damaged.image_shape == (4, 5, 3) and damaged.size == 3
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image format"):
+        damaged.read(tf.constant(2, tf.int64))

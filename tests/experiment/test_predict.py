@@ -101,7 +101,7 @@ def test_rows_are_those_of_head_and_neighbors(run, new, photographs, tmp_path):
     assert (record["rows"], record["unreadable"], record["labeled_by"]) == (5, 1, "head")
     assert sum(record["labels"].values()) == 4
     # Nothing is left beside the file, and the training images are embedded once.
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.csv.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.csv.json", "rows.csv.skipped.jsonl"]
     (kept,) = (run / "features").iterdir()
     assert record["bank"]["folder"] == str(kept)
     assert len(list(new.iterdir())) == 5
@@ -155,7 +155,7 @@ def test_a_stopped_call_goes_on(run, new, tmp_path, monkeypatch):
     # Nothing is computed again.
     monkeypatch.setattr(embedding, "readable_features", None)
     assert experiment.predict(request).rows == 5
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.csv.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.csv.json", "a.csv.skipped.jsonl"]
 
 
 @pytest.mark.slow

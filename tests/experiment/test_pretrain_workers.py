@@ -64,7 +64,7 @@ def launch():
 
     def call(run, *settings, start=("--config", "digits", *SET)):
         words = [word for setting in settings for word in ("--set", setting)]
-        command = [sys.executable, "-m", "barlowtf_cli.main", "launch", "--workers", "2", "--"]
+        command = [sys.executable, "-m", "barlowtf_cli.start", "launch", "--workers", "2", "--"]
         command += ["pretrain", "--run-dir", str(run.path), *start, *words]
         # Without the setting of the tests, which keeps TensorFlow's own messages.
         environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
@@ -216,7 +216,7 @@ def test_workers_that_differ_are_refused(tmp_path):
     """Each worker is started by hand here, with a seed of its own."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "barlowtf_cli.main", "pretrain", "--config", "digits"]
+            [sys.executable, "-m", "barlowtf_cli.start", "pretrain", "--config", "digits"]
             + ["--strategy", "multiworker", "--run-dir", str(tmp_path / "run"), "--set", f"train.seed={index}"],
             env={**os.environ, "TF_CONFIG": config},
             stderr=subprocess.PIPE,
