@@ -3,6 +3,7 @@
 from barlowtf.data.arrays import ArraySource, preload
 from barlowtf.data.census import THUMBNAIL_SIDE, Census, take_census
 from barlowtf.data.center_views import center_view, center_views, readable_ids, readable_views
+from barlowtf.data.classes import NO_LABEL, without_gaps
 from barlowtf.data.content import whole_content
 from barlowtf.data.duplicates import Group, equal_groups, near_groups, thumbnail_vectors, whitened
 from barlowtf.data.images import decode, decode_in_graph, reason_of, unreadable_reason
@@ -28,6 +29,7 @@ from barlowtf.tables import SOURCES
 __all__ = [
     "EIGHT_BITS",
     "MAX_UNREADABLE",
+    "NO_LABEL",
     "SKIPPED_FILE",
     "SOURCES",
     "THUMBNAIL_SIDE",
@@ -84,4 +86,5 @@ __all__ = [
     "whitened",
     "whole_content",
     "write_tfrecords",
+    "without_gaps",
 ]

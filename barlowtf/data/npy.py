@@ -3,7 +3,7 @@
 ::
 
     cells.npy          [N, H, W] or [N, H, W, C]: uint8, uint16, or floats in [0, 1]
-    cells.labels.npy   [N]: whole numbers or texts; may be missing
+    cells.labels.npy   [N]: whole numbers, or texts; -1 or an empty text for an image without one. May be missing
 
 The file is the train split. The test split is the file whose name has "test", "val" or "validation" where its own has
 its last "train"; without "train" in its name there is none.
@@ -132,8 +132,10 @@ def npy_source(path: str, split: str) -> NpyStack | None:
             "for each image."
         )
     # One numbering for both splits.
-    class_names, number = number_classes([label for part in texts.values() if part is not None for label in part])
-    return NpyStack(file, images, np.array([number[label] for label in labels.tolist()], np.int64), class_names)
+    known = (part for part in texts.values() if part is not None)
+    class_names, number = number_classes(label for part in known for label in part.tolist())
+    numbers = np.array([number[label] for label in labels.tolist()], np.int64)
+    return NpyStack(file, images, numbers, class_names) if (numbers >= 0).any() else NpyStack(file, images, None, None)
 
 
 def _map(file: Path) -> np.ndarray:

@@ -18,8 +18,9 @@ from typing import BinaryIO, NamedTuple, cast
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.data.classes import NO_LABEL
 from barlowtf.data.content import sampled_content
-from barlowtf.data.source import NO_LABEL, Source
+from barlowtf.data.source import Source
 from barlowtf.errors import DataError
 
 # Length and its checksum before the data; checksum of the data behind.
@@ -97,16 +98,7 @@ class RecordSource(Source):
 
     def parse_readable(self, ids: np.ndarray, parse: Callable[[tf.Tensor], tf.Tensor]) -> tuple[np.ndarray, np.ndarray]:
         """Returns the numbers of the records that can be read and parsed, int64 [m], in order, and the results, [m]."""
-
-        @tf.autograph.experimental.do_not_convert
-        def numbered(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return index, parse(self._read_record(index))
-
-        examples = tf.data.Dataset.from_tensor_slices(ids).map(numbered, num_parallel_calls=tf.data.AUTOTUNE)
-        batches = [(numbers.numpy(), values.numpy()) for numbers, values in examples.ignore_errors().batch(1024)]
-        if not batches:
-            return np.zeros(0, np.int64), np.zeros(0)
-        return np.concatenate([numbers for numbers, _ in batches]), np.concatenate([values for _, values in batches])
+        return parse_readable(self._read_record, ids, parse)
 
     def _read_labels(self, ids: np.ndarray) -> np.ndarray:
         """Returns int64 [n], `NO_LABEL` where a record cannot be read or has none."""
@@ -119,6 +111,31 @@ class RecordSource(Source):
         found = np.full(len(wanted), NO_LABEL, np.int64)
         found[np.searchsorted(wanted, numbers)] = values
         return found[places]
+
+
+def parse_readable(
+    read_record: Callable[[tf.Tensor], tf.Tensor], ids: np.ndarray, parse: Callable[[tf.Tensor], tf.Tensor]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what can be read and parsed.
+
+    Args:
+        read_record: int64 [] -> serialized example, string [].
+        ids: Numbers of the records, int64 [n].
+        parse: Serialized example -> any tensor of one shape.
+
+    Returns:
+        Numbers of the records that were parsed, int64 [m], in the order of `ids`, and the results, [m, ...].
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def numbered(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return index, parse(read_record(index))
+
+    examples = tf.data.Dataset.from_tensor_slices(ids).map(numbered, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = [(numbers.numpy(), values.numpy()) for numbers, values in examples.ignore_errors().batch(1024)]
+    if not batches:
+        return np.zeros(0, np.int64), np.zeros(0)
+    return np.concatenate([numbers for numbers, _ in batches]), np.concatenate([values for _, values in batches])
 
 
 def index_records(files: Iterable[str]) -> RecordIndex:

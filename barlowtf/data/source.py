@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from barlowtf.errors import DataError
 
-# The label of an example without one, or whose label cannot be read.
-NO_LABEL = -1
+# Labels lie below it: tables have a row for each class. ImageNet-21k has 21,841 classes.
+LABEL_LIMIT = 2**20
 
 
 class Source(abc.ABC):
@@ -101,11 +101,19 @@ class Source(abc.ABC):
             int64 [n]; `NO_LABEL` where an example has none, or its record cannot be read.
 
         Raises:
-            DataError: The data set has no labels.
+            DataError: The data set has no labels, or one is no number of a class: it is too large.
         """
         if not self.has_labels:
             raise DataError(f"{self.name} has no labels. Expected one for each example, e.g. a folder for each class.")
-        return self._read_labels(np.asarray(ids, np.int64))
+        ids = np.asarray(ids, np.int64)
+        labels = self._read_labels(ids)
+        if len(labels) and labels.max() >= LABEL_LIMIT:
+            place = int(labels.argmax())
+            raise DataError(
+                f"Invalid label of {self.identify(int(ids[place]))}: received {labels[place]}, expected the number of "
+                f"a class, below {LABEL_LIMIT:,}. Number the classes from 0."
+            )
+        return labels
 
     @abc.abstractmethod
     def _read_labels(self, ids: np.ndarray) -> np.ndarray:

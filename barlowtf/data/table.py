@@ -73,18 +73,17 @@ def table_source(path: str, split: str) -> ImageFiles | None:
     if unlabeled:
         if len(unlabeled) < len(rows):
             _LOG.warning(
-                "%d of %d rows of %s have no label (%s): its images count as unlabeled.",
+                "%d of %d rows of %s have no label (%s): measurements by labels leave their images out.",
                 len(unlabeled),
                 len(rows),
                 table,
                 name_some(unlabeled),
             )
-        missing = tuple(unlabeled) if len(unlabeled) < len(rows) else ()
-        return ImageFiles(name, table.parent, files, unlabeled=missing)
     # One numbering for all splits.
     class_names, number = number_classes(row.label for row in rows)
     labels = np.array([number[row.label] for row in chosen], np.int64)
-    return ImageFiles(name, table.parent, files, class_names, labels)
+    known = (labels >= 0).any()
+    return ImageFiles(name, table.parent, files, class_names if known else None, labels if known else None)
 
 
 def _rows(table: Path) -> Iterator[_Row]:

@@ -1,7 +1,8 @@
 """Data source `tfrecord`: TFRecord files of `tf.train.Example`, read by a glob; and their writer.
 
-Features: image/encoded (bytes of any image file), and where there are labels image/class/label (int64) and
-image/class/text (bytes, the label's name).
+Features: image/encoded (bytes of any image file), and where there are labels image/class/label (int64, < 0 for none)
+and image/class/text (bytes, the label's name). Where one of the two is missing, or the label is text, the texts are the
+classes. A record without a label has none; the others keep theirs.
 """
 
 import io
@@ -15,9 +16,10 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from barlowtf.atomic import whole_files
+from barlowtf.data.classes import NO_LABEL, number_classes
 from barlowtf.data.images import reason_of
 from barlowtf.data.kind import SourceKind
-from barlowtf.data.records import RecordSource, index_records, locate_record, record_reader
+from barlowtf.data.records import RecordSource, index_records, locate_record, parse_readable, record_reader
 from barlowtf.data.skipped import SkippedImages
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
@@ -55,17 +57,55 @@ def tfrecord_source(pattern: str, split: str) -> RecordSource | None:
         raise DataError(f"No files match {pattern}: expected TFRecord files. Check the glob, and quote it in a shell.")
     index = index_records(files)
     read_record = record_reader(index)
-    features = _features(read_record, files[0], len(index.offset))
-    return RecordSource(
+    kinds = _feature_kinds(read_record, files[0], len(index.offset))
+    label_of, class_names = _labels_by(pattern, kinds)
+    source = RecordSource(
         name=f"{Path(files[0]).name} and {len(files) - 1} more" if len(files) > 1 else Path(files[0]).name,
         files=files,
         size=len(index.offset),
         read_record=read_record,
         locate=lambda number: locate_record(index, number),
         image_of=lambda serialized: _parse(serialized, IMAGE, tf.string),
-        label_of=(lambda serialized: _parse(serialized, LABEL, tf.int64)) if LABEL in features else None,
-        class_names=_class_names if {LABEL, TEXT} <= features else lambda source: None,
+        label_of=label_of,
+        class_names=class_names,
     )
+    if kinds.get(LABEL) == "float_list":
+        source.notes = (f"{LABEL} holds fractions, which are no classes: no labels.",)
+    return source
+
+
+_LabelOf = Callable[[tf.Tensor], tf.Tensor]
+_ClassNames = Callable[[RecordSource], tuple[str, ...] | None]
+
+
+def _labels_by(pattern: str, kinds: dict[str, str]) -> tuple[_LabelOf | None, _ClassNames]:
+    """Returns what makes the label of a serialized example, and the names of the classes of a data set."""
+    kind, has_texts = kinds.get(LABEL), kinds.get(TEXT) == "bytes_list"
+    if kind == "int64_list":
+        return (lambda serialized: _parse(serialized, LABEL, tf.int64)), _class_names if has_texts else lambda _: None
+    if kind == "bytes_list" or (kind is None and has_texts):
+        return _labels_by_text(pattern, LABEL if kind == "bytes_list" else TEXT)
+    return None, lambda _: None
+
+
+def _labels_by_text(pattern: str, feature: str) -> tuple[_LabelOf | None, _ClassNames]:
+    """Returns the same where labels are texts: one numbering for the records of both splits, all of which are read."""
+    texts: set[bytes] = set()
+    for files in (_files(pattern), _test_files(pattern)):
+        if files:
+            index = index_records(files)
+            ids = np.arange(len(index.offset))
+            _, found = parse_readable(record_reader(index), ids, lambda example: _parse(example, feature, tf.string))
+            texts |= set(found.tolist())
+    names, number = number_classes(text.decode("utf-8", "replace") for text in texts)
+    if not names:
+        return None, lambda _: None
+    pairs = [(text, number[text.decode("utf-8", "replace")]) for text in sorted(texts)]
+    initializer = tf.lookup.KeyValueTensorInitializer(
+        [text for text, _ in pairs], [value for _, value in pairs], tf.string, tf.int64
+    )
+    table = tf.lookup.StaticHashTable(initializer, NO_LABEL)
+    return (lambda serialized: table.lookup(_parse(serialized, feature, tf.string))), lambda _: names
 
 
 def write_tfrecords(
@@ -131,8 +171,9 @@ def _test_files(pattern: str) -> list[str]:
     return next((files for files in candidates if files), [])
 
 
-def _features(read_record: Callable[[tf.Tensor], tf.Tensor], file: str, size: int) -> set[str]:
-    """Returns the names of the features in the first record that holds an image, one of the first few."""
+def _feature_kinds(read_record: Callable[[tf.Tensor], tf.Tensor], file: str, size: int) -> dict[str, str]:
+    """Returns the features of the first few records, and in which list of `tf.train.Feature` their values lie."""
+    kinds: dict[str, str] = {}
     seen, reason = None, ""
     for number in range(min(size, _LOOKED_AT)):
         try:
@@ -141,10 +182,15 @@ def _features(read_record: Callable[[tf.Tensor], tf.Tensor], file: str, size: in
             reason = reason or reason_of(error)
             continue
         # A message of another kind can parse by accident; then it has no features.
-        names = set(example.features.feature)
-        if IMAGE in names:
-            return names
-        seen = names if seen is None else seen
+        features = example.features.feature
+        seen = seen or set(features)
+        for name in features:
+            kind = features[name].WhichOneof("kind")
+            # A value may be missing in some records: an empty list says nothing.
+            if kind is not None and len(getattr(features[name], kind).value):
+                kinds.setdefault(name, kind)
+    if IMAGE in kinds:
+        return kinds
     if seen is None:
         raise DataError(f"Cannot read the first records of {file} as tf.train.Example: {reason.rstrip('.')}.")
     raise DataError(f"No images in {file}: received features {sorted(seen)}, expected {IMAGE}, and {LABEL} for labels.")

@@ -144,9 +144,9 @@ def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFol
             f"{expected} as its manifest says. Embed the images again."
         )
     names, labels = manifest.data.class_names, folder.labels
-    if labels is not None and names is not None and len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+    if labels is not None and names is not None and len(labels) and labels.max() >= len(names):
         raise CheckpointError(
-            f"{path} is damaged: received labels from {labels.min()} to {labels.max()}, expected those of "
+            f"{path} is damaged: received the label {labels.max()}, expected those of "
             f"{len(names)} classes. Embed the images again."
         )
     if np.any(np.diff(folder.ids) <= 0):

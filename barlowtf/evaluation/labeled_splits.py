@@ -113,14 +113,17 @@ def open_labeled(
         name: data.labeled(data.preload(source, channels, rendering=rendering)) for name, source in sources.items()
     }
     names = sources["train"].class_names
-    least = min(int(split.labels.min()) for split in splits.values())
     largest = max(int(split.labels.max()) for split in splits.values())
-    count = largest + 1 if names is None else len(names)
-    if least < 0 or largest >= count:
+    if names is not None and largest >= len(names):
         raise DataError(
-            f"Invalid labels of {test_spec}: received {least} to {largest}, expected 0 to {count - 1} in both splits: "
-            f"the training images name {count} classes."
+            f"Invalid labels of {test_spec}: received {largest}, expected 0 to {len(names) - 1} in both splits: the "
+            f"training images name {len(names)} classes."
         )
+    numbered, names = data.without_gaps([split.labels for split in splits.values()], names)
+    splits = {
+        name: replace(split, labels=labels) for (name, split), labels in zip(splits.items(), numbered, strict=True)
+    }
+    count = 1 + max(int(labels.max()) for labels in numbered) if names is None else len(names)
     if count < 2:
         raise DataError(f"Invalid data {test_spec}: received {count} class, expected at least two.")
     fingerprints = {name: source.fingerprint for name, source in sources.items()}

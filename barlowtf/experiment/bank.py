@@ -42,12 +42,15 @@ class Bank:
         return f"image {number}" if self.images is None else storable_text(self.images.identify(number))
 
     @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """Name of each class, its number where it has none; None without labels."""
-        labels, names = self.folder.labels, self.folder.manifest.data.class_names
-        if labels is None or names is not None:
-            return names if labels is not None else None
-        return tuple(map(str, range(int(labels.max()) + 1)))
+    def classes(self) -> tuple[np.ndarray, tuple[str, ...]] | None:
+        """Class of each image, int64 [M], < 0 for none, and name of each class, its number where it has none.
+
+        None without labels.
+        """
+        if self.folder.labels is None or self.folder.labels.max(initial=data.NO_LABEL) < 0:
+            return None
+        (labels,), names = data.without_gaps([self.folder.labels], self.folder.manifest.data.class_names)
+        return labels, names or tuple(map(str, range(int(labels.max()) + 1)))
 
 
 def open_bank(

@@ -190,13 +190,14 @@ def _where(source: data.Source, numbers: Iterable[int]) -> tuple[str, ...]:
 
 def _count_classes(source: data.Source, labels: np.ndarray) -> dict[str, int]:
     """Returns the number of images of each class, also of those without one."""
-    counts = np.bincount(labels[labels >= 0], minlength=len(source.class_names or ()))
-    return {_class_name(source, label): int(count) for label, count in enumerate(counts)}
+    (numbered,), names = data.without_gaps([labels], source.class_names)
+    counts = np.bincount(numbered[numbered >= 0], minlength=len(names or ()))
+    return {str(label) if names is None else names[label]: int(count) for label, count in enumerate(counts)}
 
 
 def _class_name(source: data.Source, label: int) -> str:
     names = source.class_names
-    return str(label) if names is None or label >= len(names) else names[label]
+    return str(label) if names is None or label >= len(names) else names[label] or str(label)
 
 
 def _group(group: data.Group, splits: list[_Split]) -> ImageGroup:

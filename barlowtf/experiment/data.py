@@ -50,15 +50,18 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
     """
     source = open_split(spec, split)
     labels = source.labels
-    counts = None if labels is None else np.bincount(labels[labels >= 0])
-    nameless = 0 if labels is None else int((labels < 0).sum())
+    counts, names, nameless = None, None, 0
+    if labels is not None:
+        (numbered,), names = data.without_gaps([labels], source.class_names)
+        counts = np.bincount(numbered[numbered >= 0], minlength=len(names or ()))
+        nameless = int((labels < 0).sum())
     notes = (*source.notes, *([f"{nameless:,} images have no label."] if nameless else []))
     return DataDescription(
         name=source.name,
         images=source.size,
         splits=_splits(spec, split, source),
         classes=None if counts is None else len(counts),
-        class_names=None if source.class_names is None else tuple(source.class_names),
+        class_names=names,
         images_per_class=None if counts is None else tuple(counts.tolist()),
         fingerprint=source.fingerprint,
         notes=notes,

@@ -162,8 +162,8 @@ DATA_DIAGNOSES: dict[str, Diagnosis[DataCheck]] = {
     "unlabeled": Diagnosis(
         "harm",
         "images without a label among labeled ones",
-        "Label, move or delete them: a few images beside class folders are left out; with many of them, or rows "
-        "without a label, none is labeled.",
+        "Label, move or delete them: measurements by labels leave them out. A few images beside class folders are left "
+        "out whole; with many of them none is labeled.",
         _unlabeled,
     ),
     "empty classes": Diagnosis(

@@ -115,9 +115,9 @@ def vote_labeler(bank: Bank) -> Labeler | None:
 
     The probability of a class is its share of the votes.
     """
-    names, labels = bank.class_names, bank.folder.labels
-    if names is None or labels is None:
+    if bank.classes is None:
         return None
+    labels, names = bank.classes
     voters = min(_VOTERS, bank.folder.rows)
     # An image without a label votes for nothing: for a class behind the last one, which is left out.
     labels = np.where(labels < 0, len(names), labels)

@@ -37,15 +37,17 @@ def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data
     """
     spec = recipe.monitor.labels
     train = source if spec is None else open_split(spec, "train")
-    if train.has_labels:
+    if train.has_labels and (train.class_names is None or len(train.class_names) > 1):
         test = data.open_source(spec or recipe.data.source, "test")
         return train, test if test is not None and test.has_labels else None
     if spec is not None:
-        raise ConfigError(f"Invalid monitor.labels: received {spec}, which has no labels, expected labeled images.")
+        raise ConfigError(
+            f"Invalid monitor.labels: received {spec}, which has no labels of two classes, expected labeled images."
+        )
     if recipe.checkpoint.keep_best in ("knn", "probe"):
         raise ConfigError(
             f"Invalid checkpoint.keep_best: received {recipe.checkpoint.keep_best}, expected a measure without labels, "
-            f"which {recipe.data.source} does not have: rankme, lidar or alpha. Or set monitor.labels."
+            f"which {recipe.data.source} does not have of two classes: rankme, lidar or alpha. Or set monitor.labels."
         )
     return None
 

@@ -107,7 +107,7 @@ def _make_monitors(
         )
     found = None if every.knn_every_epochs is None else open_labeled(recipe, source)
     if every.knn_every_epochs is not None and found is not None:
-        yield make_knn_monitor(
+        monitor = make_knn_monitor(
             recorder,
             *found,
             views=lambda images, ids: normalized_views(recipe, images, ids, skipped),
@@ -121,3 +121,5 @@ def _make_monitors(
             probe=every.probe,
             stop_requested=stop_requested,
         )
+        if monitor is not None:
+            yield monitor

@@ -1,5 +1,6 @@
 """The monitor that needs data of its own: kNN accuracy on labeled images."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -8,6 +9,8 @@ import tensorflow as tf
 
 from barlowtf import data
 from barlowtf.train.callbacks import KNNMonitor, Recorder
+
+_LOG = logging.getLogger("barlowtf")
 
 
 def make_knn_monitor(
@@ -25,8 +28,10 @@ def make_knn_monitor(
     temperature: float,
     probe: bool,
     stop_requested: Callable[[], bool],
-) -> KNNMonitor:
+) -> KNNMonitor | None:
     """Returns the kNN monitor: labeled images as bank, test images, where there are any, as queries.
+
+    None where the labeled images among them are of fewer than two classes: the log says so.
 
     Args:
         recorder: Receives the measurements.
@@ -51,7 +56,12 @@ def make_knn_monitor(
     else:
         bank_ids = data.sample_ids(train.size, bank_size, seed=seed)
         query_ids = data.sample_ids(test.size, query_count, seed=seed)
-    bank_labels, query_labels = train.labels_of(bank_ids), test.labels_of(query_ids)
+    (bank_labels, query_labels), _ = data.without_gaps([train.labels_of(bank_ids), test.labels_of(query_ids)], None)
+    class_count = 1 + max(int(bank_labels.max()), int(query_labels.max()))
+    if class_count < 2:
+        found = "no label" if class_count < 1 else "the same label"
+        _LOG.warning("No kNN accuracy: all %d sampled images of %s have %s.", len(bank_ids), train.name, found)
+        return None
 
     def batches(source: data.Source, ids: np.ndarray, labels: np.ndarray) -> Callable[[], Iterator[Any]]:
         # Without a label, that of a damaged record for example, an image says nothing here.
@@ -70,7 +80,7 @@ def make_knn_monitor(
         total_epochs=total_epochs,
         neighbors=neighbors,
         temperature=temperature,
-        class_count=max(int(bank_labels.max()), int(query_labels.max()), 0) + 1,
+        class_count=class_count,
         probe=probe,
         stop_requested=stop_requested,
     )

@@ -138,7 +138,7 @@ def test_labels_that_are_missing_are_refused(images):
     with pytest.raises(ConfigError, match="received knn, expected a measure without labels"):
         open_labeled(recipe, open_training_data(recipe))
     recipe = load_recipe("digits", [*SMALL, f"monitor.labels={of(images, 'plain')}"])
-    with pytest.raises(ConfigError, match=r"monitor\.labels: received .*plain, which has no labels"):
+    with pytest.raises(ConfigError, match=r"monitor\.labels: received .*plain, which has no labels of two classes"):
         open_labeled(recipe, open_training_data(recipe))
     with pytest.raises(ConfigError, match=r"keep_best: received 'probe'.*set monitor\.probe"):
         load_recipe("digits", [*SMALL, "checkpoint.keep_best=probe"])
