@@ -146,9 +146,9 @@ def preload(source: Source, channels: int, limit: int = _PRELOAD_BYTES, *, rende
         if any(other is not None and other.shape != first.shape for other in others):
             return source
         # Images that are small and of one size are worth a pass over all of them, to find those that cannot be read.
-        ids = readable_ids(source, ids, channels=channels)
+        ids = readable_ids(source, ids, channels=channels, rendering=rendering)
         missing = np.setdiff1d(np.arange(source.size), ids)
-        lost = {int(number): unreadable_reason(source, int(number), channels) or "" for number in missing}
+        lost = {int(number): unreadable_reason(source, int(number), channels, rendering) or "" for number in missing}
         try:
             images = _decoded(source, ids, channels, first, rendering)
         except tf.errors.OpError:
@@ -159,7 +159,7 @@ def preload(source: Source, channels: int, limit: int = _PRELOAD_BYTES, *, rende
 
 def _image(source: Source, number: int, channels: int, rendering: Rendering) -> tf.Tensor | None:
     """Returns an image, [H, W, C]; None where it cannot be read."""
-    if unreadable_reason(source, number, channels) is not None:
+    if unreadable_reason(source, number, channels, rendering) is not None:
         return None
     return decode(source.read(tf.constant(number, tf.int64)), channels, rendering)
 

@@ -122,7 +122,7 @@ def readable_views(
         OSError: The list of images that are passed over cannot be written.
     """
     ids, done = skipped.without(source, np.asarray(ids, np.int64)), 0
-    failed = FailedReads(source, channels, skipped)
+    failed = FailedReads(source, channels, rendering, skipped)
     view = functools.partial(
         center_views,
         source,

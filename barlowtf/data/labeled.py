@@ -7,6 +7,7 @@ import numpy as np
 
 from barlowtf.data.center_views import readable_ids
 from barlowtf.data.images import unreadable_reason
+from barlowtf.data.rendering import EIGHT_BITS, Rendering
 from barlowtf.data.skipped import SkippedImages
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
@@ -58,12 +59,15 @@ def labeled(source: Source, ids: np.ndarray | None = None) -> Labeled:
     return Labeled(source, ids[known], labels[known])
 
 
-def readable_part(examples: Labeled, channels: int, skipped: SkippedImages | None = None) -> Labeled:
+def readable_part(
+    examples: Labeled, channels: int, rendering: Rendering = EIGHT_BITS, skipped: SkippedImages | None = None
+) -> Labeled:
     """Returns the examples whose images can be read, all read once.
 
     Args:
         examples: Any examples.
         channels: Channels of the images, >= 1.
+        rendering: How they are decoded.
         skipped: Receives those that cannot be read; None: none is counted with others.
 
     Raises:
@@ -72,7 +76,7 @@ def readable_part(examples: Labeled, channels: int, skipped: SkippedImages | Non
     """
     skipped = SkippedImages() if skipped is None else skipped
     source, ids = examples.source, examples.ids
-    readable = readable_ids(source, ids, channels=channels)
+    readable = readable_ids(source, ids, channels=channels, rendering=rendering)
     if len(readable) == len(ids):
         return examples
     lost = np.setdiff1d(ids, readable)
@@ -84,6 +88,6 @@ def readable_part(examples: Labeled, channels: int, skipped: SkippedImages | Non
         )
     for number in lost.tolist():
         # One that can be read now was changed meanwhile; it has been left out, so it counts.
-        reason = unreadable_reason(source, number, channels) or "it could not be read for a moment"
+        reason = unreadable_reason(source, number, channels, rendering) or "it could not be read for a moment"
         skipped.skip(source, number, reason)
     return Labeled(source, readable, examples.labels[np.isin(ids, readable)])

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from barlowtf.data.images import reason_of, unreadable_reason
+from barlowtf.data.rendering import Rendering
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
 from barlowtf.records import SkippedImage, append_line, read_lines
@@ -74,19 +75,27 @@ class SkippedImages:
         known = list(self.reasons(source))
         return ids if not known else ids[~np.isin(ids, known)]
 
-    def is_readable(self, source: Source, number: int, channels: int, consequence: str = "It is left out.") -> bool:
+    def is_readable(
+        self,
+        source: Source,
+        number: int,
+        channels: int,
+        rendering: Rendering,
+        consequence: str = "It is left out.",
+    ) -> bool:
         """Returns whether an image can be read and decoded now; if not, it is passed over from here on.
 
         Args:
             source: Its data set.
             number: Its number there.
             channels: Channels of the images, >= 1.
+            rendering: How they are decoded; the pixels that they may have.
             consequence: What happens without it, a sentence for the log.
 
         Raises:
             DataError: It is one too many.
         """
-        reason = unreadable_reason(source, number, channels)
+        reason = unreadable_reason(source, number, channels, rendering)
         if reason is not None:
             self.skip(source, number, reason, consequence)
         return reason is None
@@ -132,16 +141,25 @@ def storable_text(path: str) -> str:
 class FailedReads:
     """Decides about a batch that cannot be read: which of its images to pass over, when to read again, when to stop."""
 
-    def __init__(self, source: Source, channels: int, skipped: SkippedImages, consequence: str = "It is left out."):
+    def __init__(
+        self,
+        source: Source,
+        channels: int,
+        rendering: Rendering,
+        skipped: SkippedImages,
+        consequence: str = "It is left out.",
+    ):
         """Has seen no failure yet.
 
         Args:
             source: The images.
             channels: Their channels, >= 1.
+            rendering: How they are decoded.
             skipped: Receives those that cannot be read.
             consequence: See `SkippedImages.is_readable`.
         """
-        self._source, self._channels, self._skipped, self._consequence = source, channels, skipped, consequence
+        self._source, self._channels, self._rendering = source, channels, rendering
+        self._skipped, self._consequence = skipped, consequence
         self._tries = 0
 
     def succeed(self) -> None:
@@ -173,4 +191,4 @@ class FailedReads:
         return bad
 
     def _is_readable(self, number: int) -> bool:
-        return self._skipped.is_readable(self._source, number, self._channels, self._consequence)
+        return self._skipped.is_readable(self._source, number, self._channels, self._rendering, self._consequence)

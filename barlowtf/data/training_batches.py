@@ -58,7 +58,7 @@ class TrainingBatches(Iterator):
         self._replacements: dict[int, int] = {}
         self._source, self._plan, self._pairs = source, plan, pairs
         self._skipped = SkippedImages() if skipped is None else skipped
-        self._failed = FailedReads(source, plan.channels, self._skipped, _CONSEQUENCE)
+        self._failed = FailedReads(source, plan.channels, plan.rendering, self._skipped, _CONSEQUENCE)
         self._strategy = strategy if strategy is not None and strategy.num_replicas_in_sync > 1 else None
         self._iterator = self._start()
 
@@ -130,7 +130,7 @@ class TrainingBatches(Iterator):
         for distance in range(1, self._source.size):
             candidate = (number + distance) % self._source.size
             if candidate not in self.unreadable and self._skipped.is_readable(
-                self._source, candidate, self._plan.channels, _CONSEQUENCE
+                self._source, candidate, self._plan.channels, self._plan.rendering, _CONSEQUENCE
             ):
                 return candidate
         raise DataError(

@@ -70,11 +70,12 @@ class Splits(abc.ABC):
         """
 
     @abc.abstractmethod
-    def without_unreadable(self, channels: int, skipped: SkippedImages) -> "Splits":
+    def without_unreadable(self, channels: int, rendering: Rendering, skipped: SkippedImages) -> "Splits":
         """Returns the splits without the images that cannot be read; reads all images once.
 
         Args:
             channels: Channels of the images, >= 1.
+            rendering: How they are decoded.
             skipped: Receives those that cannot be read.
 
         Raises:

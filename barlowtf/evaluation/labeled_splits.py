@@ -68,9 +68,11 @@ class LabeledSplits(Splits):
         digest = hashlib.sha256(chosen.ids.astype("<i8").tobytes()).hexdigest()
         return replace(self, train=chosen), Subset(**facts, images=chosen.size, sha256=digest)
 
-    def without_unreadable(self, channels: int, skipped: data.SkippedImages) -> "LabeledSplits":
+    def without_unreadable(
+        self, channels: int, rendering: data.Rendering, skipped: data.SkippedImages
+    ) -> "LabeledSplits":
         """Returns the splits without the images that cannot be read."""
-        train, test = (data.readable_part(part, channels, skipped) for part in (self.train, self.test))
+        train, test = (data.readable_part(part, channels, rendering, skipped) for part in (self.train, self.test))
         return replace(self, train=train, test=test)
 
 

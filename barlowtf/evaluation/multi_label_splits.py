@@ -28,16 +28,20 @@ class MultiLabelSplits(Splits):
         """Returns all images: there is no protocol that takes a part of them."""
         return self, None
 
-    def without_unreadable(self, channels: int, skipped: data.SkippedImages) -> "MultiLabelSplits":
+    def without_unreadable(
+        self, channels: int, rendering: data.Rendering, skipped: data.SkippedImages
+    ) -> "MultiLabelSplits":
         """Returns the splits without the images that cannot be read."""
-        train, test = (_readable(split, channels, skipped) for split in (self.train, self.test))
+        train, test = (_readable(split, channels, rendering, skipped) for split in (self.train, self.test))
         return replace(self, train=train, test=test)
 
 
-def _readable(images: MultiLabelSet, channels: int, skipped: data.SkippedImages) -> MultiLabelSet:
+def _readable(
+    images: MultiLabelSet, channels: int, rendering: data.Rendering, skipped: data.SkippedImages
+) -> MultiLabelSet:
     """Returns the images that can be read, all read once."""
     ids = np.arange(images.size, dtype=np.int64)
-    kept = data.readable_part(Labeled(images.source, ids, ids), channels, skipped).ids
+    kept = data.readable_part(Labeled(images.source, ids, ids), channels, rendering, skipped).ids
     if len(kept) == len(ids):
         return images
     return replace(images, source=data.PartOfSource(images.source, kept), targets=images.targets[kept])

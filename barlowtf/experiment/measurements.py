@@ -109,7 +109,7 @@ class Measuring:
             except tf.errors.ResourceExhaustedError:
                 raise
             except tf.errors.OpError as error:
-                readable = splits.without_unreadable(channels, self.skipped)
+                readable = splits.without_unreadable(channels, encoder.rendering, self.skipped)
                 if (readable.train.size, readable.test.size) == (splits.train.size, splits.test.size):
                     tries += 1
                 if tries == _TRIES:

@@ -107,8 +107,16 @@ def predict(request: PredictRequest) -> PredictionRecord:
             )
         skipped = skips_of([encoder], request.max_unreadable, None)
         features = _features(request, encoder, images, interruption, skipped)
-        channels = encoder.image_shape[2]
-        rows = PredictedRows(images, features, labeler, near, top=request.top, channels=channels, skipped=skipped)
+        rows = PredictedRows(
+            images,
+            features,
+            labeler,
+            near,
+            top=request.top,
+            channels=encoder.image_shape[2],
+            rendering=encoder.rendering,
+            skipped=skipped,
+        )
         try:
             record = _write(request, rows, encoder, head, labeler, near, features, no_bank, started)
             _list_skipped(request.out.with_name(f"{request.out.name}.{data.SKIPPED_FILE}"), skipped)

@@ -141,6 +141,7 @@ class PredictedRows:
         *,
         top: int,
         channels: int,
+        rendering: data.Rendering,
         skipped: data.SkippedImages,
     ) -> None:
         """Computes nothing yet.
@@ -152,10 +153,11 @@ class PredictedRows:
             near: Finds similar training images; None: no columns of these.
             top: Number of labels in a row, from 1 to K.
             channels: Of the encoder's images, to find out why an image cannot be read.
+            rendering: How they are decoded.
             skipped: Knows why images cannot be read, or is told.
         """
         self._images, self._features, self._labeler, self._near = images, features, labeler, near
-        self._top, self._channels, self._skipped = top, channels, skipped
+        self._top, self._channels, self._rendering, self._skipped = top, channels, rendering, skipped
         self._labels: collections.Counter[str] = collections.Counter()
         self._probability, self._unlike = 0.0, 0
         self._unreadable: dict[str, str] = {}
@@ -213,9 +215,13 @@ class PredictedRows:
         """Returns why an image has no features."""
         known = self._skipped.reasons(self._images).get(number)
         if known is None:
-            known = data.unreadable_reason(self._images, number, self._channels) or "it could not be read"
+            known = self._why(number)
             self._skipped.skip(self._images, number, known, "Its row says so.")
         return known
+
+    def _why(self, number: int) -> str:
+        reason = data.unreadable_reason(self._images, number, self._channels, self._rendering)
+        return reason or "it could not be read"
 
     def _answer(self, features: np.ndarray) -> dict[str, list[Any]]:
         """Returns the columns of images, from their features [n, d]."""

@@ -10,8 +10,20 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from barlowtf.augment import CropPlan
 from barlowtf.config import load_recipe
-from barlowtf.data import EIGHT_BITS, decode, decode_in_graph
+from barlowtf.data import (
+    EIGHT_BITS,
+    BatchPlan,
+    Labeled,
+    SkippedImages,
+    TrainingBatches,
+    decode,
+    decode_in_graph,
+    open_source,
+    readable_part,
+    readable_views,
+)
 from barlowtf.data.headers import other_pixels, png_pixels
 from barlowtf.errors import ConfigError
 
@@ -78,6 +90,22 @@ def test_in_a_graph_it_is_no_image_either():
         for rendering, left in ((BELOW, 0), (ENOUGH, len(files))):
             images = tf.data.Dataset.from_tensor_slices(files).map(lambda file: tf.shape(decoder(file, 3, rendering)))  # noqa: B023
             assert len(list(images.ignore_errors())) == left
+
+
+def test_all_readers_have_the_limit_of_the_recipe(tmp_path):
+    for number, (height, width) in enumerate([(HEIGHT, WIDTH), (5, 5), (6, 6), (HEIGHT, WIDTH)]):
+        tf.io.write_file(f"{tmp_path}/{number}.png", tf.io.encode_png(np.full((height, width, 3), number, np.uint8)))
+    source = open_source(str(tmp_path), "train")
+    skipped, ids = SkippedImages(), np.arange(4)
+    views = readable_views(source, ids, size=4, channels=3, batch_size=4, skipped=skipped, rendering=BELOW)
+    assert [numbers.tolist() for numbers, _ in views] == [[1, 2]] and len(skipped) == 2
+    examples = Labeled(source, ids, ids)
+    assert readable_part(examples, 3, BELOW).ids.tolist() == [1, 2]
+    plan = BatchPlan(
+        batch_size=4, channels=3, seed=0, crop=CropPlan(size=(4, 4), area=(0.2, 1.0)), total_steps=1, rendering=BELOW
+    )
+    crops, *_ = next(TrainingBatches(source, plan))
+    assert set(np.unique(crops)) == {1, 2}
 
 
 def bomb(side):
