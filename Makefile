@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON311 ?= python3.11
 OLD := .compat
 
-.PHONY: help quickstart test test-all test-torch lint audit docs wheel bench bench-gpu soak compat clean
+.PHONY: help quickstart test test-all test-torch lint audit docs wheel bench bench-gpu kills soak compat clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,8 +51,11 @@ bench: $(STAMP)  ## run every benchmark and write benchmarks/results/*.json
 bench-gpu: $(STAMP)  ## time the training step with TensorFlow on a GPU and write benchmarks/results/gpu_tensorflow.json
 	$(BIN)/python -m benchmarks.gpu tensorflow
 
-soak: $(STAMP)  ## kill runs at 24 random moments and write benchmarks/results/soak.json
-	$(BIN)/python -m benchmarks.soak --kills 24
+kills: $(STAMP)  ## kill runs at 24 random moments and write benchmarks/results/kills.json
+	$(BIN)/python -m benchmarks.kills --kills 24
+
+soak: $(STAMP)  ## train for an hour with a fault every minute and write benchmarks/results/soak.json
+	$(BIN)/python -m benchmarks.soak
 
 compat: $(STAMP) $(OLD)/.installed  ## compare with TensorFlow 2.15 and TensorFlow Addons and write benchmarks/results/compat.json
 	$(BIN)/python -m benchmarks.compat $(if $(SAVED_MODEL),--saved-model $(SAVED_MODEL)) $(if $(IMAGES),--images $(IMAGES))

@@ -14,7 +14,9 @@ From a checkout; this folder is not part of the installed package. ::
     python -m benchmarks.serving            exported files against PyTorch and onnxruntime, the same network
     python -m benchmarks.scaling            the cost of a save, a signal and a second replica
     python -m benchmarks.knn_memory         memory of the nearest-neighbor search
-    python -m benchmarks.soak               runs killed at random moments (make soak)
+    python -m benchmarks.kills              runs killed at random moments (make kills)
+    python -m benchmarks.soak               an hour with a fault every minute (make soak)
+    python -m benchmarks.steady_memory      memory and file handles over 10,000 steps with every monitor
     python -m benchmarks.parity             every export, and every way to load a SavedModel, on real images
     python -m benchmarks.compat             TensorFlow 2.15 and TensorFlow Addons against ours (make compat)
     python -m benchmarks.curve              keeps the curve of a finished run

@@ -18,7 +18,7 @@ from barlowtf.export import FORMATS, format, litert, replay
 from barlowtf.export.origins import open_origin
 from barlowtf.models import make_encoder
 from barlowtf.records import write_record
-from benchmarks.soak import SETTINGS
+from benchmarks.kills import SETTINGS
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
 

@@ -13,7 +13,7 @@ import pytest
 
 from barlowtf import runs
 from barlowtf.models import checkpoint
-from benchmarks import soak
+from benchmarks import kills
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ PATIENCE = 300
 @pytest.fixture(autouse=True)
 def small_encoder(monkeypatch):
     """A ResNet-10: what a process does before its first step is mostly tracing that step."""
-    monkeypatch.setitem(soak.SETTINGS, "model.encoder", "resnet10_w0p0625")
+    monkeypatch.setitem(kills.SETTINGS, "model.encoder", "resnet10_w0p0625")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def start():
     def call(run, **options):
         environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
-        started.append(subprocess.Popen([*soak.command(run.path), *ENDLESS], **pipes, **options))
+        started.append(subprocess.Popen([*kills.command(run.path), *ENDLESS], **pipes, **options))
         return started[-1]
 
     yield call
@@ -55,8 +55,8 @@ def wait_until(process, happened):
 
 
 def test_a_run_killed_twice_at_random_ends_in_the_weights_of_the_unbroken_one(tmp_path):
-    """More of it: make soak."""
-    result = soak.soak(tmp_path, kills=2, seed=int(time.time()))
+    """More of it: make kills."""
+    result = kills.kill_and_compare(tmp_path, kills=2, seed=int(time.time()))
     assert result["kills"] == 2, result
     assert set(result["values_that_differ"]) == {0}, result
 
