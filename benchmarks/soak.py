@@ -152,13 +152,14 @@ class Run:
         if self._samples and self._samples[-1][0] - self._samples[0][0] >= _LONG_SECONDS:
             warm = [sample for sample in self._samples if sample[0] - self._samples[0][0] >= _WARM_SECONDS]
             third = max(1, len(warm) // 3)
-            first, last = (np.median([sample[1] for sample in part]) for part in (warm[:third], warm[-third:]))
+            parts = warm[:third], warm[-third:]
+            first, last = (np.median([sample[1] for sample in part]) for part in parts)
             self.lives.append(
                 {
                     "seconds": round(self._samples[-1][0] - self._samples[0][0], 1),
                     "memory_mib": round(float(last) / 2**20, 1),
                     "memory_growth_percent": round(100 * float(last / first - 1), 2),
-                    "file_handles": [warm[0][2], warm[-1][2]],
+                    "file_handles": [max(sample[2] for sample in part) for part in parts],
                 }
             )
         if "Traceback" in self.errors():
