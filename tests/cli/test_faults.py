@@ -72,7 +72,7 @@ COMMANDS = {
     "report": (["report", "run", "--out", "NEW.html"], "NEW.html"),
     "export": (["export", "--encoder", "run", "--format", "keras", "--out", "NEW"], "NEW"),
     "convert": (["convert", "run", "--out", "NEW.safetensors"], "NEW.safetensors"),
-    "data pack": (["data", "pack", "photos", "--out", "NEW", "--shards", "1"], "NEW-00000-of-00001.tfrecord"),
+    "data pack": (["data", "pack", "--data", "photos", "--out", "NEW", "--shards", "1"], "NEW-00000-of-00001.tfrecord"),
 }
 
 

@@ -35,7 +35,7 @@ def test_a_rate_that_is_too_high(tmp_path):
     message = str(caught.value)
     assert "is not finite: the first such tensor is " in message and "Cause: the learning rate, " in message
     assert f"barlowtf pretrain --extend {run} --set optimizer.learning_rate=2.5e+29" in message and "\n" not in message
-    (saved,) = checkpoint.list_checkpoints(run / "checkpoints")
+    *_, saved = checkpoint.list_checkpoints(run / "checkpoints")
     assert f"The state after step {checkpoint.step_of(saved)} is saved" in message
     recipe = experiment.extended_recipe(run, ["optimizer.learning_rate=0.008"])
     info = experiment.pretrain(experiment.PretrainRequest(recipe, tmp_path / "more"))
