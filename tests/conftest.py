@@ -1,5 +1,6 @@
 """Shared by all tests: quiet TensorFlow, two logical CPU devices, and where the recorded numbers lie."""
 
+import gc
 import os
 import sys
 import zlib
@@ -10,6 +11,11 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One process for each core: threads of two would wait for each other.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+# Graphs are millions of objects, which the usual thresholds walk through again and again.
+gc.set_threshold(200_000, 20, 20)
 
 
 def pytest_collection_finish():
