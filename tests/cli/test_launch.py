@@ -105,7 +105,7 @@ def test_the_launcher_does_without_tensorflow():
 
 def test_real_workers_say_what_is_wrong(tmp_path):
     """No TensorFlow yet: the recipe is read before it starts."""
-    command = [sys.executable, "-m", "barlowtf_cli.main", "launch", "--", "pretrain", "--config", "digit"]
+    command = [sys.executable, "-m", "barlowtf_cli.start", "launch", "--", "pretrain", "--config", "digit"]
     ended = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 1
     errors = sorted(line for line in ended.stderr.splitlines() if "Did you mean 'digits'?" in line)
