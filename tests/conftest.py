@@ -11,9 +11,6 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # One process for each core: threads of two would wait for each other.
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # Graphs are millions of objects, which the usual thresholds walk through again and again.
 gc.set_threshold(200_000, 20, 20)
 

@@ -144,9 +144,9 @@ def write_tfrecords(
     except FileExistsError as error:
         raise _exists(error.filename) from error
     except OSError as error:
-        raise DataError(f"Cannot write {paths[0].parent}: {error.strerror}.") from error
+        raise DataError(f"Cannot write {paths[0]}: {error.strerror}.") from error
     except tf.errors.OpError as error:
-        raise DataError(f"Cannot write {paths[0].parent}: {reason_of(error)}.") from error
+        raise DataError(f"Cannot write {paths[0]}: {reason_of(error)}.") from error
     return paths
 
 
