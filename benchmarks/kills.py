@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,20 +39,10 @@ _START_SECONDS = 12.0
 _TRAINING_SECONDS = 0.7
 
 
-def command(run: Path) -> list[str]:
-    """Returns the command line of the run."""
-    settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-    return [
-        sys.executable,
-        "-m",
-        "barlowtf",
-        "pretrain",
-        "--config",
-        "digits",
-        "--run-dir",
-        str(run),
-        *settings,
-    ]
+def command(run: Path, settings: Mapping[str, str] = MappingProxyType(SETTINGS)) -> list[str]:
+    """Returns the command line of a run with these settings."""
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    return [sys.executable, "-m", "barlowtf", "pretrain", "--config", "digits", "--run-dir", str(run), *words]
 
 
 def final_weights(run: Path) -> dict[str, np.ndarray]:

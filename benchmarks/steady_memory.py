@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, soak
+from benchmarks import machine
+from benchmarks.watched_run import SETTINGS_OF_RUNS, Run, expect, write_images
 
 _STEPS_PER_EPOCH = 22
 # Monitors look at the images every so many epochs; each of them at least twice before the first mark that counts.
@@ -23,26 +24,26 @@ _AROUND = 50
 def measure(folder: Path, steps: int) -> dict[str, Any]:
     """Trains for so many steps; returns memory and handles at the marks."""
     epochs = -(-steps // _STEPS_PER_EPOCH)
-    soak.write_images(folder / "images")
+    write_images(folder / "images")
     settings = {
         "train.epochs": str(epochs),
         "monitor.knn_every_epochs": str(_EVERY_EPOCHS),
         "monitor.collapse_every_epochs": str(_EVERY_EPOCHS),
         "monitor.probe": "true",
     }
-    run = soak.Run(folder / "run", folder / "images", settings)
+    run = Run(folder / "run", folder / "images", settings)
     run.start()
     samples: list[tuple[int, int, int]] = []
     while run.watch(0.2):
         with suppress(OSError):
             samples.append((last_step(run.folder / "metrics.jsonl"), *run.sampled()))
-    soak.expect(run.end(None) == 0, run, "the run failed")
+    expect(run.end(None) == 0, run, "the run failed")
     marks = [mark for mark in (100, 1_000, 10_000) if mark <= steps]
     found = {mark: sorted(samples, key=lambda sample: abs(sample[0] - mark))[:_AROUND] for mark in marks}
     memory = {mark: sorted(sample[1] for sample in part)[len(part) // 2] for mark, part in found.items()}
     handles = {mark: sorted(sample[2] for sample in part)[len(part) // 2] for mark, part in found.items()}
     return {
-        "settings": soak.SETTINGS_OF_RUNS | settings,
+        "settings": SETTINGS_OF_RUNS | settings,
         "steps": steps,
         "memory_mib": {str(mark): round(size / 2**20, 1) for mark, size in memory.items()},
         "growth_percent": round(100 * (memory[marks[-1]] / memory[marks[0]] - 1), 2),

@@ -1,7 +1,7 @@
 """Data source `tfrecord`: TFRecord files of `tf.train.Example`, read by a glob; and their writer.
 
 Features: image/encoded (bytes of any image file), and where there are labels image/class/label (int64, < 0 for none)
-and image/class/text (bytes, the label's name). Where one of the two is missing, or the label is text, the texts are the
+and image/class/text (bytes, the label's name). Where there is no number, or the label is a text, the texts are the
 classes. A record without a label has none; the others keep theirs.
 """
 
