@@ -4,8 +4,8 @@ The same 64 pictures are written as each kind of file; each is read by the data 
 thread, the kinds one after the other in a fresh process for each round. A core's second is one of processor time, as in
 benchmarks/input.py.
 
-With --before DIR, a checkout of another commit, JPEG is read by that code too, in turn with this one's: the ratio of
-the medians is what a change of the decoder costs.
+With --before DIR, a checkout of another commit, JPEG is read by that code too, in turn with this one's: the median of
+the ratios is what the changes between them cost.
 
 Command: python -m benchmarks.image_kinds [--before DIR] [--rounds N] [--quick]
 """
@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.input import make_photographs, rates
 
-_ROUNDS, _ROUNDS_OF_JPEG = 3, 5
+_ROUNDS, _ROUNDS_OF_JPEG = 3, 12
 _BATCH, _EPOCHS = 32, 1000
 _BANDS = 8
 
@@ -168,13 +168,17 @@ def compare_kinds(folder: Path, *, rounds: int) -> dict[str, Any]:
 
 
 def compare_commits(folder: Path, before: Path, *, rounds: int) -> dict[str, Any]:
-    """Returns the rates of JPEG by the code of another checkout and by this one, in turn, and their ratio."""
+    """Returns the rates of JPEG by the code of another checkout and by this one, in pairs, and the median of ratios.
+
+    The machine's speed changes from minute to minute: the two of a pair, whose order alternates, share it.
+    """
     found: dict[str, list[float]] = {"before": [], "now": []}
-    for _ in range(rounds):
-        for side, root in (("before", before), ("now", machine.ROOT)):
+    for number in range(rounds):
+        sides = [("before", before), ("now", machine.ROOT)]
+        for side, root in sides if number % 2 else reversed(sides):
             found[side].append(_rate_of(root, folder / "jpeg"))
-    medians = {side: machine.median(values) for side, values in found.items()}
-    return {"now_to_before": round(medians["now"] / medians["before"], 4), **medians, "raw": found}
+    ratios = [now / then for now, then in zip(found["now"], found["before"], strict=True)]
+    return {"now_to_before": machine.median(ratios), "ratios": ratios, "raw": found}
 
 
 def _rate_of(root: Path, folder: Path) -> float:

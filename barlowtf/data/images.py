@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from barlowtf.data.headers import other_pixels, png_pixels, within
 from barlowtf.data.orientation import jpeg_orientation, png_orientation, turned
+from barlowtf.data.python_image import image_by_python
 from barlowtf.data.rendering import EIGHT_BITS, Rendering, render
 from barlowtf.data.source import Source
 from barlowtf.data.stored import read_jpeg_orientation, read_stored
@@ -181,13 +182,7 @@ def _by_python(encoded: tf.Tensor, channels: int, rendering: Rendering) -> tf.Te
                 raise ValueError(str(error)) from error
             return rendered.numpy()
 
-    if not tf.executing_eagerly():
-        # An error of the function becomes tf.errors.InvalidArgumentError.
-        return tf.numpy_function(image, [encoded], rendering.dtype, stateful=False)
-    try:
-        return tf.constant(image(encoded.numpy()))
-    except ValueError as error:
-        raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
+    return image_by_python(image, encoded, rendering.dtype)
 
 
 def _png_or_by_tensorflow(encoded: tf.Tensor, head: tf.Tensor, channels: int, rendering: Rendering) -> tf.Tensor:

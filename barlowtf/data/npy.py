@@ -21,6 +21,7 @@ import tensorflow as tf
 from barlowtf.data.classes import number_classes
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.pixels import as_pixels
+from barlowtf.data.python_image import image_by_python
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
 from barlowtf.places import given_path, similar_path
@@ -69,7 +70,7 @@ class NpyStack(Source):
 
     def read(self, index: tf.Tensor) -> tf.Tensor:
         """Returns image `index`, uint8, uint16 or float32 [H, W, C]."""
-        image = tf.numpy_function(self._pixels, [index], self._dtype, stateful=False)
+        image = image_by_python(self._pixels, index, self._dtype)
         return tf.ensure_shape(image, self._images.shape[1:])
 
     def identify(self, index: int) -> str:
