@@ -11,6 +11,7 @@ Command: python -m benchmarks.image_kinds [--before DIR] [--rounds N] [--quick]
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -18,14 +19,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 
 from benchmarks import machine
 from benchmarks.input import make_photographs, rates
 
-_ROUNDS, _ROUNDS_OF_JPEG = 3, 12
+_ROUNDS, _ROUNDS_OF_JPEG, _TURNS = 3, 5, 8
 _BATCH, _EPOCHS = 32, 1000
 _BANDS = 8
 
@@ -170,24 +171,65 @@ def compare_kinds(folder: Path, *, rounds: int) -> dict[str, Any]:
 def compare_commits(folder: Path, before: Path, *, rounds: int) -> dict[str, Any]:
     """Returns the rates of JPEG by the code of another checkout and by this one, in pairs, and the median of ratios.
 
-    The machine's speed changes from minute to minute: the two of a pair, whose order alternates, share it.
+    The machine's speed changes by half within seconds. Two processes therefore live beside each other and take turns
+    of a second, so that a pair shares the speed; each round has two new processes.
     """
     found: dict[str, list[float]] = {"before": [], "now": []}
     for number in range(rounds):
-        sides = [("before", before), ("now", machine.ROOT)]
-        for side, root in sides if number % 2 else reversed(sides):
-            found[side].append(_rate_of(root, folder / "jpeg"))
+        sides = {"before": before, "now": machine.ROOT}
+        with contextlib.ExitStack() as stack:
+            children = {
+                side: stack.enter_context(_child_of(sides[side], folder / "jpeg"))
+                for side in (sides if number % 2 else reversed(sides))
+            }
+            for _ in range(_TURNS + 1):
+                for side, child in children.items():
+                    found[side].append(_turn(child))
+        # The first turn of each is for warming up.
+        for rates_of_side in found.values():
+            del rates_of_side[-_TURNS - 1]
     ratios = [now / then for now, then in zip(found["now"], found["before"], strict=True)]
-    return {"now_to_before": machine.median(ratios), "ratios": ratios, "raw": found}
+    per_round = [machine.median(ratios[start : start + _TURNS]) for start in range(0, len(ratios), _TURNS)]
+    return {"now_to_before": machine.median(ratios), "now_to_before_in_each_round": per_round, "raw": found}
 
 
-def _rate_of(root: Path, folder: Path) -> float:
-    """Returns the images per core second of the checkout at `root`; its modules come before the installed ones."""
-    command = [sys.executable, "-m", "benchmarks.input", "--child", "barlowtf", str(folder)]
+# Measures each time that a line comes. Turns end when the pipeline has filled its buffers again, so that each does the
+# work of exactly its own batches.
+_CHILD = """
+import sys, time
+from pathlib import Path
+import benchmarks.input as of_input
+
+def take_turns(next_batch):
+    for _ in sys.stdin:
+        start = time.process_time()
+        for _ in range(8):
+            next_batch()
+        time.sleep(0.5)
+        print(8 * 32 / (time.process_time() - start), flush=True)
+    raise SystemExit
+
+of_input.machine.pin(1)
+of_input.rates = of_input._rates = take_turns  # As this module has called it over time.
+of_input.measure_ours(Path(sys.argv[1]), device_part=False)
+"""
+
+
+def _child_of(root: Path, folder: Path) -> subprocess.Popen[str]:
+    """Starts a process that runs the code of the checkout at `root`: its modules come before the installed ones."""
+    command = [sys.executable, "-c", _CHILD, str(folder)]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), "1")
     environment = {**os.environ, **threads, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.strip().splitlines()[-1])["core"]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=root, env=environment, **pipes)
+
+
+def _turn(child: subprocess.Popen[str]) -> float:
+    """Returns the images per core second of a child's next turn."""
+    given, answered = cast(TextIO, child.stdin), cast(TextIO, child.stdout)
+    given.write("\n")
+    given.flush()
+    return float(answered.readline())
 
 
 def main() -> None:
