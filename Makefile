@@ -24,7 +24,7 @@ test: $(STAMP)  ## run the fast tests, in two processes
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-all: test  ## run the fast tests, then those with real processes: workers, kills, exports read by a fresh process
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 test-torch: $(STAMP)  ## install PyTorch and run the tests that read and write its files
 	$(BIN)/python -m pip install -q torch==2.13.0 safetensors

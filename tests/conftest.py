@@ -15,6 +15,28 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 gc.set_threshold(200_000, 20, 20)
 
 
+# Files of slow tests that take minutes, the longest first. Two processes take file after file: the long ones have to
+# begin early for both to end together.
+_LONG_FILES = (
+    "test_pretrain_workers.py",
+    "test_starting.py",
+    "test_encoder_families.py",
+    "test_pretrain_interruption.py",
+    "test_pretrain.py",
+    "test_export.py",
+    "test_pretrain_views.py",
+    "test_barlow_twins.py",
+    "test_extending.py",
+    "test_choose.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the tests of long files first."""
+    ranks = {name: rank for rank, name in enumerate(_LONG_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
 def pytest_collection_finish():
     """Splits the CPU in two before the first test: TensorFlow cannot do it once it has started.
 
