@@ -18,7 +18,8 @@ def test_a_record_reads_back_equal_with_one_key_a_line(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"source": 3, "images": 3, "fingerprint": "a"}', r"source: input should be a valid string, received '3'"),
+        ('{"source": 3, "images": 3, "fingerprint": "a"}', r"source: .* string, received '3'\. Restore it\.$"),
+        ('{"source": 3, "images": "3", "fingerprint": "a"}', r"valid string, received '3' \(and 1 more\)"),
         ('{"source": "a", "images": 3}', "fingerprint: field required"),
         ('{"source": "a", "images": 3, "fingerprint": "b", "other": 1}', "other: extra inputs"),
         ('{"source": "a", "images": "3", "fingerprint": "b"}', "images: input should be a valid integer"),
