@@ -49,7 +49,7 @@ AREAS = {
     "records": (["barlowtf/records"], ["tests/records", "tests/report/test_mutated.py"]),
 }
 _COPIED = ("barlowtf", "tests", "benchmarks", "cli", "configs", "docs", "pyproject.toml", "README.md")
-_SECONDS = 180
+_SECONDS = 600
 _SEED = 0
 
 # Takes {"tests": [...]} from each line, runs them in a fork and answers with pytest's exit status.

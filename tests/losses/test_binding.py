@@ -45,6 +45,15 @@ def test_every_loss_keeps_the_contract(name):
         assert field.description, key
 
 
+@pytest.mark.parametrize(
+    ("name", "rectangles", "matrices"), [("barlow_twins", 4, 3), ("mixed_barlow_twins", 10, 5), ("vicreg", 6, 2)]
+)
+def test_memory_is_that_of_the_arrays_named_in_the_source(name, rectangles, matrices):
+    # The smaller of both square forms, N×N or D×D.
+    assert bind(name).memory(7, 100) == rectangles * 7 * 100 + matrices * 7**2
+    assert bind(name).memory(100, 7) == rectangles * 7 * 100 + matrices * 7**2
+
+
 @pytest.mark.parametrize("name", list(LOSSES))
 def test_configuration_makes_the_same_loss(name):
     bound = bind(name)
