@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from barlowtf.doors import is_own
-from barlowtf.errors import BarlowTFError, CheckpointError, DataError
+from barlowtf.errors import BarlowTFError, CheckpointError, DataError, ExportError
 from barlowtf.regular import require_regular
-from barlowtf.tables import SOURCES
+from barlowtf.tables import PROTOCOLS, SOURCES
 
 # Untrained encoders, for comparison; a recipe or another encoder says what they are.
 CONTROLS = ("random", "pixels")
@@ -109,6 +109,45 @@ def require_initial(spec: str) -> None:
         raise CheckpointError(f"{wrong}{similar_path(Path(spec))}")
     if not spec.startswith("keras:"):
         _require_regular(given_path(spec), CheckpointError)
+
+
+def require_head(text: str) -> None:
+    """Checks that a head's result is there, as far as its path or the name of a protocol tells.
+
+    Raises:
+        ExportError: It is neither a protocol nor a file or folder.
+    """
+    if text in PROTOCOLS or os.path.exists(text):
+        return
+    near = difflib.get_close_matches(text, PROTOCOLS, n=1)
+    raise ExportError(
+        f"No result at {text}. Expected a file results/PROTOCOL-*.json of barlowtf evaluate, or one of "
+        f"{', '.join(PROTOCOLS)}: the result of it in the run.{f' Did you mean {near[0]!r}?' if near else ''}"
+    )
+
+
+def require_features(folder: str) -> None:
+    """Checks that a folder of features is there.
+
+    Raises:
+        CheckpointError: There is no such folder.
+    """
+    if not os.path.isdir(folder):
+        raise CheckpointError(
+            f"Invalid folder {folder}: it does not exist, expected the --out folder of barlowtf embed."
+            f"{similar_path(Path(folder))}"
+        )
+
+
+def require_photo(path: str) -> None:
+    """Checks that an image file is there.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    if not os.path.isfile(path):
+        nearest = "" if os.path.exists(path) else similar_path(Path(path))
+        raise DataError(f"Invalid photo {path}: it is no file, expected an image.{nearest}")
 
 
 def _require_regular(path: Path, kind: type[BarlowTFError]) -> None:

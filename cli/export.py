@@ -9,7 +9,7 @@ import click
 from barlowtf.tables import FORMATS
 
 from .entry import EntryChoice, list_entries
-from .given import DATA, ENCODER
+from .given import DATA, ENCODER, HEAD
 from .options import json_option, trust_option
 from .output import echo
 from .tensorflow import start_tensorflow
@@ -44,6 +44,7 @@ _HELP = f"""Write an encoder in a form that other programs load, and compare it 
 )
 @click.option(
     "--head",
+    type=HEAD,
     metavar="RESULT",
     help="Classifier to include: a result file, or the name of a protocol that the run was measured by. Default: "
     "features alone.",

@@ -28,6 +28,9 @@ class Named(click.ParamType):  # type: ignore[type-arg]
 DATA = Named("spec", places.require_data)
 ENCODER = Named("encoder", places.require_encoder)
 INITIAL = Named("encoder", places.require_initial)
+HEAD = Named("result", places.require_head)
+FEATURES = Named("features", places.require_features)
+PHOTO = Named("photo", places.require_photo)
 
 
 def check_given() -> None:

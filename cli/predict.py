@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .given import FEATURES, HEAD
 from .options import data_option, encoder_option, json_option, split_option, trust_option, unreadable_option
 from .output import echo
 from .tensorflow import start_tensorflow
@@ -21,6 +22,7 @@ _SHOWN = 8
 @encoder_option()
 @click.option(
     "--head",
+    type=HEAD,
     metavar="RESULT",
     help="Classifier: a result file, or the name of a protocol that the run was measured by, for example linear-fast. "
     "Default: the 20 nearest training images vote.",
@@ -37,7 +39,7 @@ _SHOWN = 8
 @click.option(
     "--in",
     "features",
-    type=click.Path(path_type=Path),
+    type=FEATURES,
     metavar="FEATURES",
     help="Features of the training images, a folder that barlowtf embed wrote. Default: those of the images that the "
     "head, or the run, was trained on; made when they are first needed, and kept in RUN/features.",
@@ -67,7 +69,7 @@ def predict(
     source: str,
     split: str,
     out: Path,
-    features: Path | None,
+    features: str | None,
     neighbors: int | None,
     top: int,
     config: str | None,
@@ -91,7 +93,8 @@ def predict(
     from barlowtf.experiment import PredictRequest
     from barlowtf.experiment import predict as write
 
-    request = PredictRequest(encoder, source, out, head, split, features, neighbors, top, config, trust, max_unreadable)
+    bank = None if features is None else Path(features)
+    request = PredictRequest(encoder, source, out, head, split, bank, neighbors, top, config, trust, max_unreadable)
     record = write(request)
     echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(record))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .given import FEATURES, PHOTO
 from .options import json_option, trust_option
 from .output import echo
 from .tensorflow import start_tensorflow
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Find the images most similar to a photo.")
-@click.argument("photos", metavar="[PHOTO]...", nargs=-1)
+@click.argument("photos", metavar="[PHOTO]...", nargs=-1, type=PHOTO)
 @click.option(
     "--in",
     "features",
     required=True,
-    type=click.Path(path_type=Path),
+    type=FEATURES,
     metavar="FEATURES",
     help="Folder that barlowtf embed wrote: its images are searched.",
 )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @json_option
 def search(
     photos: tuple[str, ...],
-    features: Path,
+    features: str,
     matches: int,
     ids: tuple[int, ...],
     encoder: str | None,
@@ -62,7 +63,7 @@ def search(
     from barlowtf.experiment import SearchRequest
     from barlowtf.experiment import search as find
 
-    record = find(SearchRequest(features, photos, ids, matches, encoder, config, out, trust))
+    record = find(SearchRequest(Path(features), photos, ids, matches, encoder, config, out, trust))
     echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(record))
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from barlowtf.errors import CheckpointError
+from barlowtf.places import require_features
 from barlowtf.records import EmbedManifest, EncoderFacts, read_record
 from barlowtf.regular import require_regular_below
 
@@ -119,6 +120,7 @@ def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFol
     Raises:
         CheckpointError: It is not such a folder, is unfinished or damaged, or belongs to another encoder.
     """
+    require_features(str(path))
     if not (path / MANIFEST).is_file():
         raise CheckpointError(f"{path} holds no features. Expected the --out folder of barlowtf embed.")
     manifest = read_record(path / MANIFEST, EmbedManifest)

@@ -97,6 +97,7 @@ def open_labeled(
     """
     sources = {"train": data.open_source(train_spec, "train")}
     test = data.open_source(test_spec, "test")
+    _require_labels(sources["train"], "train", test_spec)
     if test is None and held_out is None:
         raise DataError(
             f"{test_spec} has no test split, which this protocol needs. Expected folders train/ and val/ or test/, or "
@@ -105,12 +106,7 @@ def open_labeled(
     if test is not None and held_out is not None:
         raise DataError(f"Invalid --holdout {held_out}: {test_spec} has a test split. Leave it out.")
     sources["test"] = sources["train"] if test is None else test
-    for split, source in sources.items():
-        if not source.has_labels:
-            raise DataError(
-                f"The {split} images of {test_spec} have no labels, which this protocol needs. "
-                "Expected a folder for each class."
-            )
+    _require_labels(sources["test"], "test", test_spec)
     splits = {
         name: data.labeled(data.preload(source, channels, rendering=rendering)) for name, source in sources.items()
     }
@@ -136,3 +132,12 @@ def open_labeled(
     return LabeledSplits(
         splits["train"], splits["test"], count, names, fingerprints, is_subset=is_subset, held_out=held_out
     )
+
+
+def _require_labels(source: data.Source, split: str, spec: str) -> None:
+    """Raises DataError where a split has no labels."""
+    if not source.has_labels:
+        raise DataError(
+            f"The {split} images of {spec} have no labels, which this protocol needs. Expected a folder for each "
+            "class: give labeled images, --data SPEC."
+        )

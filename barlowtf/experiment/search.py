@@ -21,6 +21,7 @@ from barlowtf.errors import CheckpointError, ConfigError, DataError
 from barlowtf.experiment.bank import Bank, open_bank, picture_of
 from barlowtf.experiment.embed import readable_features, storable_text
 from barlowtf.metrics import nearest_neighbors
+from barlowtf.places import require_photo
 from barlowtf.records import EncoderFacts, Match, QueryMatches, SearchRecord
 from barlowtf.report import Picture, ShownImage, ShownQuery, render_sheet, thumbnail
 
@@ -107,9 +108,8 @@ def _check(request: SearchRequest) -> None:
     """Raises for what can be seen before anything is read."""
     if not request.photos and not request.ids:
         raise ConfigError("Nothing to look for: received neither a photo nor --id. Give one of them.")
-    missing = [photo for photo in request.photos if not Path(photo).is_file()]
-    if missing:
-        raise DataError(f"Invalid photo {missing[0]}: there is no such file. Check the path.")
+    for photo in request.photos:
+        require_photo(photo)
     out = request.out
     if out is None:
         return

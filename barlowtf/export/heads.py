@@ -10,6 +10,7 @@ from barlowtf.encoders.encoder import Encoder, with_weights_of
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import ExportError
 from barlowtf.models.fingerprint import weights_sha256
+from barlowtf.places import require_head
 from barlowtf.records import HeadFacts, Result, read_result
 from barlowtf.tables import PROTOCOLS
 
@@ -112,6 +113,7 @@ def encoder_of_head(head: Head, encoder: Encoder) -> Encoder:
 
 
 def _find(text: str, encoder: Encoder) -> Path:
+    require_head(text)
     if text in PROTOCOLS:
         return _of_protocol(text, encoder)
     path = Path(text)
@@ -140,7 +142,7 @@ def _of_protocol(protocol: str, encoder: Encoder) -> Path:
     if not fitting:
         raise ExportError(
             f"{encoder.run} has no result of {protocol} for this encoder. "
-            f"Run: barlowtf evaluate --protocol {protocol} --encoder {encoder.name}"
+            f"Run: barlowtf evaluate --protocol {protocol} --encoder {encoder.name} --data LABELED_IMAGES"
         )
     lowest = min(seed for _, seed in fitting)
     return [file for file, seed in fitting if seed == lowest][-1]

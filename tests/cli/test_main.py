@@ -158,6 +158,9 @@ def test_what_is_not_there_is_said_before_tensorflow_starts(tmp_path):
         ("evaluate --encoder random --data away/photos", "there is no away in the current folder."),
         ("export --encoder runs/digits/x/y.keras", "there is no x in runs/digits."),
         ("data check npy:x.npy", "Invalid file x.npy: it does not exist."),
+        ("search photo.jpg --in photos", "Invalid photo photo.jpg: it is no file, expected an image."),
+        ("search --id 3 --in foto", "Invalid folder foto: it does not exist, expected the --out folder of barlowtf"),
+        ("predict --encoder runs/digits --data photos --out x.csv --head linear-fst", "Did you mean 'linear-fast'?"),
     ):
         result = subprocess.run(
             [sys.executable, "-c", code, *words.split()], capture_output=True, text=True, check=False, cwd=tmp_path

@@ -28,7 +28,8 @@ def test_bad_input_is_told_and_earlier_results_stay(evaluate, thin_run, photogra
     strange = tmp_path / "strange.txt"
     strange.write_text("\n".join(f"x{number}.png" for number in range(6)))
     cases = [
-        (DataError, {"source": str(flat)}, "has no test split, which this protocol needs"),
+        (DataError, {"source": str(flat)}, "The train images of .* have no labels"),
+        (DataError, {"source": str(photographs / "train")}, "has no test split, which this protocol needs"),
         (DataError, {"source": str(halves)}, "The train images of .* have no labels"),
         (DataError, {"source": str(photographs), "subset": lacking}, "no example of 1 of 2 classes, e.g. light"),
         (

@@ -87,7 +87,7 @@ def test_what_is_refused(place, thin_run, tmp_path):
     photo = str(place / "<i>photo.png")
     with pytest.raises(ConfigError, match="Nothing to look for"):
         experiment.search(SearchRequest(place / "npy"))
-    with pytest.raises(DataError, match="Invalid photo none.png: there is no such file"):
+    with pytest.raises(DataError, match="Invalid photo none.png: it is no file"):
         experiment.search(SearchRequest(place / "npy", ["none.png"]))
     with pytest.raises(DataError, match="Cannot read any of 1 photos"):
         experiment.search(SearchRequest(place / "npy", [str(place / "broken.png")]))
