@@ -19,6 +19,7 @@ class Health(Record):
     status: str | None = Field(description="of the run: not started, running, interrupted or finished; null: no run")
     step: int | None = Field(description="last step of the run that was recorded or saved; null: no run")
     figures: dict[str, float] = Field(description="last value of each metric of the run; of the machine: none")
+    verdict: str | None = Field(description="the sentence with which the run ended; null: it has not, or no run")
     machine: MachineFacts | None = Field(description="the machine; null: a run was looked at")
     findings: tuple[Finding, ...] = Field(description="what is wrong, worst first")
 
@@ -39,6 +40,7 @@ def diagnose(run: str | Path | None = None) -> Health:
             status=None,
             step=None,
             figures={},
+            verdict=None,
             machine=machine,
             findings=find_in(machine, MACHINE_DIAGNOSES),
         )
@@ -48,9 +50,16 @@ def diagnose(run: str | Path | None = None) -> Health:
         status="not started" if facts.info is None else facts.info.status,
         step=facts.step,
         figures=_figures(facts),
+        verdict=_verdict(facts),
         machine=None,
         findings=find_in(facts, RUN_DIAGNOSES),
     )
+
+
+def _verdict(run: RunFacts) -> str | None:
+    """Returns the sentence with which a run has ended."""
+    result = None if run.info is None else run.info.result
+    return None if result is None or result.verdict is None else result.verdict.sentence
 
 
 def _figures(run: RunFacts) -> dict[str, float]:
@@ -78,6 +87,8 @@ def _run_rows(health: Health) -> list[tuple[str, str]]:
     if "images_per_second" in figures:
         wait = f", {100 * figures['input_wait']:.1f} % of it waiting for images" if "input_wait" in figures else ""
         rows.append(("speed", f"{figures['images_per_second']:.4g} images/s{wait}"))
+    if health.verdict is not None:
+        rows.append(("verdict", health.verdict))
     return rows
 
 

@@ -13,7 +13,7 @@ from barlowtf.experiment import diagnose, explain_health
 from barlowtf.experiment.diagnosis import find_in
 from barlowtf.experiment.machine_diagnoses import MACHINE_DIAGNOSES
 from barlowtf.experiment.machine_facts import DeviceFacts, MachineFacts
-from barlowtf.records import append_line, write_record
+from barlowtf.records import RunResult, RunVerdict, append_line, write_record
 from barlowtf.train import callbacks
 from tests.experiment.test_run_diagnoses import INFO, METRICS
 
@@ -89,6 +89,14 @@ def test_a_healthy_run_is_told_as_such(run):
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()] == "run status loss rank kNN speed found".split()
     assert "finished, step 400" in result.stdout and "1.0 % of it waiting for images" in result.stdout
+
+
+def test_the_verdict_of_a_run_is_told_again(run):
+    verdict = RunVerdict(kind="flat", sentence="flat: more epochs gain little.", notes=())
+    result = RunResult(knn_top1_before=None, knn_top1=None, loss=1.0, images_per_second_median=None, verdict=verdict)
+    write_record(run.info, INFO.model_copy(update={"result": result}))
+    result = CliRunner().invoke(main, ["doctor", str(run.path)])
+    assert "verdict      flat: more epochs gain little." in result.stdout
 
 
 def test_a_run_that_was_killed_is_told_from_one_that_goes_on(run):
