@@ -137,14 +137,15 @@ def pretrain(
     from barlowtf.config import dump_recipe
     from barlowtf.downloads import without_downloads
 
+    timed = None
     with without_downloads() if dry_run else nullcontext():
         if extend is not None:
             recipe = experiment.extended_recipe(extend, _with_source(settings, source), run_dir=folder)
         else:
             given = (experiment.with_origin(settings), budget, strategy, replicas)
-            recipe = named or _chosen_recipe(experiment.ChooseRequest(str(source), *given))
+            recipe, timed = (named, None) if named else _chosen(experiment.ChooseRequest(str(source), *given))
         request = experiment.PretrainRequest(
-            recipe, folder, strategy=strategy, replicas=replicas, check_data=check_data
+            recipe, folder, strategy=strategy, replicas=replicas, check_data=check_data, timed_step_seconds=timed
         )
         plan = experiment.plan(request) if dry_run else None
     if plan is not None:
@@ -198,13 +199,13 @@ def _named_recipe(
     return load_recipe(saved, overrides)
 
 
-def _chosen_recipe(request: "ChooseRequest") -> "Recipe":
-    """Returns a recipe for the images, and shows the choice."""
+def _chosen(request: "ChooseRequest") -> "tuple[Recipe, float]":
+    """Returns a recipe for the images and the seconds of its step, and shows the choice."""
     from barlowtf.experiment import choose_recipe
 
     chosen = choose_recipe(request)
     tell(explain_choices(chosen))
-    return chosen.recipe
+    return chosen.recipe, chosen.seconds_per_step
 
 
 def _plan_text(plan: "Plan") -> str:

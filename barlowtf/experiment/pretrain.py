@@ -51,6 +51,8 @@ class PretrainRequest:
             sizes and a sample of the bytes; "full", by all bytes, once they have been recorded; "off", as many other
             images are accepted.
         console: Where the progress bar is drawn; None: standard error.
+        timed_step_seconds: Seconds that a step took when it was timed (`choose_recipe`): it is said where the run takes
+            much longer.
     """
 
     recipe: Recipe
@@ -59,6 +61,7 @@ class PretrainRequest:
     replicas: int | None = None
     check_data: CheckData = "sample"
     console: Console | None = None
+    timed_step_seconds: float | None = None
 
 
 def pretrain(request: PretrainRequest) -> RunInfo:
@@ -118,7 +121,20 @@ def pretrain(request: PretrainRequest) -> RunInfo:
             require_agreement(strategy, {"the weights to start from": start.sha256})
             console = request.console or error_console()
             counts = (steps_per_epoch, steps_per_call)
-            job = Job(recipe, run, start, strategy, source, images, model, *counts, interruption, console, skipped)
+            job = Job(
+                recipe,
+                run,
+                start,
+                strategy,
+                source,
+                images,
+                model,
+                *counts,
+                interruption,
+                console,
+                skipped,
+                request.timed_step_seconds,
+            )
             return _train(job)
 
 

@@ -41,6 +41,7 @@ class Job:
     interruption: Interruption
     console: Console
     skipped: data.SkippedImages
+    timed_step_seconds: float | None
 
     @property
     def total_steps(self) -> int:
@@ -59,6 +60,8 @@ def take_steps(job: Job, start_step: int, repeat_epoch_end: bool) -> int:
     stop_request = tf.Variable(0.0, trainable=False) if cluster_of(job.strategy) else None
     stop = callbacks.StopOnRequest(job.interruption.requested, stop_request)
     watchers = make_callbacks(recipe, job.run, job.source, job.strategy, job.model, job.console, stop, job.skipped)
+    if job.timed_step_seconds is not None:
+        watchers.insert(0, callbacks.Pace(job.timed_step_seconds, total_steps=job.total_steps))
     step_function = _make_step(job, start_step, stop_request)
     with (
         explained_failures(job.run.path, recipe.train.batch_size),

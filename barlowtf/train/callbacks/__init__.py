@@ -11,6 +11,7 @@ from barlowtf.train.callbacks.interruption import StopOnRequest
 from barlowtf.train.callbacks.json_lines import JsonLines
 from barlowtf.train.callbacks.knn import KNNMonitor
 from barlowtf.train.callbacks.order import in_order
+from barlowtf.train.callbacks.pace import Pace
 from barlowtf.train.callbacks.progress import Progress
 from barlowtf.train.callbacks.recorder import Monitor, Recorder, Writer
 from barlowtf.train.callbacks.step_metrics import StepMetrics
@@ -22,6 +23,7 @@ __all__ = [
     "KNNMonitor",
     "KeepBest",
     "Monitor",
+    "Pace",
     "Progress",
     "Recorder",
     "SaveCheckpoints",
