@@ -23,6 +23,7 @@ _NAMES = frozenset(name for name, summary in SOURCES.summaries.items() if summar
 _FILE_PREFIXES = ("npy:", "table:")
 # A folder of more entries is not searched for a similar name.
 _MOST_ENTRIES = 10_000
+_LONGEST_NAME = 80
 
 
 def given_path(text: str) -> Path:
@@ -73,7 +74,7 @@ def require_data(spec: str) -> None:
         if spec.startswith(prefix):
             file = given_path(spec.removeprefix(prefix))
             if not os.path.exists(file):
-                raise DataError(f"Invalid file {file}: it does not exist.{similar_path(file)}")
+                raise DataError(f"Invalid file {_shown(file)}: it does not exist.{similar_path(file)}")
             _require_regular(file, DataError)
             return
     if not spec or ":" in spec or spec in _NAMES or is_own(spec):
@@ -81,7 +82,7 @@ def require_data(spec: str) -> None:
     folder = given_path(spec)
     if not os.path.exists(folder):
         raise DataError(
-            f"Invalid folder {folder}: it does not exist, expected a folder of images.{similar_path(folder)}"
+            f"Invalid folder {_shown(folder)}: it does not exist, expected a folder of images.{similar_path(folder)}"
         )
     _require_regular(folder, DataError)
 
@@ -93,7 +94,7 @@ def require_encoder(spec: str) -> None:
         CheckpointError: It is no control, and there is no such file or folder.
     """
     if spec not in CONTROLS and not os.path.exists(spec):
-        raise CheckpointError(f"No encoder at {spec}. Expected {ENCODER_FORMS}.{similar_path(Path(spec))}")
+        raise CheckpointError(f"No encoder at {_shown(spec)}. Expected {ENCODER_FORMS}.{similar_path(Path(spec))}")
     if spec not in CONTROLS:
         _require_regular(Path(spec), CheckpointError)
 
@@ -105,7 +106,7 @@ def require_initial(spec: str) -> None:
         CheckpointError: There is no such file or folder.
     """
     if not spec.startswith("keras:") and not os.path.exists(given_path(spec)):
-        wrong = f"Invalid model.init: received {spec!r}, expected {INITIAL_FORMS}."
+        wrong = f"Invalid model.init: received {_shown(spec)!r}, expected {INITIAL_FORMS}."
         raise CheckpointError(f"{wrong}{similar_path(Path(spec))}")
     if not spec.startswith("keras:"):
         _require_regular(given_path(spec), CheckpointError)
@@ -121,7 +122,7 @@ def require_head(text: str) -> None:
         return
     near = difflib.get_close_matches(text, PROTOCOLS, n=1)
     raise ExportError(
-        f"No result at {text}. Expected a file results/PROTOCOL-*.json of barlowtf evaluate, or one of "
+        f"No result at {_shown(text)}. Expected a file results/PROTOCOL-*.json of barlowtf evaluate, or one of "
         f"{', '.join(PROTOCOLS)}: the result of it in the run.{f' Did you mean {near[0]!r}?' if near else ''}"
     )
 
@@ -134,7 +135,7 @@ def require_features(folder: str) -> None:
     """
     if not os.path.isdir(folder):
         raise CheckpointError(
-            f"Invalid folder {folder}: it does not exist, expected the --out folder of barlowtf embed."
+            f"Invalid folder {_shown(folder)}: it does not exist, expected the --out folder of barlowtf embed."
             f"{similar_path(Path(folder))}"
         )
 
@@ -147,7 +148,7 @@ def require_photo(path: str) -> None:
     """
     if not os.path.isfile(path):
         nearest = "" if os.path.exists(path) else similar_path(Path(path))
-        raise DataError(f"Invalid photo {path}: it is no file, expected an image.{nearest}")
+        raise DataError(f"Invalid photo {_shown(path)}: it is no file, expected an image.{nearest}")
 
 
 def _require_regular(path: Path, kind: type[BarlowTFError]) -> None:
@@ -179,4 +180,10 @@ def similar_path(path: Path) -> str:
     if matches:
         return f" Did you mean {str(there / matches[0])!r}?"
     where = "the current folder" if there == Path(".") else str(there)
-    return f" Check the path: there is no {name} in {where}."
+    return f" Check the path: there is no {_shown(name, _LONGEST_NAME)} in {where}."
+
+
+def _shown(path: str | Path, longest: int = 200) -> str:
+    """Returns a path for a message; of a long one, which is no path, beginning and end."""
+    text = str(path)
+    return text if len(text) <= longest else f"{text[: longest // 2]}...{text[-longest // 4 :]}"
