@@ -55,11 +55,12 @@ def settled_spec(spec: str) -> str:
 
 def short_specs(specs: Iterable[str]) -> dict[str, str]:
     """Returns SPEC -> what tables call it: without the folders in front, where no other is called the same."""
-    short = {spec: _without_folders(spec) for spec in specs}
+    short = {spec: short_spec(spec) for spec in specs}
     return {spec: name if list(short.values()).count(name) == 1 else spec for spec, name in short.items()}
 
 
-def _without_folders(spec: str) -> str:
+def short_spec(spec: str) -> str:
+    """Returns what a line calls a SPEC: without the folders in front."""
     prefix, colon, path = spec.rpartition(":")
     return f"{prefix}{colon}{os.path.basename(path)}" if os.path.isabs(path) else spec
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from barlowtf.places import short_spec
 from barlowtf.tables import FORMATS
 
 from .entry import EntryChoice, list_entries
@@ -133,5 +134,5 @@ def _table(record: "ExportRecord") -> str:
             cells.append(" " * width if value is None else f"{100 * value:{width - 2}.1f} %")
         lines.append("".join(cells).rstrip())
     images = record.images
-    lines.append(f"\ncompared    {images.count} images of {images.source}, difference of the features")
+    lines.append(f"\ncompared    {images.count} images of {short_spec(images.source)}, difference of the features")
     return "\n".join([*lines, f"folder      {record.folder}", f"record      {record.record}"])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from barlowtf.places import short_spec
+
 from .given import FEATURES, HEAD
 from .options import data_option, encoder_option, json_option, split_option, trust_option, unreadable_option
 from .output import echo
@@ -101,7 +103,7 @@ def predict(
 
 def _text(record: "PredictionRecord") -> str:
     """Returns what was predicted as lines of text."""
-    lines = [("images", f"{record.rows:,} of {record.data.source}")]
+    lines = [("images", f"{record.rows:,} of {short_spec(record.data.source)}")]
     if record.unreadable:
         path, reason = next(iter(record.unreadable_examples.items()))
         lines.append(("unreadable", f"{record.unreadable:,}, for example {path}: {reason}"))
@@ -116,7 +118,10 @@ def _text(record: "PredictionRecord") -> str:
             ("unlike", f"{record.unlike:,} ({share:.1%}) have a novelty above 0.99, as 1 % of the training images do")
         )
         lines.append(
-            ("neighbors", f"of {record.bank.rows:,} images of {record.bank.data.source} ({record.bank.folder})")
+            (
+                "neighbors",
+                f"of {record.bank.rows:,} images of {short_spec(record.bank.data.source)} ({record.bank.folder})",
+            )
         )
     elif record.no_bank is not None:
         lines.append(("neighbors", f"none: {record.no_bank}"))

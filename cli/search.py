@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from barlowtf.places import short_spec
+
 from .given import FEATURES, PHOTO
 from .options import json_option, trust_option
 from .output import echo
@@ -79,7 +81,9 @@ def _text(record: "SearchRecord") -> str:
             lines.append(f"{rank:>4}  {match.distance:.4f}  {label}{match.path}  (id {match.id})")
         lines.append("")
     lines += [f"unreadable  {path}: {reason}" for path, reason in record.unreadable.items()]
-    lines.append(f"searched    {record.rows:,} images of {record.data.source} in {record.search_seconds:.2f} s")
+    lines.append(
+        f"searched    {record.rows:,} images of {short_spec(record.data.source)} in {record.search_seconds:.2f} s"
+    )
     if record.sheet is not None:
         lines.append(f"page        {record.sheet}")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from barlowtf.places import short_specs
+from barlowtf.places import short_spec
 from barlowtf.records import EncoderFacts, Measure, Result
 from barlowtf.records.grouping import (
     Scores,
@@ -117,7 +117,7 @@ def _group(members: list[list[Result]], names: list[str]) -> ResultGroup:
         variant=first.variant,
         changed=first.changed_settings,
         labels=first.labels,
-        data=short_specs([first.data.source])[first.data.source],
+        data=short_spec(first.data.source),
         measures=measures,
         published=published,
         published_texts={
