@@ -250,7 +250,10 @@ def _memory(recipe: Recipe, strategy: tf.distribute.Strategy) -> float:
 def _time_step(recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, steps_per_epoch: int) -> float:
     """Returns the seconds of a warm step, images included."""
     _LOG.info(
-        "Timing a step of %s at %d pixels; this is not part of the budget.", recipe.model.encoder, recipe.augment.size
+        "Timing a step of %s at %d pixels: compiled first, in seconds, on a busy machine in minutes. This is not part of "
+        "the budget.",
+        recipe.model.encoder,
+        recipe.augment.size,
     )
     with strategy.scope():
         model = build_model(recipe, steps_per_epoch)
@@ -270,7 +273,9 @@ def _time_step(recipe: Recipe, source: data.Source, strategy: tf.distribute.Stra
         while count < _MOST_TIMED_STEPS and time.monotonic() - started < _TIMED_SECONDS:
             _take(step, batches)
             count += 1
-        return (time.monotonic() - started) / count
+        seconds = (time.monotonic() - started) / count
+        _LOG.info("A step takes %.3g s.", seconds)
+        return seconds
     except tf.errors.ResourceExhaustedError as error:
         raise ConfigError(
             f"Out of memory in a step of {recipe.train.batch_size} images of {recipe.augment.size} pixels. "
