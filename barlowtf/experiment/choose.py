@@ -250,8 +250,8 @@ def _memory(recipe: Recipe, strategy: tf.distribute.Strategy) -> float:
 def _time_step(recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, steps_per_epoch: int) -> float:
     """Returns the seconds of a warm step, images included."""
     _LOG.info(
-        "Timing a step of %s at %d pixels: compiled first, in seconds, on a busy machine in minutes. This is not part of "
-        "the budget.",
+        "Timing a step of %s at %d pixels: compiled first, in seconds, on a busy machine in minutes. This is not "
+        "part of the budget.",
         recipe.model.encoder,
         recipe.augment.size,
     )

@@ -54,6 +54,18 @@ def test_memory_is_that_of_the_arrays_named_in_the_source(name, rectangles, matr
     assert bind(name).memory(100, 7) == rectangles * 7 * 100 + matrices * 7**2
 
 
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("barlow_twins", {"lambd": 0.0051, "form": "auto"}),
+        ("mixed_barlow_twins", {"lambd": 0.0051, "form": "auto", "mix": 1.0}),
+        ("vicreg", {"invariance": 25.0, "variance": 25.0, "covariance": 1.0}),
+    ],
+)
+def test_weights_are_those_of_the_authors_where_none_is_given(name, published):
+    assert bind(name).settings.model_dump() == published
+
+
 @pytest.mark.parametrize("name", list(LOSSES))
 def test_configuration_makes_the_same_loss(name):
     bound = bind(name)
