@@ -13,8 +13,9 @@ from typing import Any
 
 import keras
 
-from barlowtf.config import load_recipe
+from barlowtf.config import flat_settings, load_recipe
 from barlowtf.encoders.building import build_model
+from barlowtf.places import short_spec
 from barlowtf.records import Result, read_results
 from barlowtf.runs import RunFolder
 from benchmarks import machine
@@ -23,13 +24,14 @@ from benchmarks.gpu.tracing import multiply_adds
 _MEASURES = {"knn": ("top1", "top1_k200"), "linear-fast": ("top1",)}
 
 
-def describe_run(run: RunFolder, results: list[Result]) -> dict[str, Any]:
-    """Returns epochs, multiply-adds and accuracy of a finished run.
+def describe_run(run: RunFolder, results: list[Result], first: dict[str, Any]) -> dict[str, Any]:
+    """Returns epochs, multiply-adds and accuracy of a finished run, and where its settings differ from the `first`.
 
     Raises:
         SystemExit: A result is missing.
     """
     recipe, info = load_recipe(str(run.recipe)), run.read_info()
+    flat = flat_settings(recipe)
     model = build_model(recipe, info.steps.per_epoch)
     views = 2 * recipe.train.pairs * recipe.train.batch_size
     # An encoder takes images of any size; its layers' outputs are counted at that of the views.
@@ -50,7 +52,7 @@ def describe_run(run: RunFolder, results: list[Result]) -> dict[str, Any]:
         "views_per_step": views,
         "multiply_adds": per_step * info.steps.total,
         "accuracy": found,
-        "command": info.command,
+        "changed": {key: value for key, value in flat.items() if first.get(key) != value and key != "data.source"},
         "git_commit": info.git_commit,
         "machine": info.machine.model_dump(mode="json"),
     }
@@ -61,10 +63,12 @@ def main() -> None:
     results, faults = read_results(Path(folder))
     if faults:
         raise SystemExit(faults[0])
-    described = [describe_run(RunFolder(Path(run).resolve()), results) for run in runs]
+    folders = [RunFolder(Path(run).absolute()) for run in runs]
+    first = flat_settings(load_recipe(str(folders[0].recipe)))
+    described = [describe_run(folder, results, first) for folder in folders]
     described.sort(key=lambda run: run["epochs"])
-    recipe = RunFolder(Path(runs[0]).resolve()).recipe.read_text(encoding="utf-8")
-    machine.write_result(name, {"runs": described, "recipe_of_the_first": recipe})
+    settings = {**first, "data.source": short_spec(first["data.source"])}
+    machine.write_result(name, {"runs": described, "settings_of_the_first": settings})
 
 
 if __name__ == "__main__":
