@@ -16,6 +16,10 @@ ENCODER_FORMS = (
     "a run folder, a .keras file, a SavedModel folder, a .pth or .safetensors file, random (the untrained encoder) or "
     "pixels (the images themselves)"
 )
+HEAD_FORMS = (
+    "a file results/PROTOCOL-*.json of barlowtf evaluate, or one of "
+    f"{', '.join(PROTOCOLS)}: the result of it in the run"
+)
 INITIAL_FORMS = "a finished run folder, a .keras, .pth, .pt or .safetensors file, or keras:NAME"
 # Data that a bare name stands for, such as digits; of the others the syntax begins with a prefix or a path.
 _NAMES = frozenset(name for name, summary in SOURCES.summaries.items() if summary.partition(",")[0] == name)
@@ -62,7 +66,7 @@ def short_specs(specs: Iterable[str]) -> dict[str, str]:
 def short_spec(spec: str) -> str:
     """Returns what a line calls a SPEC: without the folders in front."""
     prefix, colon, path = spec.rpartition(":")
-    return f"{prefix}{colon}{os.path.basename(path)}" if os.path.isabs(path) else spec
+    return f"{prefix}{colon}{os.path.basename(path.rstrip('/')) or path}" if os.path.isabs(path) else spec
 
 
 def require_data(spec: str) -> None:
@@ -122,10 +126,8 @@ def require_head(text: str) -> None:
     if text in PROTOCOLS or os.path.exists(text):
         return
     near = difflib.get_close_matches(text, PROTOCOLS, n=1)
-    raise ExportError(
-        f"No result at {_shown(text)}. Expected a file results/PROTOCOL-*.json of barlowtf evaluate, or one of "
-        f"{', '.join(PROTOCOLS)}: the result of it in the run.{f' Did you mean {near[0]!r}?' if near else ''}"
-    )
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    raise ExportError(f"No result at {_shown(text)}. Expected {HEAD_FORMS}.{meant}")
 
 
 def require_features(folder: str) -> None:

@@ -9,7 +9,7 @@ area's own of the first tier, without those with real processes.
 Copies of the checkout are mutated, never the checkout itself. Each copy has a process that has imported TensorFlow and
 forks for every mutant.
 
-Command: python -m benchmarks.mutants [--places N] [--areas NAME,...] [--jobs N] (Cosmic Ray: pip install cosmic-ray)
+Command: python -m benchmarks.mutants [--places N] [--areas NAME,...] [--jobs N]
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 import pytest
 
-from barlowtf.places import settled_own, settled_path, settled_spec, short_specs
+from barlowtf.places import settled_own, settled_path, settled_spec, short_spec, short_specs
 
 
 @pytest.fixture
@@ -58,3 +58,5 @@ def test_tables_leave_out_folders_where_that_is_clear():
         "table:/data/labels.csv": "table:labels.csv",
     }
     assert list(short_specs(["/a/cells", "/b/cells"]).values()) == ["/a/cells", "/b/cells"]
+    # As a recipe of one's own may write it.
+    assert [short_spec(spec) for spec in ("/data/cells/", "npy:/data/x.npy", "/")] == ["cells", "npy:x.npy", "/"]

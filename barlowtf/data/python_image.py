@@ -10,8 +10,8 @@ import tensorflow as tf
 def image_by_python(read: Callable[[Any], np.ndarray], argument: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Returns the image that `read` gives for `argument`.
 
-    In a graph an error would be logged by TensorFlow with a Python traceback, one for each image, and its message
-    reaches nobody: there it becomes an array of rank 1, which the caller's `tf.ensure_shape` refuses.
+    In a graph TensorFlow would log an error of Python with its traceback, one for each image: there the reason is a
+    second value, and an assertion fails with it.
 
     Args:
         read: From the value of `argument` to [H, W, C] of type `dtype`.
@@ -19,20 +19,23 @@ def image_by_python(read: Callable[[Any], np.ndarray], argument: tf.Tensor, dtyp
         dtype: Of the result.
 
     Returns:
-        [H, W, C]; in a graph of unknown shape, and of rank 1 where `read` raises ValueError.
+        [H, W, C]; in a graph of unknown shape.
 
     Raises:
-        tf.errors.InvalidArgumentError: `read` raises ValueError, and this runs eagerly; with its message.
+        tf.errors.InvalidArgumentError: `read` raises ValueError; with its message (when the graph runs).
     """
 
-    def image_or_nothing(value: Any) -> np.ndarray:
+    def image_and_fault(value: Any) -> tuple[np.ndarray, str]:
         try:
-            return read(value)
-        except ValueError:
-            return np.zeros([0], dtype.as_numpy_dtype)
+            return read(value), ""
+        except ValueError as error:
+            # No image has this rank: the caller's `tf.ensure_shape` refuses it even where assertions are dropped.
+            return np.zeros([0], dtype.as_numpy_dtype), str(error)
 
     if not tf.executing_eagerly():
-        return tf.numpy_function(image_or_nothing, [argument], dtype, stateful=False)
+        image, fault = tf.numpy_function(image_and_fault, [argument], [dtype, tf.string], stateful=False)
+        with tf.control_dependencies([tf.debugging.Assert(fault == b"", [fault])]):
+            return tf.identity(image)
     try:
         return tf.constant(read(tf.convert_to_tensor(argument).numpy()))
     except ValueError as error:

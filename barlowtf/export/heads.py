@@ -10,7 +10,7 @@ from barlowtf.encoders.encoder import Encoder, with_weights_of
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import ExportError
 from barlowtf.models.fingerprint import weights_sha256
-from barlowtf.places import require_head
+from barlowtf.places import HEAD_FORMS, require_head
 from barlowtf.records import HeadFacts, Result, read_result
 from barlowtf.tables import PROTOCOLS
 
@@ -121,10 +121,7 @@ def _find(text: str, encoder: Encoder) -> Path:
     if path.name == "head.keras":
         file = path.parent.with_name(f"{path.parent.name}.json")
     if not file.is_file() or file.suffix != ".json":
-        raise ExportError(
-            f"No result at {path}. Expected a file results/PROTOCOL-*.json of barlowtf evaluate, "
-            f"or one of {', '.join(PROTOCOLS)}: the result of it in the run."
-        )
+        raise ExportError(f"No result at {path}. Expected {HEAD_FORMS}.")
     return file
 
 

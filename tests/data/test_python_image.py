@@ -15,7 +15,7 @@ def _refuse(value):
 def test_an_unreadable_image_fails_in_a_graph_without_an_error_of_python():
     # TensorFlow would log each with a traceback.
     images = tf.data.Dataset.from_tensors(tf.constant(b"no image")).map(lambda content: decode(content, 3))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible with expected shape"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"assertion failed: \[Unknown image format: received"):
         list(images)
 
 
