@@ -23,6 +23,7 @@ import keras
 import tensorflow as tf
 
 from barlowtf.errors import CheckpointError
+from barlowtf.printable import printable
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 # Of the networks that Keras comes with, the largest configuration has less than 2 MB, and no object is 40 deep.
@@ -210,11 +211,12 @@ def _datasets(path: Path, weights: h5py.File) -> Iterator[h5py.Dataset]:
 
 def _dataset_bytes(path: Path, dataset: h5py.Dataset) -> int:
     """Returns the bytes that a dataset declares, or raises CheckpointError where the file does not hold them."""
+    name = printable(dataset.name, keep="")[:80]
     if dataset.external or dataset.is_virtual:
-        raise _refusal(path, f"the values of {dataset.name} lie in another file")
+        raise _refusal(path, f"the values of {name} lie in another file")
     declared, held = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
     if declared > max(_FREE_BYTES, _MOST_EXPANSION * held):
-        raise _refusal(path, f"{dataset.name} declares {declared:,} bytes, and the file holds {held:,} of them")
+        raise _refusal(path, f"{name} declares {declared:,} bytes, and the file holds {held:,} of them")
     return int(declared)
 
 

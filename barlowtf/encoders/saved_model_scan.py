@@ -23,6 +23,7 @@ from google.protobuf.message import DecodeError
 
 from barlowtf.encoders.allowed_ops import ALLOWED_OPS, SAVER_OPS
 from barlowtf.errors import CheckpointError
+from barlowtf.printable import printable
 
 FILE = "saved_model.pb"
 # In this file TensorFlow wants the graph alone; a protocol buffer holds 2 GiB at most.
@@ -31,6 +32,7 @@ _MOST_BYTES = 2**30
 _MOST_CONSTANT_BYTES = 2**28
 # So many operations, each call counted with those of the function that it calls, are an explosion, not an encoder.
 _MOST_OPERATIONS = 10**7
+_LONGEST_NAME = 80
 # Shards have a few bytes more than the values; variables that are not saved are small.
 _SPARE_BYTES = 2**26
 _TRUST = "Add --trust, or trust=True, if you know who made it"
@@ -57,7 +59,7 @@ def require_harmless(path: Path) -> None:
     for name, function in functions.items():
         replaces = "api_implements" in function.attr
         allowed = ALLOWED_OPS if name in runnable or replaces else ALLOWED_OPS | SAVER_OPS
-        _check_nodes(path, function.node_def, allowed, functions, f"function {name}")
+        _check_nodes(path, function.node_def, allowed, functions, f"function {_shown(name)}")
     _check_nodes(path, graph.graph_def.node, ALLOWED_OPS | SAVER_OPS, functions, "the main graph")
     _check_weights(path, graph.object_graph_def)
 
@@ -115,19 +117,19 @@ def _check_calls(path: Path, functions: dict[str, Any]) -> None:
     try:
         order = list(TopologicalSorter(called).static_order())
     except CycleError as error:
-        raise _refusal(path, f"function {error.args[1][0]} calls itself") from error
+        raise _refusal(path, f"function {_shown(error.args[1][0])} calls itself") from error
     sizes: dict[str, int] = {}
     for name in order:
         sizes[name] = len(functions[name].node_def) + sum(sizes[each] for each in called[name])
         if sizes[name] > _MOST_OPERATIONS:
-            raise _refusal(path, f"function {name} runs more than {_MOST_OPERATIONS:,} operations")
+            raise _refusal(path, f"function {_shown(name)} runs more than {_MOST_OPERATIONS:,} operations")
 
 
 def _check_nodes(path: Path, nodes: Iterable[Any], allowed: frozenset[str], functions: Any, where: str) -> None:
     for node in nodes:
         # A function of the model's own is called by its name, before any operation of that name; it is checked itself.
         if node.op not in allowed and node.op not in functions:
-            raise _refusal(path, f"{where} runs the operation {node.op}, which no encoder needs")
+            raise _refusal(path, f"{where} runs the operation {_shown(node.op)}, which no encoder needs")
         for value in node.attr.values():
             if value.HasField("tensor"):
                 size = _declared_bytes(value.tensor.tensor_shape, value.tensor.dtype)
@@ -150,6 +152,11 @@ def _declared_bytes(shape: Any, dtype: int) -> int:
     except (TypeError, KeyError):
         size = 1
     return size * math.prod(max(dimension.size, 0) for dimension in shape.dim)
+
+
+def _shown(name: str) -> str:
+    """Returns a name of the file for a message: the file may hold any characters, and any number of them."""
+    return printable(name, keep="")[:_LONGEST_NAME]
 
 
 def _refusal(path: Path, reason: str) -> CheckpointError:

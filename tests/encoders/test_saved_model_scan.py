@@ -154,6 +154,26 @@ def test_structures_that_no_encoder_needs_are_refused(edited, saved, tmp_path):
         load(str(twice))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["a\nb", "\x1b[31m", "\u202e", "x" * 9999, "\U000e0001" * 99],
+    ids=["line break", "color", "right to left", "long", "long when escaped"],
+)
+def test_names_in_a_file_are_shown_escaped_and_short(edited, name):
+    def in_a_function(graph):
+        named(graph, "inner").node_def.add().op = name
+
+    def as_a_function(graph):
+        added = graph.graph_def.library.function.add()
+        added.signature.name = name
+        added.node_def.add().op = name
+
+    for change in (in_a_function, as_a_function):
+        with pytest.raises(CheckpointError) as caught:
+            require_harmless(edited(change))
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
 def test_damaged_files_are_one_line(saved, tmp_path):
     content = (saved / "saved_model.pb").read_bytes()
     draw = random.Random(15)
