@@ -1,0 +1,103 @@
+"""Branch coverage of the lower floors by the tests of the first tier: what stands below training and evaluation.
+
+Processes that the tests start, and their forks, count. Code that TensorFlow's AutoGraph has rewritten runs in another
+file and does not count.
+
+Writes results/branch_coverage.json: covered lines and branches of all statements and branches of each room, and the
+lines and branches that are missing.
+
+Command: python -m benchmarks.branch_coverage [--jobs N] [TEST...]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+
+# Of the package: what mathematics, records, data, models and encoders are.
+ROOMS = (
+    *("errors", "leaving", "regular", "printable", "atomic"),
+    *("config", "records", "runs", "launching", "doors", "tables", "places", "downloads"),
+    *("distribute", "losses", "metrics", "optim", "augment", "data", "models", "encoders"),
+)
+_SETTINGS = """[run]
+branch = true
+parallel = true
+source = {package}
+data_file = {folder}/data
+patch = subprocess, _exit
+sigterm = true
+
+[report]
+exclude_also =
+    if TYPE_CHECKING:
+    @overload
+    raise NotImplementedError
+    ^\\s*\\.\\.\\.$
+"""
+
+
+def measure(tests: list[str], jobs: int, folder: Path) -> dict[str, Any]:
+    """Runs tests and returns coverage's report as JSON gives it.
+
+    Raises:
+        SystemExit: A test failed.
+    """
+    settings = folder / "settings"
+    settings.write_text(_SETTINGS.format(package=machine.ROOT / "barlowtf", folder=folder), encoding="utf-8")
+    environment = {**os.environ, "COVERAGE_RCFILE": str(settings)}
+    coverage = [sys.executable, "-m", "coverage"]
+    words = ["-m", "pytest", "-q", "-n", str(jobs), "--dist", "loadfile", "-m", "not slow", *tests]
+    status = subprocess.run([*coverage, "run", *words], cwd=machine.ROOT, env=environment, check=False).returncode
+    if status:
+        raise SystemExit(f"The tests ended with {status}.")
+    report = folder / "report.json"
+    for command in (["combine", "-q"], ["json", "-q", "-o", str(report)]):
+        subprocess.run([*coverage, *command], cwd=machine.ROOT, env=environment, check=True)
+    return dict(json.loads(report.read_text(encoding="utf-8"))["files"])
+
+
+def summarize(files: dict[str, Any]) -> dict[str, Any]:
+    """Returns the share of each room and of all, and what is missing in each file."""
+    rooms: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    missing = {}
+    for name, found in sorted(files.items()):
+        parts = Path(name).parts
+        room = parts[parts.index("barlowtf") + 1].removesuffix(".py")
+        if room not in ROOMS:
+            continue
+        summary = found["summary"]
+        rooms[room][0] += summary["covered_lines"] + summary["covered_branches"]
+        rooms[room][1] += summary["num_statements"] + summary["num_branches"]
+        if found["missing_lines"] or found["missing_branches"]:
+            missing[name] = {"lines": found["missing_lines"], "branches": found["missing_branches"]}
+    covered, of = (sum(counts[at] for counts in rooms.values()) for at in (0, 1))
+    shares = {room: {"covered": counts[0], "of": counts[1]} for room, counts in rooms.items()}
+    return {"covered_percent": round(100 * covered / of, 2), "covered": covered, "of": of, "rooms": shares} | {
+        "missing": missing
+    }
+
+
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tests", nargs="*", help="tests instead of all; nothing is written then")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = summarize(measure(options.tests, options.jobs, Path(folder)))
+    if options.tests:
+        sys.stdout.write(f"{json.dumps(result, indent=1)}\n")
+    else:
+        sys.stderr.write(f"{machine.write_result('branch_coverage', result)}\n")
+
+
+if __name__ == "__main__":
+    main()
