@@ -9,7 +9,10 @@ area's own of the first tier, without those with real processes.
 Copies of the checkout are mutated, never the checkout itself. Each copy has a process that has imported TensorFlow and
 forks for every mutant.
 
-Command: python -m benchmarks.mutants [--places N] [--areas NAME,...] [--jobs N]
+With --survivors, those that the result file names are tried again, after tests were added: the same code, the same
+draw.
+
+Command: python -m benchmarks.mutants [--places N] [--areas NAME,...] [--jobs N] [--survivors]
 """
 
 import argparse
@@ -25,7 +28,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,8 +45,14 @@ AREAS = {
         ["tests/data/test_order.py", "tests/data/test_two_crop_batches.py", "tests/data/test_local_crops.py"],
     ),
     "checkpoint": (
-        ["barlowtf/train/saver.py", "barlowtf/train/best.py", "barlowtf/train/last_finite.py", "barlowtf/runs.py"],
-        ["tests/test_runs.py", "tests/train"],
+        [
+            "barlowtf/models/checkpoint.py",
+            "barlowtf/train/saver.py",
+            "barlowtf/train/best.py",
+            "barlowtf/train/last_finite.py",
+            "barlowtf/runs.py",
+        ],
+        ["tests/models/test_checkpoint.py", "tests/test_runs.py", "tests/train"],
     ),
     "records": (["barlowtf/records"], ["tests/records", "tests/report/test_mutated.py"]),
 }
@@ -199,7 +207,11 @@ class Copy:
         original = file.read_text(encoding="utf-8")
         file.write_text(mutant.source, encoding="utf-8")
         try:
-            return {0: "survived", -signal.SIGALRM: "timed out"}.get(self.run(AREAS[mutant.area][1]), "killed")
+            # The likely ones first, by their names: most mutants end there.
+            status = 0
+            for tests in filter(None, _related_first(mutant)):
+                status = status or self.run(tests)
+            return {0: "survived", -signal.SIGALRM: "timed out"}.get(status, "killed")
         finally:
             file.write_text(original, encoding="utf-8")
 
@@ -216,6 +228,16 @@ class Copy:
         """Ends the process."""
         self._server.kill()
         self._server.wait()
+
+
+def _related_first(mutant: Mutant) -> tuple[list[str], list[str]]:
+    """Returns the tests of a mutant's area whose names share a word with its file, and the others."""
+    words = set(Path(mutant.file).stem.split("_"))
+    related: tuple[list[str], list[str]] = [], []
+    for path in _files(AREAS[mutant.area][1]):
+        if path.stem.startswith("test_"):
+            related[not words & set(path.stem.split("_"))].append(str(path.relative_to(machine.ROOT)))
+    return related
 
 
 def try_all(mutants: list[Mutant], folder: Path, jobs: int) -> list[dict[str, Any]]:
@@ -249,29 +271,44 @@ def try_all(mutants: list[Mutant], folder: Path, jobs: int) -> list[dict[str, An
     return done
 
 
+def _key(mutant: Mutant | dict[str, Any]) -> tuple[Any, ...]:
+    fields = mutant if isinstance(mutant, dict) else asdict(mutant)
+    return tuple(fields[name] for name in ("file", "line", "operator", "code", "mutated"))
+
+
 def main() -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--places", type=int, default=50, help="drawn in each area")
+    parser.add_argument("--places", type=int, default=40, help="drawn in each area")
     parser.add_argument("--areas", default=",".join(AREAS), help="some of them, with commas")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--survivors", action="store_true", help="try only those of the result file again")
     options = parser.parse_args()
     drawn = {area: draw_mutants(area, options.places) for area in options.areas.split(",")}
+    mutants = [mutant for of_area, _ in drawn.values() for mutant in of_area]
+    if options.survivors:
+        before = json.loads((machine.RESULTS / "mutants.json").read_text(encoding="utf-8"))["survivors"]
+        known = {_key(survivor) for survivor in before}
+        mutants = [mutant for mutant in mutants if _key(mutant) in known]
+        if len(mutants) != len(before):
+            raise SystemExit("The code has changed since the result file was written: try all mutants.")
     with tempfile.TemporaryDirectory() as made:
         copy = Copy(Path(made) / "unchanged")
-        for area in drawn:
+        for area in {mutant.area for mutant in mutants}:
             if copy.run(AREAS[area][1]):
                 raise SystemExit(f"The tests of {area} fail without a change.")
         copy.close()
-        results = try_all([mutant for mutants, _ in drawn.values() for mutant in mutants], Path(made), options.jobs)
-    if len(results) < sum(len(mutants) for mutants, _ in drawn.values()):
+        results = try_all(mutants, Path(made), options.jobs)
+    if len(results) < len(mutants):
         raise SystemExit("A copy's process ended early.")
-    areas = {}
-    for area, (mutants, places) in drawn.items():
-        counts = Counter(result["outcome"] for result in results if result["area"] == area)
-        killed = len(mutants) - counts["survived"]
-        areas[area] = {"places": places, "mutants": len(mutants), "killed": killed, **counts}
     survivors = [result for result in results if result["outcome"] == "survived"]
-    shares = {"killed": 1 - len(survivors) / len(results), "mutants": len(results)}
+    areas = {}
+    for area, (of_area, places) in drawn.items():
+        survived = sum(survivor["area"] == area for survivor in survivors)
+        areas[area] = {"places": places, "mutants": len(of_area), "killed": len(of_area) - survived}
+    count = sum(len(of_area) for of_area, _ in drawn.values())
+    timed_out = [_key(result) for result in results if result["outcome"] == "timed out"]
+    shares = {"killed": round(1 - len(survivors) / count, 4), "mutants": count, "timed_out": timed_out}
     path = machine.write_result("mutants", {**shares, "areas": areas, "survivors": survivors})
     sys.stderr.write(f"{path}\n")
 

@@ -6,6 +6,7 @@ The jobs themselves are stubs here: what is tested is everything between the she
 import os
 import random
 import re
+from pathlib import Path
 
 import click
 import pytest
@@ -50,21 +51,19 @@ VALUES = (
 PLAUSIBLE = {"source": "photos", "encoder": "random", "encoders": "random", "out": "out", "features": "photos"}
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder with what a user may point at."""
-    monkeypatch.chdir(tmp_path)
+def prepare(folder, monkeypatch):
+    """Makes a folder with what a user may point at the working directory, and stubs of the jobs."""
+    monkeypatch.chdir(folder)
     for job in JOBS:
         assert hasattr(experiment, job)
         monkeypatch.setattr(experiment, job, reached)
-    (tmp_path / "photos").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "a.png")
-    os.mkfifo(tmp_path / "pipe")
+    (folder / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "photos" / "a.png")
+    os.mkfifo(folder / "pipe")
     for name in ("empty", "file.toml", "file.json", "file.keras", "file.npy", "file.csv", "file.py"):
-        (tmp_path / name).touch()
-    (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "dangling").symlink_to("nowhere")
-    return tmp_path
+        (folder / name).touch()
+    (folder / "loop").symlink_to("loop")
+    (folder / "dangling").symlink_to("nowhere")
 
 
 class Reached(BarlowTFError):
@@ -95,14 +94,14 @@ def line_of(path, command, numbers):
     return words
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_each_command_line_reaches_its_job_or_is_one_line(place, seed):
+def try_lines(seed, count):
+    """Tries command lines; returns how often each exit status came, how many reached a job, and the longest error."""
     numbers, outcomes = random.Random(seed), {0: 0, 1: 0, 2: 0}
     known = [(path, command) for path, command in commands() if not isinstance(command, click.Group)]
     known = [(path, command) for path, command in known if path[-1] not in LEFT_OUT]
-    before = sorted(place.iterdir())
-    arrived = 0
-    for _ in range(400):
+    before = sorted(Path.cwd().iterdir())
+    arrived, longest = 0, 0
+    for _ in range(count):
         words = line_of(*numbers.choice(known), numbers)
         ended = CliRunner().invoke(main, words)
         assert ended.exception is None or isinstance(ended.exception, SystemExit), (words, ended.exc_info)
@@ -111,5 +110,13 @@ def test_each_command_line_reaches_its_job_or_is_one_line(place, seed):
         errors = re.findall(r"^Error: .*", ended.stderr, re.MULTILINE)
         assert len(errors) == (ended.exit_code != 0), (words, ended.stderr)
         assert all(len(error) < 500 and error.isprintable() for error in errors), (words, errors)
-    assert sorted(place.iterdir()) == before
+        longest = max([longest, *map(len, errors)])
+    assert sorted(Path.cwd().iterdir()) == before
+    return outcomes, arrived, longest
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_each_command_line_reaches_its_job_or_is_one_line(tmp_path, monkeypatch, seed):
+    prepare(tmp_path, monkeypatch)
+    outcomes, arrived, _ = try_lines(seed, 400)
     assert min(outcomes[1], outcomes[2]) > 80 and arrived > 50
