@@ -167,7 +167,11 @@ def _mutant(area: str, path: Path, place: tuple[int, int], operator: str, occurr
     from cosmic_ray.operators.provider import OperatorProvider
 
     source = path.read_text(encoding="utf-8")
-    mutated = mutate_code(source, OperatorProvider()[operator](), occurrence)
+    try:
+        mutated = mutate_code(source, OperatorProvider()[operator](), occurrence)
+    except AttributeError:
+        # Cosmic Ray's own, on `except module.Error`.
+        return None
     if mutated is None or mutated == source:
         return None
     try:
