@@ -57,8 +57,8 @@ def overrides_of(overrides: tuple[str, ...], **everyday: str | int | None) -> tu
     return (*overrides, *(f"{_EVERYDAY[name]}={json.dumps(value)}" for name, value in given.items()))
 
 
-def explain_choices(chosen: "ChosenRecipe") -> str:
-    """Returns what was chosen and why, one screen."""
+def choices_of(chosen: "ChosenRecipe") -> list[dict[str, str]]:
+    """Returns what was chosen and why, an object a line of `explain_choices`."""
     from barlowtf.choosing import START_SECONDS
     from barlowtf.config.durations import format_time
 
@@ -70,7 +70,12 @@ def explain_choices(chosen: "ChosenRecipe") -> str:
     if chosen.facts.images < _FEW_IMAGES:
         few = f"{chosen.facts.images} images teach an encoder little. Add more, or start from weights with --init."
         rows.append(("note", few, ""))
-    return "\n".join(_row(*row) for row in rows)
+    return [{"name": name, "text": text, "reason": reason} for name, text, reason in rows]
+
+
+def explain_choices(chosen: "ChosenRecipe") -> str:
+    """Returns what was chosen and why, one screen."""
+    return "\n".join(_row(**choice) for choice in choices_of(chosen))
 
 
 def _row(name: str, text: str, reason: str) -> str:

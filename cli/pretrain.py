@@ -9,7 +9,7 @@ import click
 
 from barlowtf.launching import STRATEGIES
 
-from .choosing import budget_option, everyday_options, explain_choices, overrides_of
+from .choosing import budget_option, choices_of, everyday_options, explain_choices, overrides_of
 from .given import DATA, INITIAL
 from .options import config_option, data_option, json_option, set_option, strategy_options
 from .output import echo
@@ -18,7 +18,7 @@ from .verbosity import tell
 
 if TYPE_CHECKING:
     from barlowtf.config import Recipe
-    from barlowtf.experiment import ChooseRequest, Plan
+    from barlowtf.experiment import Plan
     from barlowtf.experiment.same_images import CheckData
     from barlowtf.records import RunInfo, RunResult
 
@@ -137,19 +137,25 @@ def pretrain(
     from barlowtf.config import dump_recipe
     from barlowtf.downloads import without_downloads
 
-    timed = None
+    chosen = None
     with without_downloads() if dry_run else nullcontext():
         if extend is not None:
             recipe = experiment.extended_recipe(extend, _with_source(settings, source), run_dir=folder)
+        elif named is not None:
+            recipe = named
         else:
             given = (experiment.with_origin(settings), budget, strategy, replicas)
-            recipe, timed = (named, None) if named else _chosen(experiment.ChooseRequest(str(source), *given))
+            chosen = experiment.choose_recipe(experiment.ChooseRequest(str(source), *given))
+            tell(explain_choices(chosen))
+            recipe = chosen.recipe
+        timed = None if chosen is None else chosen.seconds_per_step
         request = experiment.PretrainRequest(
             recipe, folder, strategy=strategy, replicas=replicas, check_data=check_data, timed_step_seconds=timed
         )
         plan = experiment.plan(request) if dry_run else None
     if plan is not None:
-        planned = {"recipe": recipe.model_dump(mode="json"), "plan": plan.model_dump(mode="json")}
+        choices = [] if chosen is None else choices_of(chosen)
+        planned = {"recipe": recipe.model_dump(mode="json"), "choices": choices, "plan": plan.model_dump(mode="json")}
         echo(json.dumps(planned, indent=2) if as_json else f"{dump_recipe(recipe)}\n{_plan_text(plan)}")
         return
     info = experiment.pretrain(request)
@@ -197,15 +203,6 @@ def _named_recipe(
         text += "; for another budget choose another --run-dir, or go on from it with --extend"
     tell(text)
     return load_recipe(saved, overrides)
-
-
-def _chosen(request: "ChooseRequest") -> "tuple[Recipe, float]":
-    """Returns a recipe for the images and the seconds of its step, and shows the choice."""
-    from barlowtf.experiment import choose_recipe
-
-    chosen = choose_recipe(request)
-    tell(explain_choices(chosen))
-    return chosen.recipe, chosen.seconds_per_step
 
 
 def _plan_text(plan: "Plan") -> str:

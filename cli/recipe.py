@@ -4,7 +4,7 @@ import json
 
 import click
 
-from .choosing import budget_option, everyday_options, explain_choices, overrides_of
+from .choosing import budget_option, choices_of, everyday_options, explain_choices, overrides_of
 from .options import data_option, json_option, set_option
 from .output import echo
 from .tensorflow import start_tensorflow
@@ -54,7 +54,13 @@ def recipe(
     chosen = experiment.choose_recipe(experiment.ChooseRequest(source, settings, budget))
     tell(explain_choices(chosen))
     if as_json:
-        echo(json.dumps(chosen.recipe.model_dump(mode="json"), indent=2))
+        values = {
+            "recipe": chosen.recipe.model_dump(mode="json"),
+            "choices": choices_of(chosen),
+            "seconds": chosen.seconds,
+            "seconds_per_step": chosen.seconds_per_step,
+        }
+        echo(json.dumps(values, indent=2))
         return
     reasons = "".join(f"# {line}\n" for line in explain_choices(chosen).splitlines())
     echo(f"{reasons}\n{dump_recipe(chosen.recipe)}", nl=False)

@@ -103,7 +103,12 @@ def test_commands_show_the_choice_and_its_recipe_loads(photos, timed, tmp_path, 
     assert len(result.stderr.splitlines()) <= 40
     assert max(map(len, result.stderr.splitlines())) <= 120
     shown = CliRunner().invoke(main, ["pretrain", "--data", str(photos), "--dry-run", "--json", "--image-size", "64"])
-    assert json.loads(shown.stdout)["recipe"]["augment"]["size"] == 64
+    planned = json.loads(shown.stdout)
+    assert planned["recipe"]["augment"]["size"] == 64
+    found = json.loads(CliRunner().invoke(main, ["recipe", "--data", str(photos), "--json"]).stdout)
+    assert found["recipe"]["data"]["source"] == str(photos)
+    for choices in (planned["choices"], found["choices"]):
+        assert {"images", "machine", "epochs", "time"} < {choice["name"] for choice in choices}
     listed = CliRunner().invoke(main, ["recipe", "--list"]).stdout
     assert "digits " in listed and "cifar10-cpu " in listed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.toml"]
