@@ -1,7 +1,6 @@
 """Branch coverage of the lower floors by the tests of the first tier: what stands below training and evaluation.
 
-Processes that the tests start, and their forks, count. Code that TensorFlow's AutoGraph has rewritten runs in another
-file and does not count.
+Processes that the tests start count; their forks, and code that TensorFlow's AutoGraph has rewritten, do not.
 
 Writes results/branch_coverage.json: covered lines and branches of all statements and branches of each room, and the
 lines and branches that are missing.
@@ -32,8 +31,7 @@ branch = true
 parallel = true
 source = {package}
 data_file = {folder}/data
-patch = subprocess, _exit
-sigterm = true
+patch = subprocess
 
 [report]
 exclude_also =
@@ -54,7 +52,7 @@ def measure(tests: list[str], jobs: int, folder: Path) -> dict[str, Any]:
     settings.write_text(_SETTINGS.format(package=machine.ROOT / "barlowtf", folder=folder), encoding="utf-8")
     environment = {**os.environ, "COVERAGE_RCFILE": str(settings)}
     coverage = [sys.executable, "-m", "coverage"]
-    words = ["-m", "pytest", "-q", "-n", str(jobs), "--dist", "loadfile", "-m", "not slow", *tests]
+    words = ["-m", "pytest", "-v", "-n", str(jobs), "--dist", "loadfile", "-m", "not slow", *tests]
     status = subprocess.run([*coverage, "run", *words], cwd=machine.ROOT, env=environment, check=False).returncode
     if status:
         raise SystemExit(f"The tests ended with {status}.")
