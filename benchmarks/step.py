@@ -7,13 +7,17 @@ ratio is PyTorch's median seconds a step divided by ours, over all timed steps o
 
 Threads: PyTorch 2. TensorFlow intra 2, inter 2, which is also what it chooses itself on two cores.
 
-Command: python -m benchmarks.step [--case NAME]... [--quick]
+With --before DIR, a checkout of another commit, that code's step takes the place of PyTorch's: the ratio of the median
+seconds in each round, then to now; writes results/step_before.json.
+
+Command: python -m benchmarks.step [--case NAME]... [--quick] [--before DIR]
 """
 
 import argparse
 import json
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
@@ -124,6 +128,23 @@ def compare(name: str, case: Case, *, rounds: int, steps: int) -> dict[str, Any]
     }
 
 
+def compare_commits(name: str, before: Path, *, rounds: int, steps: int) -> dict[str, Any]:
+    """Returns how many steps this code takes while the code of another checkout takes one, in processes in turn."""
+    sides = {"before": before, "now": machine.ROOT}
+    raw: dict[str, list[list[float]]] = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side, root in sides.items():
+            child = ("benchmarks.step", "--child", "ours", name, str(steps))
+            raw[side].append(machine.run_child(*child, threads=THREADS, root=root)["seconds"])
+    medians = {side: [machine.median(seconds) for seconds in of_side] for side, of_side in raw.items()}
+    ratios = [then / now for then, now in zip(medians["before"], medians["now"], strict=True)]
+    return {
+        "speed_ratio": round(machine.median(ratios), 3),
+        "speed_ratio_in_each_round": [round(ratio, 3) for ratio in ratios],
+        "raw_seconds_per_process": raw,
+    }
+
+
 def _summarize(case: Case, runs: list[dict[str, Any]]) -> dict[str, Any]:
     seconds = machine.median([value for run in runs for value in run["seconds"]])
     return {
@@ -150,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", action="append", choices=list(CASES), help="only this case; may be repeated")
     parser.add_argument("--quick", action="store_true", help="one round of three steps: a look, not a figure")
+    parser.add_argument("--before", type=Path, help="checkout of another commit, to compare with instead of PyTorch")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -160,13 +182,18 @@ def main() -> None:
     for name in options.case or CASES:
         case = CASES[name]
         rounds, steps = (1, 3) if options.quick else (case.rounds, case.steps)
+        if options.before is not None:
+            cases[name] = compare_commits(name, options.before.resolve(), rounds=rounds, steps=steps)
+            sys.stderr.write(f"{name}: {cases[name]['speed_ratio']}x {options.before}\n")
+            continue
         cases[name] = compare(name, case, rounds=rounds, steps=steps)
         sys.stderr.write(f"{name}: {cases[name]['speed_ratio']}x PyTorch (asked: {case.target}x)\n")
     settings = {
         "threads": {"torch": THREADS, "tensorflow_intra_op": THREADS, "tensorflow_inter_op": THREADS},
         "warm_up_steps": _WARM_UP,
     }
-    path = machine.write_result("step-quick" if options.quick else "step", {"settings": settings, "cases": cases})
+    file = "step" if options.before is None else "step_before"
+    path = machine.write_result(f"{file}-quick" if options.quick else file, {"settings": settings, "cases": cases})
     sys.stderr.write(f"{path}\n")
 
 

@@ -11,7 +11,7 @@ from barlowtf.tables import FORMATS
 
 from .entry import EntryChoice, list_entries
 from .given import DATA, ENCODER, HEAD
-from .options import json_option, trust_option
+from .options import json_option, set_option, trust_option
 from .output import echo
 from .tensorflow import start_tensorflow
 
@@ -69,6 +69,18 @@ _HELP = f"""Write an encoder in a form that other programs load, and compare it 
     metavar="VARIANT",
     help="Variant of the format, for example int8 of tflite; may be given several times. Default: all.",
 )
+@set_option("layout=nchw; docs/formats.md lists them")
+@click.option(
+    "--layout",
+    metavar="nhwc|nchw",
+    help="Order of the axes of the images, of onnx; short for --set layout=. OpenCV and TensorRT take nchw.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Fixed number of images in a call, of onnx; short for --set batch=. Default: any.",
+)
 @click.option(
     "--representative",
     type=click.IntRange(min=1),
@@ -89,6 +101,9 @@ def export(
     source: str | None,
     images: int,
     variants: tuple[str, ...],
+    overrides: tuple[str, ...],
+    layout: str | None,
+    batch: int | None,
     representative: int,
     accept_loss: bool,
     config: str | None,
@@ -97,10 +112,13 @@ def export(
 ) -> None:
     """Writes an encoder, see _HELP."""
     start_tensorflow()
+    from barlowtf.config import parse_overrides
     from barlowtf.errors import ExportError
     from barlowtf.experiment import ExportRequest, explain_left_out
     from barlowtf.experiment import export as write
 
+    short = {name: value for name, value in (("layout", layout), ("batch", batch)) if value is not None}
+    settings = {**parse_overrides(overrides), **short}
     record = write(
         ExportRequest(
             encoder,
@@ -112,6 +130,7 @@ def export(
             source=source,
             images=images,
             variants=variants or None,
+            settings=settings,
             representative=representative,
             accept_loss=accept_loss,
             trust=trust,

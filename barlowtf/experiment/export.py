@@ -9,9 +9,10 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -47,6 +48,7 @@ class ExportRequest:
         source: SPEC of the images to compare and calibrate on; None: those of the run.
         images: Number of images to compare on, >= 1.
         variants: Variants of the format; None: all.
+        settings: Settings of the format, see `Format.settings`; those that are missing take their defaults.
         representative: Number of training images on which variants are calibrated, >= 1.
         accept_loss: Whether a quantized file is kept though it agrees less than expected.
         trust: See `barlowtf.encoders.load`.
@@ -61,6 +63,7 @@ class ExportRequest:
     source: str | None = None
     images: int = 256
     variants: Sequence[str] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     representative: int = 100
     accept_loss: bool = False
     trust: bool = False
@@ -80,6 +83,7 @@ def export(request: ExportRequest) -> ExportRecord:
     form: Format = FORMATS.open(request.file_format)
     form_name = request.file_format.rpartition(":")[2]
     variants = form.chosen_variants(form_name, request.variants)
+    settings = form.chosen_settings(form_name, request.settings)
     out = request.out or _default_folder(request, form_name)
     version = next_version(out, form_name, form)
     origin = open_origin(
@@ -107,6 +111,8 @@ def export(request: ExportRequest) -> ExportRecord:
         encoded=sample.encoded[:_WARM_UP_IMAGES],
         variants=variants,
         calibration_views=lambda: calibration_views(cast(str, spec), origin.encoder, request.representative),
+        settings=settings,
+        facts=_facts(origin),
     )
     form.check(material)
     # After the check: nobody is told to install what could not help.
@@ -121,6 +127,7 @@ def export(request: ExportRequest) -> ExportRecord:
     file = _record_file(origin, out, form_name, version)
     record = ExportRecord(
         format=request.file_format,
+        settings=settings.model_dump(mode="json"),
         folder=str(out / str(version)),
         record=str(file),
         encoder=origin.encoder.facts,
@@ -144,6 +151,14 @@ def export(request: ExportRequest) -> ExportRecord:
             f"{error.strerror}. Free space or change permissions there, and export again."
         ) from error
     return record
+
+
+def _facts(origin: Origin) -> dict[str, str]:
+    """Returns what a file may say of where it comes from."""
+    facts = {"producer": f"barlowtf {metadata.version('barlowtf')}", "encoder_sha256": origin.encoder.facts.sha256}
+    if origin.head is not None:
+        facts |= {"head_sha256": origin.head.facts.sha256, "head_protocol": origin.head.facts.protocol}
+    return facts
 
 
 def explain_left_out(left_out: Mapping[str, str], written: Iterable[str] = ()) -> str:

@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from barlowtf.atomic import write_file
+from barlowtf.config.section import Section
 from barlowtf.errors import ExportError
 from barlowtf.export.comparison import compare_outputs
 from barlowtf.export.network import Parts
 
 CLASS_NAMES_FILE = "class_names.txt"
 Outputs = dict[str, np.ndarray]
+
+
+class NoSettings(Section):
+    """Of a format that knows none."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class Material:
         encoded: Some images as PNG, for the warm-up of a server.
         variants: Variants of the format to write; those of `Format.variants`, in its order.
         calibration_views: Returns training images, uint8 [M, S, S, C], for variants in `Format.calibrated`.
+        settings: An instance of `Format.settings`.
+        facts: What a file may say of itself, name -> value: encoder, data, head.
     """
 
     parts: Parts
@@ -34,6 +42,8 @@ class Material:
     encoded: Sequence[bytes]
     variants: tuple[str, ...]
     calibration_views: Callable[[], np.ndarray]
+    settings: Any = field(default_factory=NoSettings)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,7 @@ class Format:
             file of the precision "float32" must also give the outputs of its source but for rounding, or nothing is
             written; another file that agrees less is left out.
         variants: What --variant chooses from; () where there is one kind of file.
+        settings: What --set and the options that stand for it change, with defaults for all.
         calibrated: Variants that take ranges of values from training images.
         check: Raises ExportError where this material cannot be written, before anything is.
         write_beside: Given the folder of the versions and the name of the model, writes files that all versions share.
@@ -97,6 +108,7 @@ class Format:
     compare: Callable[[Replayed], dict[str, Any]] = compare_replayed
     least_agreement: Mapping[str, float] = field(default_factory=lambda: {"float32": 0.999})
     variants: tuple[str, ...] = ()
+    settings: type[Section] = NoSettings
     calibrated: tuple[str, ...] = ()
     check: Callable[[Material], None] = lambda material: None
     write_beside: Callable[[Path, str], None] = lambda folder, name: None
@@ -124,6 +136,20 @@ class Format:
                 f"Invalid --variant: received {', '.join(unknown)} for the format {name}, expected {expected}."
             )
         return tuple(variant for variant in self.variants if variant in wanted)
+
+    def chosen_settings(self, name: str, given: Mapping[str, Any]) -> Section:
+        """Returns the settings with what was given; raises ExportError for unknown keys and values."""
+        try:
+            return self.settings.model_validate(dict(given))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = str(first["loc"][0])
+            known = ", ".join(self.settings.model_fields) or "no settings"
+            if first["type"] == "extra_forbidden":
+                message = f"received {key} for the format {name}, which has {known}"
+            else:
+                message = f"received {key}={given[key]!r} for the format {name}: {first['msg']}"
+            raise ExportError(f"Invalid setting: {message}.") from error
 
 
 def write_class_names(parts: Parts, folder: Path) -> None:

@@ -50,6 +50,7 @@ class ExportRecord(Surroundings):
     """The content of an export's record."""
 
     format: str = Field(description="name of the format")
+    settings: dict[str, str | int | bool | None] = Field(description="settings of the format")
     folder: str = Field(description="folder of this version")
     record: str = Field(description="this file")
     encoder: EncoderFacts = Field(description="what was exported")

@@ -139,12 +139,13 @@ def torchvision_resnet(torch, depth, base, stem):
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 @pytest.mark.parametrize(("depth", "stem"), [(18, "imagenet"), (50, "imagenet"), (18, "small"), (10, "half")])
 def test_pytorch_loads_the_file_and_computes_the_same_features(tmp_path, torch, depth, stem, suffix):
+    safetensors = pytest.importorskip("safetensors.torch") if suffix == "safetensors" else None
     encoder = thin(depth, stem, dtype="float32")
     write_tensors(tmp_path / f"resnet.{suffix}", state_dict_of(encoder))
-    if suffix == "pth":
+    if safetensors is None:
         state = torch.load(tmp_path / "resnet.pth", weights_only=True)
     else:
-        state = pytest.importorskip("safetensors.torch").load_file(tmp_path / "resnet.safetensors")
+        state = safetensors.load_file(tmp_path / "resnet.safetensors")
     model = torchvision_resnet(torch, depth, 4, stem)
     model.load_state_dict(state, strict=True)
     images = np.random.default_rng(3).standard_normal((2, 97, 75, 3)).astype(np.float32)

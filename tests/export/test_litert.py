@@ -1,6 +1,7 @@
 """LiteRT files as ai-edge-litert runs them, and the single files of Keras and ONNX."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from barlowtf.errors import ExportError
 from barlowtf.export import VARIANTS, convert_litert, write_keras, write_onnx
+from barlowtf.export.onnx import OnnxSettings
 from tests.export.conftest import CLASS_NAMES
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -112,3 +114,32 @@ def test_an_onnx_file_gives_the_outputs(parts, views, expected, tmp_path, with_h
     found = session.run(names, {session.get_inputs()[0].name: views.astype(np.float32) / 255})
     for name, value in zip(names, found, strict=True):
         np.testing.assert_allclose(value, expected[name], **CLOSE)
+
+
+def run_onnx(content, images):
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return session, dict(zip(names, session.run(names, {session.get_inputs()[0].name: images}), strict=True))
+
+
+def test_an_onnx_file_takes_channels_first_and_a_fixed_batch(parts, views, expected, tmp_path):
+    images = views.astype(np.float32).transpose(0, 3, 1, 2) / 255
+    write_onnx(parts, tmp_path / "any.onnx", OnnxSettings(layout="nchw"))
+    session, found = run_onnx(tmp_path / "any.onnx", images)
+    assert session.get_inputs()[0].shape == ["N", 3, 24, 24]
+    assert {tuple(output.shape) for output in session.get_outputs()} == {("N", 32), ("N", 3)}
+    write_onnx(parts, tmp_path / "fixed.onnx", OnnxSettings(layout="nchw", batch=2))
+    session, two = run_onnx(tmp_path / "fixed.onnx", images[:2])
+    assert session.get_inputs()[0].shape == [2, 3, 24, 24]
+    for name in ("features", "logits", "probabilities"):
+        np.testing.assert_allclose(found[name], expected[name], **CLOSE)
+        np.testing.assert_allclose(two[name], expected[name][:2], **CLOSE)
+
+
+def test_an_onnx_file_says_what_goes_in(parts, tmp_path):
+    write_onnx(parts, tmp_path / "model.onnx", facts={"encoder_sha256": "abc"})
+    told = onnxruntime.InferenceSession(tmp_path / "model.onnx").get_modelmeta().custom_metadata_map
+    assert json.loads(told["class_names"]) == list(parts.class_names)
+    assert (json.loads(told["mean"]), json.loads(told["std"])) == (list(parts.mean), list(parts.std))
+    assert (told["layout"], told["range"], told["channels"]) == ("nhwc", "[0.0, 1.0]", "RGB")
+    assert told["encoder_sha256"] == "abc"
