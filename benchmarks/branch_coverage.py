@@ -10,7 +10,6 @@ Command: python -m benchmarks.branch_coverage [--jobs N] [TEST...]
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,6 @@ ROOMS = (
 )
 _SETTINGS = """[run]
 branch = true
-parallel = true
 source = {package}
 data_file = {folder}/data
 patch = subprocess
@@ -48,17 +46,13 @@ def measure(tests: list[str], jobs: int, folder: Path) -> dict[str, Any]:
     Raises:
         SystemExit: A test failed.
     """
-    settings = folder / "settings"
+    settings, report = folder / "settings", folder / "report.json"
     settings.write_text(_SETTINGS.format(package=machine.ROOT / "barlowtf", folder=folder), encoding="utf-8")
-    environment = {**os.environ, "COVERAGE_RCFILE": str(settings)}
-    coverage = [sys.executable, "-m", "coverage"]
-    words = ["-m", "pytest", "-v", "-n", str(jobs), "--dist", "loadfile", "-m", "not slow", *tests]
-    status = subprocess.run([*coverage, "run", *words], cwd=machine.ROOT, env=environment, check=False).returncode
+    words = ["pytest", "-q", "-n", str(jobs), "--dist", "loadfile", "-m", "not slow", *tests]
+    words += ["--cov", f"--cov-config={settings}", f"--cov-report=json:{report}"]
+    status = subprocess.run([sys.executable, "-m", *words], cwd=machine.ROOT, check=False).returncode
     if status:
         raise SystemExit(f"The tests ended with {status}.")
-    report = folder / "report.json"
-    for command in (["combine", "-q"], ["json", "-q", "-o", str(report)]):
-        subprocess.run([*coverage, *command], cwd=machine.ROOT, env=environment, check=True)
     return dict(json.loads(report.read_text(encoding="utf-8"))["files"])
 
 

@@ -57,7 +57,7 @@ AREAS = {
     "records": (["barlowtf/records"], ["tests/records", "tests/report/test_mutated.py"]),
 }
 _COPIED = ("barlowtf", "tests", "benchmarks", "cli", "configs", "docs", "pyproject.toml", "README.md")
-_SECONDS = 600
+_SECONDS = 240
 _SEED = 0
 
 # Takes tests and a time limit from each line, runs them in a fork and answers with pytest's exit status. The limit is

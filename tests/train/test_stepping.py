@@ -132,7 +132,8 @@ def test_a_step_that_xla_refuses_goes_on_without_and_says_why(text, caplog):
     model = Stub(text)
     step = loop.with_fallback(*(loop.compile_step(model, ONE, xla=xla) for xla in (True, False)))
     assert [float(step(tf.ones(2))["loss"]) for _ in range(3)] == [1.0, 2.0, 3.0]
-    assert len(caplog.records) == text
+    # TensorFlow counts the tracings of all tests before this one, and may warn, too.
+    assert len([record for record in caplog.records if record.name == "barlowtf"]) == text
     if text:
         assert "XLA cannot compile the training step" in caplog.text
         assert "without XLA" in caplog.text
