@@ -113,17 +113,17 @@ def test_contrast_without_color_blends_with_the_mean(channels):
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "received"),
     [
-        lambda: augment.adjust_hue(_random(1), 0.1),
-        lambda: augment.adjust_saturation(_random(4), 0.5),
-        lambda: augment.grayscale(_random(1)),
-        lambda: augment.adjust_brightness(_random()[0], 0.5),
-        lambda: augment.adjust_contrast(np.zeros([1, 4, 4, 3], np.uint8), 0.5),
+        (lambda: augment.adjust_hue(_random(1), 0.1), "1 channels, expected 3"),
+        (lambda: augment.adjust_saturation(_random(4), 0.5), "4 channels, expected 3"),
+        (lambda: augment.grayscale(_random(1)), "1 channels, expected 3"),
+        (lambda: augment.adjust_brightness(_random()[0], 0.5), "float32 of shape .*, expected"),
+        (lambda: augment.adjust_contrast(np.zeros([1, 4, 4, 3], np.uint8), 0.5), "uint8 of shape .*, expected"),
     ],
 )
-def test_images_that_do_not_fit_raise(call):
-    with pytest.raises(ValueError, match="Invalid .*: received .*, expected"):
+def test_images_that_do_not_fit_raise(call, received):
+    with pytest.raises(ValueError, match=f"Invalid images: received {received}"):
         call()
 
 

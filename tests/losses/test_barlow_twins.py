@@ -161,6 +161,10 @@ def test_a_batch_known_only_when_running(form):
         unknown(z_a[:1], z_b[:1])
     with pytest.raises(tf.errors.InvalidArgumentError, match="equal shapes"):
         unknown(z_a, z_b[:8])
+    # Nor is a rank that is not known taken for 2.
+    any_shape = tf.function(lambda z: value_and_gradient(z_a, z, form=form), input_signature=[tf.TensorSpec(None)])
+    with pytest.raises(ValueError, match="received shapes \\(16, 24\\) and <unknown>, expected two equal shapes"):
+        any_shape(z_b)
 
 
 @pytest.mark.parametrize("form", [*FORMS, "auto"])

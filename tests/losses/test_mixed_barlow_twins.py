@@ -112,6 +112,8 @@ def test_total_and_names():
     terms = mixed_barlow_twins_loss(z_a, z_b, mixture, lambd=0.01, mix=3.0)
     plain = barlow_twins_loss(z_a, z_b, lambd=0.01)
     assert float(terms.total) == pytest.approx(float(plain.total) + 0.03 * float(terms.mixture), rel=1e-6)
+    usual = mixed_barlow_twins_loss(z_a, z_b, mixture, lambd=0.01)
+    assert float(usual.total) == pytest.approx(float(plain.total) + 0.01 * float(terms.mixture), rel=1e-6)
     bound = bind("mixed_barlow_twins", {"lambd": 0.01, "mix": 3.0})
     assert bound.terms == ("invariance", "redundancy", "mixture") and bound.parts.mixture
     computed = bound.compute([ViewEmbeddings(tf.constant(z_a), mixture=mixture), ViewEmbeddings(tf.constant(z_b))])

@@ -55,6 +55,7 @@ def test_config_round_trip():
         (lambda: MomentumSGD(0.1, momentum=1.0), "Invalid momentum: received 1.0, expected"),
         (lambda: MomentumSGD(0.1, weight_decay=-1.0), "Invalid weight_decay: received -1.0, expected"),
         (lambda: EpochSchedule((), 1), "Invalid rates: received 0 and 1 steps per epoch, expected"),
+        (lambda: EpochSchedule((0.1,), 0), "Invalid rates: received 1 and 0 steps per epoch, expected"),
         (lambda: epoch_rates(0.1, epochs=2, schedule="linear"), '"linear"'),
     ],
 )
