@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,16 +44,31 @@ def labels_of(logits):
 
 
 def test_pixels_and_scaled_views_give_the_outputs_of_the_parts(signatures, photographs, views, expected):
-    for result in (
-        signatures["serving_default"](images=tf.constant(photographs)),
-        signatures["float_images"](images=tf.constant(views.astype(np.float32) / 255)),
-    ):
-        assert set(result) == {"features", "logits", "probabilities", "label"}
-        for name in ("features", "logits", "probabilities"):
-            np.testing.assert_allclose(result[name], expected[name], **CLOSE)
-        assert result["label"].numpy().tolist() == labels_of(expected["logits"])
+    result = signatures["serving_default"](images=tf.constant(photographs))
+    assert result.pop("label").numpy().tolist() == labels_of(expected["logits"])
+    for outputs in (result, signatures["float_images"](images=tf.constant(views.astype(np.float32) / 255))):
+        assert set(outputs) == {"features", "logits", "probabilities"}
+        for name, value in outputs.items():
+            np.testing.assert_allclose(value, expected[name], **CLOSE)
     embedded = signatures["embed"](images=tf.constant(photographs))
     np.testing.assert_allclose(embedded["embeddings"], expected["embeddings"], **CLOSE)
+
+
+def test_what_is_loaded_can_be_called_and_is_a_layer_of_keras(folder, views, expected):
+    images = views.astype(np.float32) / 255
+    loaded = tf.saved_model.load(str(folder))
+    for outputs in (loaded(tf.constant(images)), keras.layers.TFSMLayer(str(folder), call_endpoint="serve")(images)):
+        assert set(outputs) == {"features", "logits", "probabilities"}
+        for name, value in outputs.items():
+            np.testing.assert_allclose(value, expected[name], **CLOSE)
+
+
+def test_float_images_hold_what_other_programs_take(signatures):
+    definition = signatures["float_images"].graph.as_graph_def()
+    bodies = [definition.node, *(function.node_def for function in definition.library.function)]
+    operations = {node.op for nodes in bodies for node in nodes}
+    assert "MatMul" in operations
+    assert not [name for name in operations if "Resize" in name or "ScaleAndTranslate" in name or "Gather" in name]
 
 
 def test_rows_do_not_depend_on_the_size_of_the_batch(signatures, photographs, views):
