@@ -45,7 +45,8 @@ def turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
         image: [H, W, C] of any type, C known.
         orientation: int32 [].
     """
-    image = tf.cond(orientation >= min(_TRANSPOSED), lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+    is_transposed = tf.reduce_any(orientation == _TRANSPOSED)
+    image = tf.cond(is_transposed, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
     is_reversed = [tf.reduce_any(orientation == those) for those in (_ROWS_REVERSED, _COLUMNS_REVERSED)]
     return tf.reverse(image, tf.boolean_mask([0, 1], tf.stack(is_reversed)))
 

@@ -86,7 +86,7 @@ def pretrain(request: PretrainRequest) -> RunInfo:
     ):
         skipped = skipped_images(recipe)
         source = open_training_data(recipe)
-        open_labeled(recipe, source)  # Refused before anything is written.
+        labeled = open_labeled(recipe, source) or ()  # Refused before anything is written.
         steps_per_epoch = count_steps_per_epoch(
             source.size,
             batch_size=recipe.train.batch_size,
@@ -104,7 +104,7 @@ def pretrain(request: PretrainRequest) -> RunInfo:
             require_memory(recipe, model, strategy.num_replicas_in_sync, choosing.describe_machine())
         run = runs.open_run(request.run_dir, recipe) if chief else runs.RunFolder(request.run_dir)
         with runs.locked(run.path) if chief else nullcontext():
-            images = describe_images(recipe.data.source, source, request.check_data if chief else "off")
+            images = describe_images(recipe.data.source, source, request.check_data if chief else "off", labeled)
             images = require_same_images(run, images, request.check_data)
             if chief:
                 runs.note_source(run, recipe)

@@ -1,6 +1,7 @@
 """Whether a run goes on on the images that it began with."""
 
 import logging
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from barlowtf import data, runs
@@ -13,13 +14,23 @@ CheckData: TypeAlias = Literal["sample", "full", "off"]
 _SHOWN = 8
 
 
-def describe_images(spec: str, source: data.Source, check: CheckData) -> RunData:
-    """Returns what run.json says of the training images; with "full" all of them are read."""
+def describe_images(
+    spec: str, source: data.Source, check: CheckData, labeled: Sequence[data.Source | None] = ()
+) -> RunData:
+    """Returns what run.json says of the training images and of those that monitors measure on.
+
+    Args:
+        spec: As it was given.
+        source: The training images.
+        check: "full": all their bytes are read.
+        labeled: The images with labels, training and test.
+    """
     content = None
     if check == "full":
         _LOG.info("Reading all %d images of %s to record and compare their bytes.", source.size, source.name)
         content = data.whole_content(source)
-    return RunData(source=spec, images=source.size, fingerprint=source.fingerprint, content=content)
+    measured = tuple(part.fingerprint for part in labeled if part is not None)
+    return RunData(source=spec, images=source.size, fingerprint=source.fingerprint, content=content, measured=measured)
 
 
 def require_same_images(run: runs.RunFolder, now: RunData, check: CheckData) -> RunData:
@@ -37,6 +48,12 @@ def require_same_images(run: runs.RunFolder, now: RunData, check: CheckData) -> 
     if info is None or not (info.status == "finished" or checkpoint.list_checkpoints(run.checkpoints)):
         return now
     before = info.data
+    if before.measured != now.measured:
+        _LOG.warning(
+            "%s is measured on other labeled images than it began with: its accuracies before and from here on cannot "
+            "be compared.",
+            run.path,
+        )
     earlier = {"accepted": before.accepted}
     if _equal(before, now):
         return now.model_copy(update={**earlier, "content": now.content or before.content})

@@ -17,6 +17,7 @@ class RunData(Record):
     fingerprint: str = Field(description="sha256 over their names, sizes and a sample of their bytes")
     content: str | None = Field(None, description="sha256 over all their bytes; null: never read for it")
     accepted: tuple[str, ...] = Field((), description="earlier fingerprints, where other images were accepted")
+    measured: tuple[str, ...] = Field((), description="fingerprints of the labeled images of the monitors, by split")
     sameness: str | None = Field(None, description="why nothing can be learned from them; null: nothing shows")
 
 

@@ -59,6 +59,15 @@ def test_where_they_lie_does_not_matter(finished):
     assert require_same_images(finished(BEFORE), moved, "sample") == moved
 
 
+def test_other_labeled_images_are_said_and_recorded(finished, caplog):
+    began = BEFORE.model_copy(update={"measured": ("3" * 64, "4" * 64)})
+    assert require_same_images(finished(began), began, "sample") == began
+    assert not caplog.records
+    now = began.model_copy(update={"measured": ("3" * 64, "5" * 64)})
+    assert require_same_images(finished(began), now, "sample") == now
+    assert "is measured on other labeled images than it began with" in caplog.text
+
+
 def test_others_are_refused_with_both_fingerprints_and_the_way_out(finished):
     run = finished(BEFORE)
     with pytest.raises(CheckpointError, match=r"fingerprint 11111111 then, 22222222 now\. .*--extend"):

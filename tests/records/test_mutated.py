@@ -51,6 +51,7 @@ _SAMPLES = {
     records.ExportRecord: {
         **_SURROUNDINGS,
         "format": "saved-model",
+        "settings": {"batch": None},
         "folder": "exports/1",
         "record": "exports/1.json",
         "encoder": make_encoder_facts(),
