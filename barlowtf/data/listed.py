@@ -1,11 +1,13 @@
 """Image files that a list names: each must exist and be named once."""
 
 import collections
+import errno
 import logging
 import os
 from pathlib import Path
 
 from barlowtf.errors import DataError
+from barlowtf.regular import require_regular
 
 _LOG = logging.getLogger("barlowtf")
 
@@ -19,8 +21,9 @@ def listed_files(names: list[str], folder: Path, listed_in: Path) -> list[tuple[
         listed_in: Path of the list, for messages.
 
     Raises:
-        DataError: The list is empty, names an image twice, or half of what it names does not exist. Fewer that do not
-            exist have size 0 and a line in the log: they are images that cannot be read.
+        DataError: The list is empty, names an image twice, names a pipe or a device, which must not be opened, or half
+            of what it names does not exist. Fewer that do not exist have size 0 and a line in the log: they are images
+            that cannot be read.
     """
     if not names:
         raise DataError(f"Invalid list {listed_in}: it names no image, expected one per line.")
@@ -29,7 +32,7 @@ def listed_files(names: list[str], folder: Path, listed_in: Path) -> list[tuple[
         raise DataError(
             f"Invalid list {listed_in}: it names {len(twice)} images twice, {name_some(twice)}; expected each once."
         )
-    sizes = [_bytes_of(folder / name) for name in names]
+    sizes = [_bytes_of(folder / name, listed_in) for name in names]
     missing = [name for name, size in zip(names, sizes, strict=True) if size is None]
     if missing and 2 * len(missing) < len(names):
         _LOG.warning(
@@ -52,9 +55,12 @@ def name_some(names: list[str], count: int = 5) -> str:
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 
-def _bytes_of(path: Path) -> int | None:
-    """Returns the size of a file, None where there is none."""
+def _bytes_of(path: Path, listed_in: Path) -> int | None:
+    """Returns the size of a file, None where there is none; raises DataError where it must not be opened."""
     try:
+        require_regular(path)
         return os.stat(path).st_size if path.is_file() else None
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise DataError(f"Invalid image {path} in the list {listed_in}: {error.strerror}.") from error
         return None

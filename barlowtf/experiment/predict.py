@@ -27,6 +27,7 @@ from barlowtf.errors import BarlowTFError, CheckpointError, ConfigError, DataErr
 from barlowtf.experiment.bank import open_bank, training_bank
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.embed import EmbedRequest, embed_images
+from barlowtf.experiment.output_files import require_own, require_place
 from barlowtf.experiment.predicted_rows import (
     Labeler,
     Neighborhood,
@@ -53,7 +54,7 @@ class PredictRequest:
     Attributes:
         encoder: See `barlowtf.encoders.load`.
         source: SPEC of the new images.
-        out: File of the rows: .csv, .parquet or .jsonl. What is there is replaced.
+        out: File of the rows: .csv, .parquet or .jsonl. Rows of an earlier prediction are replaced, nothing else is.
         head: See `barlowtf.export.heads.open_head`; None: neighbors vote for a label where they have classes.
         split: "train" or "test" of the new images; a folder without such parts is its training split.
         features: Folder of `barlowtf embed` with the features of the training images; None: those that the run keeps,
@@ -131,16 +132,17 @@ def predict(request: PredictRequest) -> PredictionRecord:
 
 def _check(request: PredictRequest) -> None:
     """Raises ConfigError for what can be seen before anything is read."""
-    out = request.out
-    format_of(out)
-    if not out.parent.is_dir():
-        raise ConfigError(f"Cannot write {out}: there is no folder {out.parent}. Make it, or choose another --out.")
-    if out.is_dir():
-        raise ConfigError(f"Cannot write {out}: it is a folder. Expected a file, e.g. --out {out / 'rows.csv'}.")
+    format_of(request.out)
+    require_place(request.out, "rows.csv")
+    require_own(request.out, _record_file(request.out), PredictionRecord)
     if request.neighbors == 0 and request.head is None:
         raise ConfigError("Nothing to predict: received --neighbors 0 and no head. Add --head, or leave out the 0.")
     if request.neighbors == 0 and request.features is not None:
         raise ConfigError(f"Invalid --in: received {request.features} with --neighbors 0. Leave out one of them.")
+
+
+def _record_file(out: Path) -> Path:
+    return out.with_name(f"{out.name}.json")
 
 
 def _find_neighborhood(
@@ -211,7 +213,7 @@ def _write(
     started: float,
 ) -> PredictionRecord:
     """Writes rows and record, both or neither; returns the record."""
-    record_file = request.out.with_name(f"{request.out.name}.json")
+    record_file = _record_file(request.out)
     with whole_files([request.out, record_file]) as (rows_aside, record_aside):
         with row_writer(rows_aside, rows.schema) as write:
             for table in rows.tables(_PIECE):

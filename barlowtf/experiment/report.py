@@ -25,6 +25,7 @@ from barlowtf.data import (
 )
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import CheckpointError, ConfigError, DataError
+from barlowtf.experiment.output_files import require_page
 from barlowtf.models.features import extract_features
 from barlowtf.records import ReportedRun, ReportSummary
 from barlowtf.report import EmbeddedImages, RunContents, read_run, render_page, shrink, write_projector
@@ -40,7 +41,7 @@ class ReportRequest:
 
     Attributes:
         runs: The run folders, finished or not, at least one.
-        out: Path of the page; a file that is there is replaced.
+        out: Path of the page, .html; a page that is there is replaced.
         images: Maximum number of images in the map of each run, >= 2.
         data: SPEC of these images; None: the data of each run.
     """
@@ -60,7 +61,7 @@ def report(request: ReportRequest) -> ReportSummary:
         CheckpointError: A path is not a run folder, or one of its files is damaged.
         ConfigError: The page cannot be written there, or a recipe cannot be read.
     """
-    _require_place(request.out)
+    require_page(request.out, "report.html")
     names = _names(request.runs)
     contents = [read_run(path, name=name) for path, name in zip(request.runs, names, strict=True)]
     for run in contents:
@@ -73,13 +74,6 @@ def report(request: ReportRequest) -> ReportSummary:
     except OSError as error:
         raise ConfigError(f"Cannot write {request.out}: {error.strerror}. Choose another --out.") from error
     return ReportSummary(report=str(request.out), bytes=len(content), runs=tuple(map(_summary, contents)))
-
-
-def _require_place(out: Path) -> None:
-    if not out.parent.is_dir():
-        raise ConfigError(f"Cannot write {out}: there is no folder {out.parent}. Make it, or choose another --out.")
-    if out.is_dir():
-        raise ConfigError(f"Cannot write {out}: it is a folder. Expected a file, e.g. --out {out / 'report.html'}.")
 
 
 def _names(runs: Sequence[Path]) -> list[str]:

@@ -20,6 +20,7 @@ from barlowtf.encoders.loading import load
 from barlowtf.errors import CheckpointError, ConfigError, DataError
 from barlowtf.experiment.bank import Bank, open_bank, picture_of
 from barlowtf.experiment.embed import readable_features, storable_text
+from barlowtf.experiment.output_files import require_page
 from barlowtf.metrics import nearest_neighbors
 from barlowtf.places import require_photo
 from barlowtf.records import EncoderFacts, Match, QueryMatches, SearchRecord
@@ -110,12 +111,8 @@ def _check(request: SearchRequest) -> None:
         raise ConfigError("Nothing to look for: received neither a photo nor --id. Give one of them.")
     for photo in request.photos:
         require_photo(photo)
-    out = request.out
-    if out is None:
-        return
-    if out.is_dir() or not out.parent.is_dir():
-        reason = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
-        raise ConfigError(f"Cannot write {out}: {reason}. Choose another --out, for example sheet.html.")
+    if request.out is not None:
+        require_page(request.out, "sheet.html")
 
 
 def _known(bank: Bank, ids: Sequence[int]) -> tuple[list[_Query], np.ndarray, dict[str, str]]:

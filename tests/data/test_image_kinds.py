@@ -65,6 +65,18 @@ def test_orientation(kind, orientation):
     np.testing.assert_array_equal(read_stored(content).pixels, expected)
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 255, 256, 65535])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_numbers_that_are_no_orientation_turn_nothing(kind, orientation):
+    pixels = RAMP if kind == "JPEG" else COLOR
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = saved(pixels, kind, exif=exif)
+    assert jpeg_orientation(tf.constant(content)) == orientation or kind == "PNG"
+    np.testing.assert_array_equal(in_graph(content), shown(saved(pixels, kind)))
+    np.testing.assert_array_equal(read_stored(content).pixels, shown(saved(pixels, kind)))
+
+
 def oriented():
     """A JPEG and a PNG file of each orientation."""
     files = []

@@ -1,6 +1,7 @@
 """Tables of image files and labels."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -98,3 +99,12 @@ def test_a_table_that_is_no_text(images):
     (images / "t.csv").write_bytes(b"file\n\xff\xfe\n")
     with pytest.raises(DataError, match="Cannot read .*t.csv.*Expected a CSV, TSV or JSON-lines file in UTF-8"):
         open_source(f"table:{images / 't.csv'}", "train")
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device"])
+def test_pipes_and_devices_in_a_table_are_never_opened(images, kind):
+    os.mkfifo(images / "pipe.png")
+    name = {"a pipe": "pipe.png", "a device": "/dev/zero"}[kind]
+    text = "file,label\n" + "".join(f"photos/{image}.png,ant\n" for image in "abcde") + f"{name},bee\n"
+    with pytest.raises(DataError, match=rf"Invalid image .*{name} in the list .*labels\.csv: it is {kind}, expected"):
+        open_source(table(images, text), "train")
