@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import json_option
-from .output import echo
+from .output import echo, on_one_line
 from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def convert(source: Path, out: Path, stem: str | None, projector: Path | None, a
     from barlowtf.experiment import convert as write
 
     record = write(ConvertRequest(source, out, stem=stem, projector=projector))
-    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(record))
+    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(on_one_line(record)))
 
 
 def _text(record: "ConvertRecord") -> str:

@@ -6,7 +6,7 @@ import click
 
 from .given import DATA, ENCODER
 from .options import DATA_SYNTAX, data_option, json_option, split_option, trust_option, unreadable_option
-from .output import echo
+from .output import echo, on_one_line
 from .tensorflow import start_tensorflow
 
 
@@ -31,7 +31,7 @@ def show(source: str, split: str, as_json: bool) -> None:
     from barlowtf.experiment import describe_data, explain_data
 
     facts = describe_data(source, split)
-    echo(json.dumps(facts.model_dump(mode="json"), indent=2) if as_json else explain_data(facts))
+    echo(json.dumps(facts.model_dump(mode="json"), indent=2) if as_json else explain_data(on_one_line(facts)))
 
 
 @data.command(short_help="Look for what harms: broken files, duplicates, leaks, ...")
@@ -71,7 +71,7 @@ def check(source: str, encoder: str | None, similarity: float | None, trust: boo
     from barlowtf.records import harms
 
     checked = check_data(CheckRequest(source, encoder, similarity, trust=trust))
-    echo(json.dumps(checked.model_dump(mode="json"), indent=2) if as_json else explain_check(checked))
+    echo(json.dumps(checked.model_dump(mode="json"), indent=2) if as_json else explain_check(on_one_line(checked)))
     if harms(checked.findings):
         raise SystemExit(1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from .options import json_option
-from .output import echo
+from .output import echo, on_one_line
 from .tensorflow import start_tensorflow
 
 
@@ -30,6 +30,6 @@ def doctor(run: Path | None, as_json: bool) -> None:
     from barlowtf.records import harms
 
     health = diagnose(run)
-    echo(json.dumps(health.model_dump(mode="json"), indent=2) if as_json else explain_health(health))
+    echo(json.dumps(health.model_dump(mode="json"), indent=2) if as_json else explain_health(on_one_line(health)))
     if harms(health.findings):
         raise SystemExit(1)

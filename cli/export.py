@@ -12,7 +12,7 @@ from barlowtf.tables import FORMATS
 from .entry import EntryChoice, list_entries
 from .given import DATA, ENCODER, HEAD
 from .options import json_option, set_option, trust_option
-from .output import echo
+from .output import echo, on_one_line
 from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def export(
             trust=trust,
         )
     )
-    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _table(record))
+    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _table(on_one_line(record)))
     if record.left_out:
         written = [name for name in record.files if name not in record.left_out]
         raise ExportError(explain_left_out(record.left_out, written))

@@ -10,7 +10,7 @@ from barlowtf.places import short_spec
 
 from .given import FEATURES, HEAD
 from .options import data_option, encoder_option, json_option, split_option, trust_option, unreadable_option
-from .output import echo
+from .output import echo, on_one_line
 from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def predict(
     bank = None if features is None else Path(features)
     request = PredictRequest(encoder, source, out, head, split, bank, neighbors, top, config, trust, max_unreadable)
     record = write(request)
-    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(record))
+    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(on_one_line(record)))
 
 
 def _text(record: "PredictionRecord") -> str:

@@ -7,7 +7,7 @@ import click
 
 from .given import DATA
 from .options import json_option
-from .output import echo
+from .output import echo, on_one_line
 from .tensorflow import start_tensorflow
 
 
@@ -49,7 +49,7 @@ def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, a
     if as_json:
         echo(json.dumps(summary.model_dump(mode="json"), indent=2))
         return
-    for run in summary.runs:
+    for run in on_one_line(summary).runs:
         echo(f"{run.name:<12}{run.status}, {run.results} results, {run.images} images")
         for note in run.notes:
             echo(f"{'':<12}{note}")

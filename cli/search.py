@@ -10,7 +10,7 @@ from barlowtf.places import short_spec
 
 from .given import FEATURES, PHOTO
 from .options import json_option, trust_option
-from .output import echo
+from .output import echo, on_one_line
 from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def search(
     from barlowtf.experiment import search as find
 
     record = find(SearchRequest(Path(features), photos, ids, matches, encoder, config, out, trust))
-    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(record))
+    echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(on_one_line(record)))
 
 
 def _text(record: "SearchRecord") -> str:

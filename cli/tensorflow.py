@@ -19,6 +19,8 @@ def start_tensorflow() -> None:
         BarlowTFError: Data or an encoder that the command line names is not there; TensorFlow is not started then.
     """
     check_given()
+    # Keras is to run on TensorFlow, whatever else the user does with it; this comes before ~/.keras/keras.json.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     asked = "TF_CPP_MIN_LOG_LEVEL" in os.environ or LOGGER.isEnabledFor(logging.DEBUG)
     if "tensorflow" in sys.modules or asked:
         return

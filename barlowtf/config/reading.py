@@ -45,8 +45,9 @@ def read_tables(name_or_file: str | Path) -> tuple[dict[str, Any], str]:
         content, origin = _read(place)
         try:
             tables = tomllib.loads(content)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{origin} is not valid TOML: {error}.") from error
+        except (ValueError, RecursionError) as error:
+            # Beside its own errors: a number of thousands of digits, brackets in thousands of brackets.
+            raise ConfigError(f"{origin} is not valid TOML: {str(error)[:200]}.") from error
         base = tables.pop(_EXTENDS, None)
         layers.append(tables)
         origins.append(origin)

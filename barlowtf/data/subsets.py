@@ -112,7 +112,7 @@ def listed_ids(source: Source, file: Path, *, sha256: str | None = None) -> np.n
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256.lower():
         raise DataError(f"Invalid list {file}: received sha256 {found}, expected {sha256.lower()}.")
-    lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in content.decode("utf-8-sig", "replace").splitlines() if line.strip()]
     if not lines:
         raise DataError(f"Invalid list {file}: it names no image, expected one file name per line.")
     places = _places(source, lines)
@@ -123,7 +123,7 @@ def listed_ids(source: Source, file: Path, *, sha256: str | None = None) -> np.n
     ):
         if names:
             raise DataError(
-                f"Invalid list {file}: {len(names)} of {len(lines)} lines {problem}, e.g. {', '.join(names[:5])}."
+                f"Invalid list {file}: {len(names)} of {len(lines)} lines {problem}, e.g. {', '.join(names[:5])[:200]}."
             )
     return np.unique(np.array([places[line][0] for line in lines], np.int64))
 

@@ -143,8 +143,8 @@ def _check_tf_config(text: str) -> None:
         workers = config["cluster"]["worker"]
         kind, index = config["task"]["type"], config["task"]["index"]
         addresses = config["cluster"][kind]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"Invalid TF_CONFIG ({error!r}): received {text}, expected {form}.") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"Invalid TF_CONFIG ({error!r}): received {text[:200]}, expected {form}.") from error
     wrong = [address for address in [*workers, *addresses] if not re.fullmatch(r".+:\d+", str(address))]
     if wrong:
         raise ConfigError(f"Invalid address in TF_CONFIG: received {wrong[0]!r}, expected host:port.")

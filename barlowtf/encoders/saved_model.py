@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from barlowtf.config import Recipe
+from barlowtf.data.images import reason_of
 from barlowtf.encoders.encoder import Encoder, evaluated_size, normalization_of, require_square
 from barlowtf.encoders.saved_model_scan import require_harmless
 from barlowtf.errors import CheckpointError
@@ -28,8 +29,7 @@ def open_saved_model(name: str, path: Path, recipe: Recipe | None, *, trust: boo
         loaded = tf.saved_model.load(str(path))
     # The loader trusts the structure of its files: a damaged one makes it raise anything.
     except Exception as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise CheckpointError(f"Cannot read the SavedModel {path}: {reason[:300]}") from error
+        raise CheckpointError(f"Cannot read the SavedModel {path}: {reason_of(error)[:300]}") from error
     own = "float_images" in loaded.signatures
     signature = loaded.signatures.get("float_images") or loaded.signatures.get("serving_default")
     inputs = {} if signature is None else signature.structured_input_signature[1]

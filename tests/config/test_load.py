@@ -184,6 +184,13 @@ def test_two_sizes_of_images():
 def test_unreadable_recipes_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="Cannot read recipe"):
         load_recipe(tmp_path / "missing.toml")
+    for text in ("a = " + "[" * 50_000, f"a = {'9' * 5000}"):
+        (tmp_path / "bad.toml").write_text(text)
+        with pytest.raises(ConfigError, match="bad.toml is not valid TOML: .{9,200}$"):
+            load_recipe(tmp_path / "bad.toml")
+    for value in ("[" * 5000, "9" * 5000):
+        with pytest.raises(ConfigError, match=r"train\.epochs: received .*, expected"):
+            load_recipe("digits", [f"train.epochs={value}"])
     (tmp_path / "bad.toml").write_text("[train\n")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load_recipe(tmp_path / "bad.toml")

@@ -1,6 +1,7 @@
 """SavedModels that do more than an encoder does are refused by name before anything of them runs."""
 
 import random
+import re
 import shutil
 
 import keras
@@ -189,6 +190,16 @@ def test_damaged_files_are_one_line(saved, tmp_path):
             require_harmless(tmp_path)
         except CheckpointError as error:
             assert "\n" not in str(error) and len(str(error)) < 500
+
+
+def test_damaged_weights_are_one_line_without_names_of_nodes(edited):
+    folder = edited(lambda graph: None)
+    index = folder / "variables" / "variables.index"
+    index.write_bytes(index.read_bytes()[:-30] + bytes(30))
+    with pytest.raises(CheckpointError) as caught:
+        load(str(folder))
+    assert "Cannot read the SavedModel" in str(caught.value)
+    assert not re.search(r"\{\{|__wrapped__|\[Op:|\n", str(caught.value))
 
 
 class Attack(tf.saved_model.experimental.TrackableResource):
