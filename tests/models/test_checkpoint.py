@@ -49,6 +49,12 @@ def test_the_last_checkpoints_stay_and_come_back_bit_for_bit(tmp_path, trained):
         np.testing.assert_array_equal(a, b)
 
 
+def test_files_and_links_with_such_names_are_no_checkpoints(tmp_path, trained):
+    (tmp_path / "step-00000007").write_text("a file")
+    (tmp_path / "step-00000008").symlink_to(tmp_path / "step-00000002")
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000002", "step-00000003"]
+
+
 def test_without_a_checkpoint_nothing_is_restored(tmp_path):
     assert restore_state(tmp_path / "none", training_state(model())) == 0
 
