@@ -22,6 +22,10 @@ def test_a_new_folder_holds_the_resolved_recipe(tmp_path, recipe):
     run = runs.open_run(tmp_path / "a" / "b", recipe)
     assert load_recipe(run.recipe) == recipe
     assert runs.open_run(run.path, recipe) == run
+    # A folder that somebody has made, or locked, is as good as none.
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".lock").touch()
+    assert runs.open_run(tmp_path / "empty", recipe).recipe.exists()
     assert not run.finished
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf.data import pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
+from barlowtf.data import order, pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
 from barlowtf.data.order import hashed_order
 from barlowtf.errors import DataError
 
@@ -87,6 +87,12 @@ def test_the_order_is_the_one_defined_here(size):
 def test_large_orders_are_permutations(size):
     # TensorFlow's operation alone takes one bit too few for 2**16 + 1, 2**18 + 1 and so on.
     assert len(np.unique(permutation(size, seed=3, epoch=1))) == size
+
+
+def test_the_detour_is_taken_where_tensorflow_lacks_a_bit_and_nowhere_else():
+    # Elsewhere it leads to the same order, and costs a second shuffle.
+    found = [largest for largest in range(1, 2**20 + 2) if order._lacks_a_bit(largest)]
+    assert found == [2**16, 2**18, 2**20]
 
 
 def test_the_order_stays_as_recorded():

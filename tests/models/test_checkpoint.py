@@ -8,7 +8,15 @@ import pytest
 import tensorflow as tf
 
 from barlowtf.errors import CheckpointError
-from barlowtf.models.checkpoint import find_fault, list_checkpoints, restore_state, save_state, training_state
+from barlowtf.models.checkpoint import (
+    copy_state,
+    find_fault,
+    list_checkpoints,
+    restore_state,
+    restore_weights,
+    save_state,
+    training_state,
+)
 
 
 def model(width=3):
@@ -53,6 +61,22 @@ def test_files_and_links_with_such_names_are_no_checkpoints(tmp_path, trained):
     (tmp_path / "step-00000007").write_text("a file")
     (tmp_path / "step-00000008").symlink_to(tmp_path / "step-00000002")
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000002", "step-00000003"]
+
+
+def test_a_copy_is_the_state_of_step_0_and_leaves_the_source(tmp_path, trained):
+    source = list_checkpoints(tmp_path)[-1]
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    copy = copy_state(source, tmp_path / "other")
+    assert copy == tmp_path / "other" / "step-00000000" and find_fault(copy) is None
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+    built = model()
+    assert restore_weights(copy, built) == 0
+    for received, expected in zip(built.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(received, expected)
+    next(source.glob("*.index")).unlink()
+    with pytest.raises(CheckpointError, match="Cannot copy the checkpoint .*: No such file"):
+        copy_state(source, tmp_path / "third")
+    assert not (tmp_path / "third" / "step-00000000").exists()
 
 
 def test_without_a_checkpoint_nothing_is_restored(tmp_path):
