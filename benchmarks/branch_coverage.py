@@ -59,7 +59,7 @@ def measure(tests: list[str], jobs: int, folder: Path) -> dict[str, Any]:
 def summarize(files: dict[str, Any]) -> dict[str, Any]:
     """Returns the share of each room and of all, and what is missing in each file."""
     rooms: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    missing = {}
+    branches, missing = [0, 0], {}
     for name, found in sorted(files.items()):
         parts = Path(name).parts
         room = parts[parts.index("barlowtf") + 1].removesuffix(".py")
@@ -68,12 +68,19 @@ def summarize(files: dict[str, Any]) -> dict[str, Any]:
         summary = found["summary"]
         rooms[room][0] += summary["covered_lines"] + summary["covered_branches"]
         rooms[room][1] += summary["num_statements"] + summary["num_branches"]
+        branches[0] += summary["covered_branches"]
+        branches[1] += summary["num_branches"]
         if found["missing_lines"] or found["missing_branches"]:
             missing[name] = {"lines": found["missing_lines"], "branches": found["missing_branches"]}
     covered, of = (sum(counts[at] for counts in rooms.values()) for at in (0, 1))
     shares = {room: {"covered": counts[0], "of": counts[1]} for room, counts in rooms.items()}
-    return {"covered_percent": round(100 * covered / of, 2), "covered": covered, "of": of, "rooms": shares} | {
-        "missing": missing
+    return {
+        "covered_percent": round(100 * covered / of, 2),
+        "branches_percent": round(100 * branches[0] / branches[1], 2),
+        "covered": covered,
+        "of": of,
+        "rooms": shares,
+        "missing": missing,
     }
 
 

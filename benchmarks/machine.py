@@ -63,7 +63,7 @@ def run_child(
     threads: int,
     environment: dict[str, str] | None = None,
     python: str = sys.executable,
-    root: Path = ROOT,
+    root: Path | None = None,
 ) -> Any:
     """Runs `python -m module arguments` and returns what it printed as JSON in its last line.
 
@@ -73,7 +73,7 @@ def run_child(
         threads: Cores of the process and threads of its libraries, >= 1.
         environment: Further variables.
         python: Of the environment to run in.
-        root: Checkout whose code runs.
+        root: Checkout whose code runs; None: this one.
 
     Raises:
         RuntimeError: The process failed; the message holds the end of what it said.
@@ -82,7 +82,7 @@ def run_child(
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run(
         [python, "-m", module, *arguments],
-        cwd=root,
+        cwd=root or ROOT,
         env={**os.environ, **variables, **quiet, **(environment or {})},
         capture_output=True,
         text=True,
