@@ -70,6 +70,10 @@ def test_overrides_are_typed_like_toml(file):
             "train.micro_batch=1000",
             ["Invalid train.micro_batch: received 1000, expected a divisor of batch_size = 2048"],
         ),
+        (
+            "train.freeze_encoder_epochs=2",
+            ["train.freeze_encoder_epochs: received 2, expected 0 where the encoder starts from random"],
+        ),
         ("train.micro_batch=0", ["train.micro_batch", "greater than or equal to 1"]),
         ("train.deterministic=1", ["train.deterministic", "boolean"]),
         ("model.projector=[256, 1000000000]", ["Invalid model.projector: received 1000000000, expected", "65536"]),
@@ -200,3 +204,11 @@ def test_every_setting_is_written():
     text = dump_recipe(Recipe(train={"epochs": 50}))
     for key in ('every_steps = "none"', "[augment.view_b]", "gradient_scale = 1.0"):
         assert key in text
+
+
+def test_settings_that_exclude_each_other():
+    with pytest.raises(ConfigError, match="pairs: received 2, expected 1 where micro_batch is set"):
+        load_recipe("digits", ["train.micro_batch=32", "train.batch_size=64", "train.pairs=2"])
+    parent = ["parent.run=runs/first", "parent.updates=3"]
+    with pytest.raises(ConfigError, match="model.init: received 'runs/other', expected none where parent.run is"):
+        load_recipe("digits", ["model.init=runs/other", *parent])

@@ -216,3 +216,12 @@ def test_tensorflow_datasets(tmp_path, monkeypatch, file_format):
     assert by_image(test) == {4: [1, 1], 14: [1, 0]}
     with pytest.raises(DataError, match="Cannot open tfds:barlowtf_tiny_voc:9.9.9"):
         open_multi_label("tfds:barlowtf_tiny_voc:9.9.9", "train")
+
+
+def test_parts_that_do_not_agree(voc):
+    whole = open_multi_label(str(voc), "train")
+    with pytest.raises(DataError, match=r"No classes in .*: expected at least one"):
+        MultiLabelSet(whole.source, np.zeros((3, 0), np.int8), ())
+    for targets in (whole.targets.astype(np.int64), whole.targets[:2]):
+        with pytest.raises(ValueError, match=r"Invalid targets: received int.* expected int8 \(3, 2\)"):
+            MultiLabelSet(whole.source, targets, whole.class_names)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from barlowtf import data, encoders, places
 from barlowtf.config import dump_recipe, load_recipe
-from barlowtf.encoders.encoder import model_encoder, require_square
+from barlowtf.encoders.encoder import model_encoder, normalization_of, require_square
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models import make_encoder
 
@@ -96,3 +96,52 @@ def test_names_that_keras_gives_do_not_count():
 def test_images_that_are_not_square_or_huge_are_refused(shape):
     with pytest.raises(CheckpointError, match="expected square ones|at most 4,096 a side"):
         require_square("x", shape)
+
+
+def test_models_and_recipes_that_do_not_fit_each_other():
+    recipe = load_recipe("digits")
+    flat = tf.keras.Sequential([tf.keras.layers.Input((5,)), tf.keras.layers.Dense(2)])
+    with pytest.raises(
+        CheckpointError, match=r"Invalid encoder: flat maps \(None, 5\) to \(None, 2\), expected images"
+    ):
+        model_encoder("flat", "keras", flat, recipe)
+    with pytest.raises(ConfigError, match="it takes 3 channels and the recipe normalizes 2"):
+        normalization_of("it", load_recipe("digits", ["augment.mean=[0.5,0.5]", "augment.std=[1.0,1.0]",
+                                                      "data.channels=2"]), 3)  # fmt: skip
+    with pytest.raises(ConfigError, match=r"how the images of it \(4 channels\) are normalized"):
+        normalization_of("it", None, 4)
+
+
+def test_files_that_are_no_encoder(tmp_path):
+    (tmp_path / "encoder.bin").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"encoder\.bin is not an encoder\. Expected"):
+        encoders.load(str(tmp_path / "encoder.bin"))
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(CheckpointError, match=r"folder\.keras"):
+        encoders.load(str(tmp_path / "folder.keras"))
+
+
+class Wrong(tf.Module):
+    """A SavedModel whose signature takes or gives what no encoder does."""
+
+    def __init__(self, shape, reduce):
+        super().__init__()
+        self.serve = tf.function(
+            lambda images: {"features": tf.reduce_sum(images, reduce)},
+            input_signature=[tf.TensorSpec(shape, tf.float32, name="images")],
+        )
+
+
+@pytest.mark.parametrize(
+    ("shape", "reduce", "message"),
+    [
+        ((None, 8), (1,), "Invalid SavedModel .*: received the signatures .*serving_default"),
+        ((None, 8, 8, 1), (1, 2, 3), r"maps images \(None, 8, 8, 1\) to features \(None,\), expected features"),
+        ((2, 8, 8, 1), (1, 2), "for any number N of images"),
+    ],
+)
+def test_saved_models_that_are_no_encoder(tmp_path, shape, reduce, message):
+    module = Wrong(shape, reduce)
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.serve)
+    with pytest.raises(CheckpointError, match=message):
+        encoders.load(str(tmp_path / "model"), config="digits")

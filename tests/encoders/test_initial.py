@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from barlowtf.config import dump_recipe, load_recipe
-from barlowtf.encoders.initial import read_initial
+from barlowtf.encoders.initial import origin_settings, read_initial
 from barlowtf.errors import CheckpointError, ConfigError, ConversionError
 from barlowtf.models import keras_applications, make_encoder, make_projector
 from barlowtf.models.fingerprint import weights_sha256
@@ -156,3 +156,18 @@ def test_an_unfinished_run_and_an_export_are_refused(read, tmp_path):
     keras.Model(images, features).save(tmp_path / "model" / "model.keras")
     with pytest.raises(CheckpointError, match="is an export, which is for inference alone"):
         read(init=tmp_path / "model" / "model.keras")
+
+
+def test_settings_that_belong_to_weights(tmp_path):
+    assert origin_settings("keras:MobileNetV3Small") == {"model.encoder": "keras:MobileNetV3Small"}
+    assert origin_settings(str(tmp_path / "nothing")) == {}
+    assert origin_settings(str(tmp_path)) == {}
+    (tmp_path / "recipe.toml").write_text(dump_recipe(load_recipe("digits", SMALL)))
+    (tmp_path / "encoder.keras").touch()
+    expected = {"model.encoder": "resnet10_w0p0625", "model.stem": "small", "model.projector": [16, 16]}
+    assert origin_settings(str(tmp_path)) == origin_settings(str(tmp_path / "encoder.keras")) == expected
+
+
+def test_a_recipe_without_initial_weights():
+    with pytest.raises(ValueError, match=r"Invalid model\.init: received none"):
+        read_initial(load_recipe("digits", SMALL))

@@ -91,7 +91,10 @@ def test_configuration_makes_the_same_schedule():
         {"steps_per_epoch": 0},
         {"epochs": 0},
         {"warmup_epochs": 12},
+        {"warmup_epochs": -1},
+        {"warmup_start": -0.1},
         {"final_scale": -1},
+        {"first_step": -1},
     ],
 )
 def test_arguments_out_of_range_are_errors(change):
