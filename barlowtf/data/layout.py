@@ -20,6 +20,7 @@ _TRAIN = ("train", "training")
 # Validation first: where a data set has both, its test images often have no labels (ImageNet).
 _TESTS = ("val", "valid", "validation", "dev", "test", "testing", "eval")
 # COCO puts a year behind the names.
+_PUNCTUATION = re.compile(r"[\W_]+")
 _YEAR = re.compile(r"[-_]?(?:19|20)\d\d$")
 # Folders in a folder that holds nothing else, images/train.
 _DEEPEST = 3
@@ -43,13 +44,16 @@ def find_layout(folder: Path) -> Layout:
     """Returns where the splits of a folder lie; a folder without splits is the train split.
 
     Splits are folders called train or training, and val, valid, validation, dev, test, testing or eval, of which the
-    first counts; in any case, also with a year behind the name, and also one folder further down: images/train.
+    first counts; in any case, also with a year behind the name, and also one folder further down: images/train. Where
+    no folder has such a name and there are no others with images, folders whose names differ only in such a word are
+    splits too: train_set and test_set.
 
     Args:
         folder: The data set; it exists.
 
     Raises:
-        DataError: A split is there twice, or a folder is called like a split and lies beside classes.
+        DataError: A split is there twice, a folder is called like a split and lies beside classes, or several folders
+            have splits of their own.
     """
     return _find(folder, _DEEPEST)
 
@@ -102,7 +106,12 @@ def _find(folder: Path, deepest: int) -> Layout:
     tests = sorted((name for name in names if _bare(name) in _TESTS), key=lambda name: _TESTS.index(_bare(name)))
     others = [name for name in names if name not in trains and name not in tests]
     if not trains and not tests:
-        return _below(folder, deepest) or Layout(folder, None)
+        inner = image_folders(folder)
+        alike = _alike(folder, inner)
+        if alike is None:
+            _require_no_splits_inside(folder, inner)
+            return _below(folder, inner, deepest) or Layout(folder, None)
+        return alike
     if not trains and names == tests[:1]:
         return Layout(folder, None)
     for same in (trains, [name for name in tests if _bare(name) == _bare(tests[0])] if tests else []):
@@ -122,9 +131,58 @@ def _find(folder: Path, deepest: int) -> Layout:
     return Layout(folder / trains[0], folder / tests[0] if tests else None, (*beside, *tests[1:]))
 
 
-def _below(folder: Path, deepest: int) -> Layout | None:
+def _alike(folder: Path, inner: list[str]) -> Layout | None:
+    """Returns the splits whose names differ only in the word that says which, train_set and test_set; None: no such."""
+    trains, tests = ({name: _around(name, words) for name in inner} for words in (_TRAIN, _TESTS))
+    pairs = {rest for around in trains.values() for rest in around} & {
+        rest for found in tests.values() for rest in found
+    }
+    if not pairs:
+        return None
+    train = [name for name in inner if pairs & trains[name].keys()]
+    test = [name for name in inner if pairs & tests[name].keys() and name not in train]
+    others = tuple(name for name in inner if name not in train and name not in test)
+    if not test:
+        return None
+    stray = others or (("single images",) if _has_images_beside(folder) else ())
+    if len(train) > 1 or stray:
+        beside = f", beside {_some(stray)}," if stray else ""
+        raise DataError(
+            f"{_some((*train, *test))}{beside} in {folder}: splits or classes? Where they are splits, call one train "
+            "and one test, and move the others away; where they are classes, give them other names."
+        )
+    order = sorted(test, key=lambda name: min(_TESTS.index(tests[name][rest]) for rest in pairs & tests[name].keys()))
+    return Layout(folder / train[0], folder / order[0], tuple(order[1:]))
+
+
+def _around(name: str, words: tuple[str, ...]) -> dict[str, str]:
+    """Returns what is left of a name without each of these words that it holds: "set" of "train_set"."""
+    found: dict[str, str] = {}
+    for word in words:
+        before, held, after = _bare(name).partition(word)
+        if held:
+            found.setdefault(f"{_PUNCTUATION.sub('', before)}/{_PUNCTUATION.sub('', after)}", word)
+    return found
+
+
+def _require_no_splits_inside(folder: Path, inner: list[str]) -> None:
+    """Raises DataError where folders that would be classes have splits of their own."""
+    if len(inner) < 2:
+        return
+    splits = {name: [_bare(part) for part in visible_folders(folder / name)] for name in inner}
+    trained = [name for name in inner if set(splits[name]) & set(_TRAIN)]
+    whole = [name for name in trained if set(splits[name]) & set(_TESTS)]
+    if whole or len(trained) == len(inner):
+        which = tuple(whole or trained)
+        own = "has splits of its own" if len(which) == 1 else "have splits of their own"
+        raise DataError(
+            f"{_some(which)} in {folder} {own}: data sets, or classes? For data sets, give one of them: "
+            f"{folder / which[0]}. For classes, put them into the splits: train/{which[0]}."
+        )
+
+
+def _below(folder: Path, inner: list[str], deepest: int) -> Layout | None:
     """Returns the splits in the only folder with images, None where it has none or is not the only one."""
-    inner = image_folders(folder)
     if not deepest or len(inner) != 1 or _has_images_beside(folder):
         return None
     found = _find(folder / inner[0], deepest - 1)
