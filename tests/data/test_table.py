@@ -98,3 +98,40 @@ def test_a_table_that_is_no_text(images):
     (images / "t.csv").write_bytes(b"file\n\xff\xfe\n")
     with pytest.raises(DataError, match="Cannot read .*t.csv.*Expected a CSV, TSV or JSON-lines file in UTF-8"):
         open_source(f"table:{images / 't.csv'}", "train")
+
+
+@pytest.mark.parametrize(
+    ("cells", "names", "numbers"),
+    [
+        (["0.0", "1.0", "-1.0"], ("0", "1"), [0, 1, -1]),
+        (["10.0", "2.0", "NaN"], ("2", "10"), [1, 0, -1]),
+        (["-1.0", "1.0", ""], ("-1", "1"), [0, 1, -1]),
+        (["0.5", "nan", "-1.0"], ("-1.0", "0.5", "nan"), [1, 2, 0]),
+        (["nan", "pita", "roti"], ("nan", "pita", "roti"), [0, 1, 2]),
+    ],
+)
+def test_labels_that_are_written_as_fractions_or_mean_none(images, cells, names, numbers):
+    rows = (f"photos/{file}.png,{cell}\n" for file, cell in zip("abc", cells, strict=True))
+    source = open_source(table(images, "file,label\n" + "".join(rows)), "train")
+    assert source.class_names == names and source.labels.tolist() == numbers
+
+
+def test_numbers_and_nan_in_json_lines(images):
+    def of(*labels):
+        rows = zip("abc", labels, strict=True)
+        text = "".join(f'{{"file": "photos/{file}.png", "label": {label}}}\n' for file, label in rows)
+        return open_source(table(images, text, "labels.jsonl"), "train")
+
+    source = of("NaN", "null", '"x"')
+    assert source.class_names == ("x",) and source.labels.tolist() == [-1, -1, 0]
+    source = of("-1.0", "0.0", "3")
+    assert source.class_names == ("0", "3") and source.labels.tolist() == [-1, 0, 1]
+
+
+@pytest.mark.parametrize(("cell", "kind"), [("[1, 2]", "list"), ('{"a": 1}', "object")])
+def test_several_labels_in_one_cell_are_refused(images, cell, kind):
+    text = f'{{"file": "photos/a.png", "label": "x"}}\n{{"file": "photos/b.png", "label": {cell}}}\n'
+    with pytest.raises(
+        DataError, match=rf"Invalid label in line 2 of .*labels\.jsonl: received a {kind}, expected one"
+    ):
+        open_source(table(images, text, "labels.jsonl"), "train")
