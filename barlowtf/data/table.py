@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from barlowtf.data.classes import number_classes
+from barlowtf.data.classes import LARGEST_DIGITS, can_be_stored, is_too_long, number_classes
 from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.listed import listed_files, name_some
@@ -116,7 +116,22 @@ def _rows(table: Path) -> Iterator[_Row]:
         )
         if not file:
             raise DataError(f"Invalid line {number} of {table}: it names no file. Complete or remove it.")
+        _require_usable(table, number, file, label)
         yield _Row(file, label, "train" if columns["split"] is None else _split(table, number, split))
+
+
+def _require_usable(table: Path, number: int, file: str, label: str) -> None:
+    """Raises DataError for what no file and no class can be called."""
+    for what, text in (("file", file), ("label", label)):
+        if not can_be_stored(text):
+            fault = "a letter that no text can hold, half of a surrogate pair"
+        elif what == "file" and "\0" in text:
+            fault = "a NUL, which no name of a file can hold"
+        elif what == "label" and is_too_long(text):
+            fault = f"a number of {len(text):,} digits, more than {LARGEST_DIGITS:,}"
+        else:
+            continue
+        raise DataError(f"Invalid {what} in line {number} of {table}: received {fault}. Correct or remove the line.")
 
 
 def _columns(table: Path, names: list[str]) -> dict[str, str | None]:
@@ -197,6 +212,11 @@ def _json_cells(table: Path, file: Any) -> Iterator[tuple[int, dict[str, Any]]]:
             cells = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(f"Invalid line {number} of {table}: {error.msg}, expected one JSON object.") from error
+        except RecursionError as error:
+            raise DataError(f"Invalid line {number} of {table}: too deep, expected one JSON object.") from error
+        except ValueError as error:
+            # Python reads no number of more than 4,300 digits.
+            raise DataError(f"Invalid line {number} of {table}: a number has too many digits.") from error
         if not isinstance(cells, dict):
             raise DataError(f"Invalid line {number} of {table}: received {line.strip()[:40]}, expected a JSON object.")
         yield number, cells

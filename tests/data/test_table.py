@@ -135,3 +135,33 @@ def test_several_labels_in_one_cell_are_refused(images, cell, kind):
         DataError, match=rf"Invalid label in line 2 of .*labels\.jsonl: received a {kind}, expected one"
     ):
         open_source(table(images, text, "labels.jsonl"), "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "second", "message"),
+    [
+        ("labels.csv", "photos/b.png," + "7" * 5000, "label in line 3 of .*: received a number of 5,000 digits"),
+        ("labels.csv", "photos/b\0.png,x", "file in line 3 of .*: received a NUL"),
+        (
+            "labels.jsonl",
+            '{"file": "photos/b.png", "label": ' + "7" * 5000 + "}",
+            "line 2 of .*: a number has too many",
+        ),
+        ("labels.jsonl", "[" * 100_000, "line 2 of .*: too deep"),
+        ("labels.jsonl", '{"file": "photos/b\\u0000.png", "label": "x"}', "file in line 2 of .*: received a NUL"),
+        ("labels.jsonl", '{"file": "b\\ud800.png", "label": "x"}', "file in line 2 of .*: received a letter that no"),
+        ("labels.jsonl", '{"file": "photos/b.png", "label": "\\ud800"}', "label in line 2 of .*: received a letter"),
+    ],
+)
+def test_cells_that_nothing_can_be_called_are_named_by_line(images, name, second, message):
+    first = '{"file": "photos/a.png", "label": "x"}' if name.endswith("jsonl") else "file,label\nphotos/a.png,y"
+    with pytest.raises(DataError, match=f"Invalid {message}") as caught:
+        open_source(table(images, f"{first}\n{second}\n", name), "train")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_bytes_that_are_no_utf8_may_be_names(images):
+    (images / "photos" / "\udcff.png").write_bytes((images / "photos" / "a.png").read_bytes())
+    text = '{"file": "photos/\\udcff.png", "label": "\\udcfe"}\n{"file": "photos/a.png", "label": "x"}\n'
+    source = open_source(table(images, text, "labels.jsonl"), "train")
+    assert source.read(0).numpy() and source.class_names == ("x", "\udcfe") and source.fingerprint
