@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,11 +33,13 @@ class Layout(NamedTuple):
         train: Folder of the training images.
         test: Folder of the images to measure on; None: there is none.
         passed_over: Names of folders with images that lie beside the splits, and are in none.
+        empty: Names of folders without an image that are called like splits.
     """
 
     train: Path
     test: Path | None
     passed_over: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
 
 def find_layout(folder: Path) -> Layout:
@@ -70,26 +72,58 @@ def image_folders(folder: Path) -> list[str]:
 
 
 def find_images(
-    folder: Path, passed_over: Counter[str] | None = None, prefix: str = "", above: frozenset[str] = frozenset()
+    folder: Path, passed_over: Counter[str] | None = None, repeated: list[str] | None = None
 ) -> Iterator[tuple[str, int]]:
-    """Yields relative path and size in bytes of each image below a folder; links are followed, but not in circles.
+    """Yields relative path and size in bytes of each image below a folder.
+
+    Links are followed. Below each folder in `folder` a real folder counts once, where it lies itself before where links
+    lead to it, however many do and whether or not they form a circle.
 
     Args:
         folder: Where to look.
         passed_over: Counts the other files by their endings.
-        prefix: Stands before each path.
-        above: The real folders that it lies in.
+        repeated: Receives the relative paths of links to folders that had counted already.
     """
-    real = os.path.realpath(folder)
-    if real in above:
-        return
+    root = os.path.realpath(folder)
+    folders: list[os.DirEntry[str]] = []
+    yield from _images_in(folder, "", folders, passed_over)
+    for entry in folders:
+        yield from _images_below(entry, root, passed_over, repeated)
+
+
+def _images_below(
+    top: os.DirEntry[str], root: str, passed_over: Counter[str] | None, repeated: list[str] | None
+) -> Iterator[tuple[str, int]]:
+    """Yields the images of one folder in `root` and of the folders in it, those behind links last."""
+    counted, links = {root}, deque([(top.path, top.name)])
+    while links:
+        folders = [links.popleft()]
+        while folders:
+            path, name = folders.pop()
+            real = os.path.realpath(path)
+            if real in counted:
+                if repeated is not None:
+                    repeated.append(name)
+                continue
+            counted.add(real)
+            inner: list[os.DirEntry[str]] = []
+            yield from _images_in(Path(path), f"{name}/", inner, passed_over)
+            for entry in inner:
+                (links if entry.is_symlink() else folders).append((entry.path, f"{name}/{entry.name}"))
+
+
+def _images_in(
+    folder: Path, prefix: str, folders: list[os.DirEntry[str]], passed_over: Counter[str] | None
+) -> Iterator[tuple[str, int]]:
+    """Yields the images that lie in a folder itself, and appends the folders in it, sorted by name."""
+    inner = []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name.lower()
             if not _is_meant(entry):
                 continue
             if entry.is_dir():
-                yield from find_images(Path(entry.path), passed_over, f"{prefix}{entry.name}/", above | {real})
+                inner.append(entry)
             elif _is_special(entry):
                 # Opening a pipe or a device may wait without end.
                 if passed_over is not None:
@@ -98,10 +132,13 @@ def find_images(
                 yield f"{prefix}{entry.name}", _bytes_of(entry)
             elif passed_over is not None:
                 passed_over[os.path.splitext(name)[1] or "no ending"] += 1
+    folders += sorted(inner, key=lambda entry: entry.name)
 
 
 def _find(folder: Path, deepest: int) -> Layout:
     names = visible_folders(folder)
+    empty = _empty_splits(folder, names)
+    names = [name for name in names if name not in empty]
     trains = [name for name in names if _bare(name) in _TRAIN]
     tests = sorted((name for name in names if _bare(name) in _TESTS), key=lambda name: _TESTS.index(_bare(name)))
     others = [name for name in names if name not in trains and name not in tests]
@@ -128,7 +165,15 @@ def _find(folder: Path, deepest: int) -> Layout:
             f"{trains[0]} lies beside {_some(beside)} in {folder}: a split or a class? Where it is a split, move the "
             "others away or add val/; where it is a class, give it another name."
         )
-    return Layout(folder / trains[0], folder / tests[0] if tests else None, (*beside, *tests[1:]))
+    return Layout(folder / trains[0], folder / tests[0] if tests else None, (*beside, *tests[1:]), empty)
+
+
+def _empty_splits(folder: Path, names: list[str]) -> tuple[str, ...]:
+    """Returns the folders without an image that are called like splits, but for the only one to train on."""
+    trains, tests = ([name for name in names if _bare(name) in words] for words in (_TRAIN, _TESTS))
+    held = {name for name in (*trains, *tests) if next(find_images(folder / name), None) is not None}
+    checked = trains if held & set(trains) else []
+    return tuple(name for name in (*checked, *tests) if name not in held)
 
 
 def _alike(folder: Path, inner: list[str]) -> Layout | None:

@@ -153,7 +153,7 @@ def test_folders_whose_names_differ_only_in_a_split_are_splits(tmp_path, train, 
 
 def test_of_several_such_test_splits_the_first_counts(tmp_path):
     write(tmp_path, "x_train/1.png", "x_test/1.png", "x_val/1.png")
-    assert find_layout(tmp_path) == (tmp_path / "x_train", tmp_path / "x_val", ("x_test",))
+    assert find_layout(tmp_path) == (tmp_path / "x_train", tmp_path / "x_val", ("x_test",), ())
 
 
 @pytest.mark.parametrize("names", [("steam-train", "bus"), ("valley", "train_yard"), ("latest", "strain")])
@@ -192,3 +192,50 @@ def test_folders_that_may_be_splits_classes_or_data_sets_are_an_error(tmp_path, 
 def test_a_class_below_others_may_be_called_train(tmp_path):
     write(tmp_path, "vehicles/train/1.png", "vehicles/bus/1.png", "animals/cat/1.png")
     assert open_source(str(tmp_path), "train").class_names == ("animals", "vehicles")
+
+
+def test_an_empty_split_is_passed_over(tmp_path):
+    write(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/1.png", "val/.gitkeep", "Training/notes.txt")
+    train, test = (open_source(str(tmp_path), split) for split in ("train", "test"))
+    assert paths(test, tmp_path) == ["test/a/1.png"]
+    assert train.notes == ("Passed over, splits without images: Training, val.",) == test.notes
+
+
+def test_without_images_in_any_test_split_there_is_none(tmp_path):
+    write(tmp_path, "train/a/1.png", "train/b/1.png", "test/readme.txt")
+    assert open_source(str(tmp_path), "test") is None
+    train = open_source(str(tmp_path), "train")
+    assert train.size == 2 and train.notes == ("Passed over, splits without images: test.",)
+
+
+def test_an_empty_folder_called_like_a_split_makes_no_classes_splits(tmp_path):
+    write(tmp_path, "cat/1.png", "dog/1.png", "test/.gitkeep")
+    source = open_source(str(tmp_path), "train")
+    assert source.class_names == ("cat", "dog")
+    assert source.notes == ("Passed over, folders without images: test.",)
+
+
+def test_a_folder_behind_many_links_counts_once(tmp_path):
+    """Thirty levels of two links each would be a billion paths to one picture."""
+    write(tmp_path, "data/a/1.png", "data/b/1.png", "levels/30/2.png")
+    for level in range(30):
+        (tmp_path / "levels" / str(level)).mkdir()
+        for name in "pq":
+            (tmp_path / "levels" / str(level) / name).symlink_to(f"../{level + 1}")
+    (tmp_path / "data" / "b" / "deep").symlink_to("../../levels/0")
+    source = open_source(str(tmp_path / "data"), "train")
+    assert labels(source) == ["a", "b", "b"]
+    assert source.notes[0].startswith("Passed over, links to folders that had counted already: b/deep/") and (
+        "and 27 more" in source.notes[0]
+    )
+
+
+def test_links_in_a_circle_and_to_folders_of_the_same_class(tmp_path):
+    write(tmp_path, "a/x/1.png", "b/y/2.png")
+    for link, target in (("a/up", ".."), ("a/also", "x"), ("b/self", "."), ("b/other", "../a")):
+        (tmp_path / link).symlink_to(target)
+    source = open_source(str(tmp_path), "train")
+    assert paths(source, tmp_path) == ["a/x/1.png", "b/other/x/1.png", "b/y/2.png"]
+    assert source.notes == (
+        "Passed over, links to folders that had counted already: a/also, a/up, b/other/also and 2 more.",
+    )
