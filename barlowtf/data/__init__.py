@@ -1,6 +1,7 @@
 """Data sets, the order of their examples, and batches of crops."""
 
 from barlowtf.data.arrays import ArraySource, preload
+from barlowtf.data.both_splits import are_same_images, notes_on_both, require_equal_classes, require_other_images
 from barlowtf.data.census import THUMBNAIL_SIDE, Census, take_census
 from barlowtf.data.center_views import center_view, center_views, readable_ids, readable_views
 from barlowtf.data.classes import NO_LABEL, without_gaps
@@ -48,6 +49,7 @@ __all__ = [
     "Source",
     "SourceKind",
     "TrainingBatches",
+    "are_same_images",
     "balanced_ids",
     "held_out_ids",
     "find_sameness",
@@ -61,6 +63,7 @@ __all__ = [
     "labeled_batches",
     "listed_ids",
     "near_groups",
+    "notes_on_both",
     "open_multi_label",
     "open_source",
     "require_trusted_data",
@@ -73,6 +76,8 @@ __all__ = [
     "reason_of",
     "rendering_of",
     "require_classes",
+    "require_equal_classes",
+    "require_other_images",
     "sample_facts",
     "sample_ids",
     "step_ids",

@@ -6,6 +6,8 @@ import numpy as np
 
 # The label of an example without one, or whose label cannot be read.
 NO_LABEL = -1
+# Digits of a whole number that is a label; Python reads no more than 4,300.
+LARGEST_DIGITS = 1_000
 
 
 def number_classes(labels: Iterable[str | int]) -> tuple[tuple[str, ...], dict[str | int, int]]:
@@ -56,7 +58,23 @@ def without_gaps(
     return placed, tuple((names[number] if names and number < len(names) else "") or str(number) for number in used)
 
 
+def is_too_long(label: str) -> bool:
+    """Returns whether a label is a whole number of more digits than a class can have."""
+    return len(label) > LARGEST_DIGITS and label.removeprefix("-").isdecimal()
+
+
+def can_be_stored(text: str) -> bool:
+    """Returns whether a text can be written: no half of a surrogate pair, but for those of names of files in bytes."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _is_number(label: str | int) -> bool:
     text = str(label)
+    if len(text) > LARGEST_DIGITS:
+        return False
     # "007" is a name, 7 a number.
     return text.removeprefix("-").isdecimal() and str(int(text)) == text

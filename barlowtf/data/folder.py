@@ -8,7 +8,7 @@ from pathlib import Path
 from barlowtf.data.image_files import ImageFiles
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.label_table import has_label_table, label_table
-from barlowtf.data.layout import ENDINGS, find_images, find_layout, image_folders, visible_folders
+from barlowtf.data.layout import ENDINGS, Layout, find_images, find_layout, image_folders, visible_folders
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.voc_folder import find_voc_folder, voc_folder
 from barlowtf.errors import DataError
@@ -30,7 +30,7 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     Splits: see `barlowtf.data.layout`. Classes: the first folder below the split that holds an image; deeper folders
     belong to it. A few images beside class folders are left out; with many of them none has a class. The test images
     have no labels where they lie in none of the training classes. Hidden files and folders are skipped, and folders
-    that systems leave behind (__MACOSX, @eaDir); links are followed, but not one to a folder that it lies in.
+    that systems leave behind (__MACOSX, @eaDir); links are followed, but in each class a folder counts once.
 
     Args:
         folder: The data set.
@@ -57,14 +57,15 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     if chosen is None:
         return None
     others: Counter[str] = Counter()
-    files = sorted(find_images(chosen, others))
+    repeated: list[str] = []
+    files = sorted(find_images(chosen, others, repeated))
     if not files:
         found = f"other files only ({_counted(others)})" if others else "no files"
         raise DataError(f"No images in {chosen}: received {found}, expected files ending in {', '.join(ENDINGS)}.")
     # One numbering for both splits, even where a class has no test image.
     train, test = (set() if root is None else set(image_folders(root)) for root in (layout.train, layout.test))
     empty = sorted(set(visible_folders(chosen)) - (test if split == "test" else train))
-    notes = _notes(layout.passed_over, empty, others)
+    notes = _notes(layout, empty, others, sorted(repeated))
     if test and not train & test:
         notes.append(f"The folders of the test images, {_some(sorted(test))}, are no training classes: no labels.")
         train, test = (train, set()) if split == "train" else (set(), set())
@@ -81,11 +82,13 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     return ImageFiles(name, chosen, files, names, unlabeled=unlabeled, notes=tuple(notes))
 
 
-def _notes(beside: Sequence[str], empty: Sequence[str], others: Counter[str]) -> list[str]:
+def _notes(layout: Layout, empty: Sequence[str], others: Counter[str], repeated: Sequence[str]) -> list[str]:
     """Returns what was passed over, one line each."""
     kinds = (
-        ("folders with images beside the splits", _some(beside)),
+        ("folders with images beside the splits", _some(layout.passed_over)),
+        ("splits without images", _some(layout.empty)),
         ("folders without images", _some(empty)),
+        ("links to folders that had counted already", _some(repeated)),
         ("other files", _counted(others)),
     )
     return [f"Passed over, {kind}: {names}." for kind, names in kinds if names]

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ _TRAIN = ("train", "training")
 # Validation first: where a data set has both, its test images often have no labels (ImageNet).
 _TESTS = ("val", "valid", "validation", "dev", "test", "testing", "eval")
 # COCO puts a year behind the names.
+_PUNCTUATION = re.compile(r"[\W_]+")
 _YEAR = re.compile(r"[-_]?(?:19|20)\d\d$")
 # Folders in a folder that holds nothing else, images/train.
 _DEEPEST = 3
@@ -32,24 +33,29 @@ class Layout(NamedTuple):
         train: Folder of the training images.
         test: Folder of the images to measure on; None: there is none.
         passed_over: Names of folders with images that lie beside the splits, and are in none.
+        empty: Names of folders without an image that are called like splits.
     """
 
     train: Path
     test: Path | None
     passed_over: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
 
 def find_layout(folder: Path) -> Layout:
     """Returns where the splits of a folder lie; a folder without splits is the train split.
 
     Splits are folders called train or training, and val, valid, validation, dev, test, testing or eval, of which the
-    first counts; in any case, also with a year behind the name, and also one folder further down: images/train.
+    first counts; in any case, also with a year behind the name, and also one folder further down: images/train. Where
+    no folder has such a name and there are no others with images, folders whose names differ only in such a word are
+    splits too: train_set and test_set.
 
     Args:
         folder: The data set; it exists.
 
     Raises:
-        DataError: A split is there twice, or a folder is called like a split and lies beside classes.
+        DataError: A split is there twice, a folder is called like a split and lies beside classes, or several folders
+            have splits of their own.
     """
     return _find(folder, _DEEPEST)
 
@@ -66,26 +72,58 @@ def image_folders(folder: Path) -> list[str]:
 
 
 def find_images(
-    folder: Path, passed_over: Counter[str] | None = None, prefix: str = "", above: frozenset[str] = frozenset()
+    folder: Path, passed_over: Counter[str] | None = None, repeated: list[str] | None = None
 ) -> Iterator[tuple[str, int]]:
-    """Yields relative path and size in bytes of each image below a folder; links are followed, but not in circles.
+    """Yields relative path and size in bytes of each image below a folder.
+
+    Links are followed. Below each folder in `folder` a real folder counts once, where it lies itself before where links
+    lead to it, however many do and whether or not they form a circle.
 
     Args:
         folder: Where to look.
         passed_over: Counts the other files by their endings.
-        prefix: Stands before each path.
-        above: The real folders that it lies in.
+        repeated: Receives the relative paths of links to folders that had counted already.
     """
-    real = os.path.realpath(folder)
-    if real in above:
-        return
+    root = os.path.realpath(folder)
+    folders: list[os.DirEntry[str]] = []
+    yield from _images_in(folder, "", folders, passed_over)
+    for entry in folders:
+        yield from _images_below(entry, root, passed_over, repeated)
+
+
+def _images_below(
+    top: os.DirEntry[str], root: str, passed_over: Counter[str] | None, repeated: list[str] | None
+) -> Iterator[tuple[str, int]]:
+    """Yields the images of one folder in `root` and of the folders in it, those behind links last."""
+    counted, links = {root}, deque([(top.path, top.name)])
+    while links:
+        folders = [links.popleft()]
+        while folders:
+            path, name = folders.pop()
+            real = os.path.realpath(path)
+            if real in counted:
+                if repeated is not None:
+                    repeated.append(name)
+                continue
+            counted.add(real)
+            inner: list[os.DirEntry[str]] = []
+            yield from _images_in(Path(path), f"{name}/", inner, passed_over)
+            for entry in inner:
+                (links if entry.is_symlink() else folders).append((entry.path, f"{name}/{entry.name}"))
+
+
+def _images_in(
+    folder: Path, prefix: str, folders: list[os.DirEntry[str]], passed_over: Counter[str] | None
+) -> Iterator[tuple[str, int]]:
+    """Yields the images that lie in a folder itself, and appends the folders in it, sorted by name."""
+    inner = []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name.lower()
             if not _is_meant(entry):
                 continue
             if entry.is_dir():
-                yield from find_images(Path(entry.path), passed_over, f"{prefix}{entry.name}/", above | {real})
+                inner.append(entry)
             elif _is_special(entry):
                 # Opening a pipe or a device may wait without end.
                 if passed_over is not None:
@@ -94,15 +132,23 @@ def find_images(
                 yield f"{prefix}{entry.name}", _bytes_of(entry)
             elif passed_over is not None:
                 passed_over[os.path.splitext(name)[1] or "no ending"] += 1
+    folders += sorted(inner, key=lambda entry: entry.name)
 
 
 def _find(folder: Path, deepest: int) -> Layout:
     names = visible_folders(folder)
+    empty = _empty_splits(folder, names)
+    names = [name for name in names if name not in empty]
     trains = [name for name in names if _bare(name) in _TRAIN]
     tests = sorted((name for name in names if _bare(name) in _TESTS), key=lambda name: _TESTS.index(_bare(name)))
     others = [name for name in names if name not in trains and name not in tests]
     if not trains and not tests:
-        return _below(folder, deepest) or Layout(folder, None)
+        inner = image_folders(folder)
+        alike = _alike(folder, inner)
+        if alike is None:
+            _require_no_splits_inside(folder, inner)
+            return _below(folder, inner, deepest) or Layout(folder, None)
+        return alike
     if not trains and names == tests[:1]:
         return Layout(folder, None)
     for same in (trains, [name for name in tests if _bare(name) == _bare(tests[0])] if tests else []):
@@ -119,12 +165,69 @@ def _find(folder: Path, deepest: int) -> Layout:
             f"{trains[0]} lies beside {_some(beside)} in {folder}: a split or a class? Where it is a split, move the "
             "others away or add val/; where it is a class, give it another name."
         )
-    return Layout(folder / trains[0], folder / tests[0] if tests else None, (*beside, *tests[1:]))
+    return Layout(folder / trains[0], folder / tests[0] if tests else None, (*beside, *tests[1:]), empty)
 
 
-def _below(folder: Path, deepest: int) -> Layout | None:
+def _empty_splits(folder: Path, names: list[str]) -> tuple[str, ...]:
+    """Returns the folders without an image that are called like splits, but for the only one to train on."""
+    trains, tests = ([name for name in names if _bare(name) in words] for words in (_TRAIN, _TESTS))
+    held = {name for name in (*trains, *tests) if next(find_images(folder / name), None) is not None}
+    checked = trains if held & set(trains) else []
+    return tuple(name for name in (*checked, *tests) if name not in held)
+
+
+def _alike(folder: Path, inner: list[str]) -> Layout | None:
+    """Returns the splits whose names differ only in the word that says which, train_set and test_set; None: no such."""
+    trains, tests = ({name: _around(name, words) for name in inner} for words in (_TRAIN, _TESTS))
+    pairs = {rest for around in trains.values() for rest in around} & {
+        rest for found in tests.values() for rest in found
+    }
+    if not pairs:
+        return None
+    train = [name for name in inner if pairs & trains[name].keys()]
+    test = [name for name in inner if pairs & tests[name].keys() and name not in train]
+    others = tuple(name for name in inner if name not in train and name not in test)
+    if not test:
+        return None
+    stray = others or (("single images",) if _has_images_beside(folder) else ())
+    if len(train) > 1 or stray:
+        beside = f", beside {_some(stray)}," if stray else ""
+        raise DataError(
+            f"{_some((*train, *test))}{beside} in {folder}: splits or classes? Where they are splits, call one train "
+            "and one test, and move the others away; where they are classes, give them other names."
+        )
+    order = sorted(test, key=lambda name: min(_TESTS.index(tests[name][rest]) for rest in pairs & tests[name].keys()))
+    return Layout(folder / train[0], folder / order[0], tuple(order[1:]))
+
+
+def _around(name: str, words: tuple[str, ...]) -> dict[str, str]:
+    """Returns what is left of a name without each of these words that it holds: "set" of "train_set"."""
+    found: dict[str, str] = {}
+    for word in words:
+        before, held, after = _bare(name).partition(word)
+        if held:
+            found.setdefault(f"{_PUNCTUATION.sub('', before)}/{_PUNCTUATION.sub('', after)}", word)
+    return found
+
+
+def _require_no_splits_inside(folder: Path, inner: list[str]) -> None:
+    """Raises DataError where folders that would be classes have splits of their own."""
+    if len(inner) < 2:
+        return
+    splits = {name: [_bare(part) for part in visible_folders(folder / name)] for name in inner}
+    trained = [name for name in inner if set(splits[name]) & set(_TRAIN)]
+    whole = [name for name in trained if set(splits[name]) & set(_TESTS)]
+    if whole or len(trained) == len(inner):
+        which = tuple(whole or trained)
+        own = "has splits of its own" if len(which) == 1 else "have splits of their own"
+        raise DataError(
+            f"{_some(which)} in {folder} {own}: data sets, or classes? For data sets, give one of them: "
+            f"{folder / which[0]}. For classes, put them into the splits: train/{which[0]}."
+        )
+
+
+def _below(folder: Path, inner: list[str], deepest: int) -> Layout | None:
     """Returns the splits in the only folder with images, None where it has none or is not the only one."""
-    inner = image_folders(folder)
     if not deepest or len(inner) != 1 or _has_images_beside(folder):
         return None
     found = _find(folder / inner[0], deepest - 1)

@@ -21,12 +21,15 @@ def listed_files(names: list[str], folder: Path, listed_in: Path) -> list[tuple[
         listed_in: Path of the list, for messages.
 
     Raises:
-        DataError: The list is empty, names an image twice, names a pipe or a device, which must not be opened, or half
-            of what it names does not exist. Fewer that do not exist have size 0 and a line in the log: they are images
-            that cannot be read.
+        DataError: The list is empty, a name has a NUL, an image is named twice, a name leads to a pipe or a device,
+            which must not be opened, or half of what it names does not exist. Fewer that do not exist have size 0 and a
+            line in the log: they are images that cannot be read.
     """
     if not names:
         raise DataError(f"Invalid list {listed_in}: it names no image, expected one per line.")
+    unreadable = next((place for place, name in enumerate(names) if "\0" in name), None)
+    if unreadable is not None:
+        raise DataError(f"Invalid list {listed_in}: image {unreadable + 1} has a NUL in its name. Correct the name.")
     twice = [name for name, count in collections.Counter(names).items() if count > 1]
     if twice:
         raise DataError(

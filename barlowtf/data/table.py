@@ -14,13 +14,15 @@ all rows are for training.
 import csv
 import json
 import logging
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from barlowtf.data.classes import number_classes
+from barlowtf.data.classes import LARGEST_DIGITS, can_be_stored, is_too_long, number_classes
 from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.listed import listed_files, name_some
@@ -32,6 +34,8 @@ _LOG = logging.getLogger("barlowtf")
 _FILE = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path")
 _LABEL = ("label", "class", "class_name", "category", "target")
 _SPLIT = ("split", "subset")
+# Whole numbers as texts, also as programs write them that know decimal numbers alone.
+_WHOLE, _FRACTION = re.compile(r"(?:0|-?[1-9][0-9]*)(?:\.0+)?"), re.compile(r"\.0+$")
 _SPLIT_NAMES = {"training": "train", "valid": "val", "dev": "val", "testing": "test"}
 _JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 _TAB_ENDINGS = (".tsv", ".tab")
@@ -69,7 +73,8 @@ def table_source(path: str, split: str) -> ImageFiles | None:
         raise DataError(f"No training images in {table}: no row has split train. Mark some.")
     files = listed_files([row.file for row in chosen], table.parent, table)
     name = f"{table.name} {split}"
-    unlabeled = [row.file for row in rows if not row.label]
+    given = _meant_labels([row.label for row in rows])
+    unlabeled = [row.file for row, label in zip(rows, given, strict=True) if not label]
     if unlabeled:
         if len(unlabeled) < len(rows):
             _LOG.warning(
@@ -80,10 +85,21 @@ def table_source(path: str, split: str) -> ImageFiles | None:
                 name_some(unlabeled),
             )
     # One numbering for all splits.
-    class_names, number = number_classes(row.label for row in rows)
-    labels = np.array([number[row.label] for row in chosen], np.int64)
+    class_names, number = number_classes(given)
+    places = [place for place, row in enumerate(rows) if row.split == chosen[0].split]
+    labels = np.array([number[given[place]] for place in places], np.int64)
     known = (labels >= 0).any()
     return ImageFiles(name, table.parent, files, class_names if known else None, labels if known else None)
+
+
+def _meant_labels(labels: Sequence[str]) -> list[str]:
+    """Returns the labels of a table's rows as they are meant.
+
+    Where all are whole numbers, 1.0 is 1, as programs write a column in which labels are missing, and nan is none, "".
+    """
+    if not all(_WHOLE.fullmatch(label) or label.lower() == "nan" for label in labels if label):
+        return list(labels)
+    return ["" if label.lower() == "nan" else _FRACTION.sub("", label) for label in labels]
 
 
 def _rows(table: Path) -> Iterator[_Row]:
@@ -95,12 +111,27 @@ def _rows(table: Path) -> Iterator[_Row]:
             names = list(cells)
             columns = _columns(table, names)
         file, label, split = (
-            "" if name is None else _text(cells.get(name))
+            "" if name is None else _text(table, number, name, cells.get(name))
             for name in (columns["file"], columns["label"], columns["split"])
         )
         if not file:
             raise DataError(f"Invalid line {number} of {table}: it names no file. Complete or remove it.")
+        _require_usable(table, number, file, label)
         yield _Row(file, label, "train" if columns["split"] is None else _split(table, number, split))
+
+
+def _require_usable(table: Path, number: int, file: str, label: str) -> None:
+    """Raises DataError for what no file and no class can be called."""
+    for what, text in (("file", file), ("label", label)):
+        if not can_be_stored(text):
+            fault = "a letter that no text can hold, half of a surrogate pair"
+        elif what == "file" and "\0" in text:
+            fault = "a NUL, which no name of a file can hold"
+        elif what == "label" and is_too_long(text):
+            fault = f"a number of {len(text):,} digits, more than {LARGEST_DIGITS:,}"
+        else:
+            continue
+        raise DataError(f"Invalid {what} in line {number} of {table}: received {fault}. Correct or remove the line.")
 
 
 def _columns(table: Path, names: list[str]) -> dict[str, str | None]:
@@ -181,13 +212,26 @@ def _json_cells(table: Path, file: Any) -> Iterator[tuple[int, dict[str, Any]]]:
             cells = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(f"Invalid line {number} of {table}: {error.msg}, expected one JSON object.") from error
+        except RecursionError as error:
+            raise DataError(f"Invalid line {number} of {table}: too deep, expected one JSON object.") from error
+        except ValueError as error:
+            # Python reads no number of more than 4,300 digits.
+            raise DataError(f"Invalid line {number} of {table}: a number has too many digits.") from error
         if not isinstance(cells, dict):
             raise DataError(f"Invalid line {number} of {table}: received {line.strip()[:40]}, expected a JSON object.")
         yield number, cells
 
 
-def _text(cell: Any) -> str:
-    return "" if cell is None else str(cell).strip()
+def _text(table: Path, number: int, column: str, cell: Any) -> str:
+    """Returns a cell as text; Python reads the NaN of JSON lines as a number, and it stands for none."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, list | dict):
+        raise DataError(
+            f"Invalid {column} in line {number} of {table}: received a {'list' if isinstance(cell, list) else 'object'}"
+            ", expected one text or number."
+        )
+    return str(cell).strip()
 
 
 TABLE = SourceKind(prefix="table:", open=table_source)

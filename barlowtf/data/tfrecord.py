@@ -16,7 +16,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from barlowtf.atomic import whole_files
-from barlowtf.data.classes import NO_LABEL, number_classes
+from barlowtf.data.classes import LARGEST_DIGITS, NO_LABEL, is_too_long, number_classes
 from barlowtf.data.images import reason_of
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.records import RecordSource, index_records, locate_record, parse_readable, record_reader
@@ -95,8 +95,16 @@ def _labels_by_text(pattern: str, feature: str) -> tuple[_LabelOf | None, _Class
         if files:
             index = index_records(files)
             ids = np.arange(len(index.offset))
-            _, found = parse_readable(record_reader(index), ids, lambda example: _parse(example, feature, tf.string))
-            texts |= set(found.tolist())
+            numbers, found = parse_readable(
+                record_reader(index), ids, lambda example: _parse(example, feature, tf.string)
+            )
+            for place, text in enumerate(found.tolist()):
+                if text not in texts and is_too_long(text.decode("utf-8", "replace")):
+                    raise DataError(
+                        f"Invalid label of {locate_record(index, int(numbers[place]))}: received a number of "
+                        f"{len(text):,} digits, expected at most {LARGEST_DIGITS:,}."
+                    )
+                texts.add(text)
     names, number = number_classes(text.decode("utf-8", "replace") for text in texts)
     if not names:
         return None, lambda _: None
@@ -224,7 +232,7 @@ def _examples(source: Source, ids: np.ndarray, skipped: SkippedImages) -> Iterat
         if labels is not None:
             features[LABEL] = tf.train.Feature(int64_list=tf.train.Int64List(value=[labels[place]]))
             if class_names is not None and 0 <= labels[place] < len(class_names):
-                features[TEXT] = _bytes(class_names[labels[place]].encode())
+                features[TEXT] = _bytes(class_names[labels[place]].encode("utf-8", "surrogateescape"))
         yield tf.train.Example(features=tf.train.Features(feature=features))
 
 

@@ -93,7 +93,8 @@ def open_labeled(
         held_out: Share of the images to hold out as test images, for data without a test split; None: it has one.
 
     Raises:
-        DataError: There is no test split, or one too many; a split has no labels, or there are fewer than two classes.
+        DataError: There is no test split, or one too many; it has the images of the train split, or names the classes
+            differently; a split has no labels, or there are fewer than two classes.
     """
     sources = {"train": data.open_source(train_spec, "train")}
     test = data.open_source(test_spec, "test")
@@ -107,6 +108,9 @@ def open_labeled(
         raise DataError(f"Invalid --holdout {held_out}: {test_spec} has a test split. Leave it out.")
     sources["test"] = sources["train"] if test is None else test
     _require_labels(sources["test"], "test", test_spec)
+    if test is not None:
+        data.require_other_images(test_spec, sources["train"], test)
+        data.require_equal_classes(test_spec, sources["train"], test)
     splits = {
         name: data.labeled(data.preload(source, channels, rendering=rendering)) for name, source in sources.items()
     }

@@ -64,7 +64,8 @@ def open_multi_label_splits(
         rendering: Bits, white and background of the images.
 
     Raises:
-        DataError: It cannot be read, its splits have different classes, or images are to be held out.
+        DataError: It cannot be read, its splits have different classes or the same images,
+            or images are to be held out.
     """
     if held_out is not None:
         raise DataError(
@@ -77,5 +78,6 @@ def open_multi_label_splits(
             f"The training and the test images of {test_spec} have different classes: received "
             f"{', '.join(differing[:5]) or 'another order'}, expected the same classes in the same order."
         )
+    data.require_other_images(test_spec, train.source, test.source)
     fingerprints = {"train": train.fingerprint, "test": test.fingerprint}
     return MultiLabelSplits(train, test, len(train.class_names), train.class_names, fingerprints)

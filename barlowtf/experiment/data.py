@@ -56,10 +56,13 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
         counts = np.bincount(numbered[numbered >= 0], minlength=len(names or ()))
         nameless = int((labels < 0).sum())
     notes = (*source.notes, *([f"{nameless:,} images have no label."] if nameless else []))
+    splits = _open_both(spec, split, source)
+    if len(splits) == 2:
+        notes = (*notes, *data.notes_on_both(spec, splits["train"], splits["test"]))
     return DataDescription(
         name=source.name,
         images=source.size,
-        splits=_splits(spec, split, source),
+        splits={name: part.size for name, part in splits.items()},
         classes=None if counts is None else len(counts),
         class_names=names,
         images_per_class=None if counts is None else tuple(counts.tolist()),
@@ -70,11 +73,11 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
     )
 
 
-def _splits(spec: str, split: str, source: data.Source) -> dict[str, int]:
-    """Returns the number of images of each split of which one is open."""
-    other = data.open_source(spec, "test" if split == "train" else "train")
-    sizes = {split: source.size} | ({} if other is None else {"test" if split == "train" else "train": other.size})
-    return {name: sizes[name] for name in ("train", "test") if name in sizes}
+def _open_both(spec: str, split: str, source: data.Source) -> dict[str, data.Source]:
+    """Returns each split, train first, of which one is open."""
+    other = "test" if split == "train" else "train"
+    opened = {split: source, other: data.open_source(spec, other)}
+    return {name: part for name in ("train", "test") if (part := opened[name]) is not None}
 
 
 def explain_data(facts: DataDescription) -> str:

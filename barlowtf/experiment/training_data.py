@@ -33,13 +33,16 @@ def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data
     Raises:
         ConfigError: The recipe names images for their labels that have none, or keeps the best epoch by labels where
             there are none.
-        DataError: They cannot be read.
+        DataError: They cannot be read, or the test split has the images of the train split, or other classes.
     """
     spec = recipe.monitor.labels
     train = source if spec is None else open_split(spec, "train")
     if train.has_labels and (train.class_names is None or len(train.class_names) > 1):
         test = data.open_source(spec or recipe.data.source, "test")
-        return train, test if test is not None and test.has_labels else None
+        if test is None or not test.has_labels:
+            return train, None
+        _require_measurable(spec or recipe.data.source, train, test)
+        return train, test
     if spec is not None:
         raise ConfigError(
             f"Invalid monitor.labels: received {spec}, which has no labels of two classes, expected labeled images."
@@ -50,6 +53,14 @@ def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data
             f"which {recipe.data.source} does not have of two classes: rankme, lidar or alpha. Or set monitor.labels."
         )
     return None
+
+
+def _require_measurable(spec: str, train: data.Source, test: data.Source) -> None:
+    """Raises DataError where nothing can be measured on the test split."""
+    # In memory images lie decoded, and only stored ones can be compared.
+    if train.size == test.size:
+        data.require_other_images(spec, open_split(spec, "train"), test)
+    data.require_equal_classes(spec, train, test)
 
 
 def make_batches(

@@ -131,3 +131,111 @@ def test_a_stray_picture_does_not_take_the_labels_away(tmp_path):
     source = open_source(str(tmp_path), "train")
     assert source.size == 12 and source.labels is None
     assert source.unlabeled == ("another.png", "overview.png")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train_set", "test_set"),
+        ("training_set", "test_set"),
+        ("Training Data", "Test Data"),
+        ("x-train", "x-test"),
+        ("seg_train", "seg_val"),
+        ("data/trainset", "data/evalset"),
+    ],
+)
+def test_folders_whose_names_differ_only_in_a_split_are_splits(tmp_path, train, test):
+    write(tmp_path, f"{train}/cat/1.png", f"{train}/dog/1.png", f"{test}/dog/2.png")
+    sources = [open_source(str(tmp_path), split) for split in ("train", "test")]
+    assert [labels(source) for source in sources] == [["cat", "dog"], ["dog"]]
+    assert paths(sources[1], tmp_path) == [f"{test}/dog/2.png"]
+
+
+def test_of_several_such_test_splits_the_first_counts(tmp_path):
+    write(tmp_path, "x_train/1.png", "x_test/1.png", "x_val/1.png")
+    assert find_layout(tmp_path) == (tmp_path / "x_train", tmp_path / "x_val", ("x_test",), ())
+
+
+@pytest.mark.parametrize("names", [("steam-train", "bus"), ("valley", "train_yard"), ("latest", "strain")])
+def test_classes_whose_names_hold_such_a_word_stay_classes(tmp_path, names):
+    write(tmp_path, *(f"{name}/1.png" for name in names))
+    assert open_source(str(tmp_path), "train").class_names == tuple(sorted(names))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ("x_train/1.png", "x_test/1.png", "x_more/1.png"),
+            r"x_train, x_test, beside x_more, in .*: splits or classes\? Where they are splits, call one train",
+        ),
+        (("x_train/1.png", "x_test/1.png", "1.png"), r"x_train, x_test, beside single images, in"),
+        (
+            ("a_train/1.png", "a_test/1.png", "b_train/1.png", "b_test/1.png"),
+            r"a_train, b_train, a_test and others in .*: splits or classes\?",
+        ),
+        (
+            ("a/train/1.png", "a/test/1.png", "b/train/1.png", "b/test/1.png"),
+            r"a, b in .* have splits of their own: data sets, or classes\? For data sets, give one of them: .*/a\.",
+        ),
+        (("data/v1/train/x/1.png", "data/v2/Train/y/1.png"), r"v1, v2 in .*data have splits .*: .*data/v1\."),
+        (("images/train/1.png", "images/val/1.png", "small/1.png"), r"images in .* has splits of its own"),
+    ],
+)
+def test_folders_that_may_be_splits_classes_or_data_sets_are_an_error(tmp_path, names, message):
+    write(tmp_path, *names)
+    with pytest.raises(DataError, match=message) as caught:
+        open_source(str(tmp_path), "train")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_below_others_may_be_called_train(tmp_path):
+    write(tmp_path, "vehicles/train/1.png", "vehicles/bus/1.png", "animals/cat/1.png")
+    assert open_source(str(tmp_path), "train").class_names == ("animals", "vehicles")
+
+
+def test_an_empty_split_is_passed_over(tmp_path):
+    write(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/1.png", "val/.gitkeep", "Training/notes.txt")
+    train, test = (open_source(str(tmp_path), split) for split in ("train", "test"))
+    assert paths(test, tmp_path) == ["test/a/1.png"]
+    assert train.notes == ("Passed over, splits without images: Training, val.",) == test.notes
+
+
+def test_without_images_in_any_test_split_there_is_none(tmp_path):
+    write(tmp_path, "train/a/1.png", "train/b/1.png", "test/readme.txt")
+    assert open_source(str(tmp_path), "test") is None
+    train = open_source(str(tmp_path), "train")
+    assert train.size == 2 and train.notes == ("Passed over, splits without images: test.",)
+
+
+def test_an_empty_folder_called_like_a_split_makes_no_classes_splits(tmp_path):
+    write(tmp_path, "cat/1.png", "dog/1.png", "test/.gitkeep")
+    source = open_source(str(tmp_path), "train")
+    assert source.class_names == ("cat", "dog")
+    assert source.notes == ("Passed over, folders without images: test.",)
+
+
+def test_a_folder_behind_many_links_counts_once(tmp_path):
+    """Thirty levels of two links each would be a billion paths to one picture."""
+    write(tmp_path, "data/a/1.png", "data/b/1.png", "levels/30/2.png")
+    for level in range(30):
+        (tmp_path / "levels" / str(level)).mkdir()
+        for name in "pq":
+            (tmp_path / "levels" / str(level) / name).symlink_to(f"../{level + 1}")
+    (tmp_path / "data" / "b" / "deep").symlink_to("../../levels/0")
+    source = open_source(str(tmp_path / "data"), "train")
+    assert labels(source) == ["a", "b", "b"]
+    assert source.notes[0].startswith("Passed over, links to folders that had counted already: b/deep/") and (
+        "and 27 more" in source.notes[0]
+    )
+
+
+def test_links_in_a_circle_and_to_folders_of_the_same_class(tmp_path):
+    write(tmp_path, "a/x/1.png", "b/y/2.png")
+    for link, target in (("a/up", ".."), ("a/also", "x"), ("b/self", "."), ("b/other", "../a")):
+        (tmp_path / link).symlink_to(target)
+    source = open_source(str(tmp_path), "train")
+    assert paths(source, tmp_path) == ["a/x/1.png", "b/other/x/1.png", "b/y/2.png"]
+    assert source.notes == (
+        "Passed over, links to folders that had counted already: a/also, a/up, b/other/also and 2 more.",
+    )

@@ -211,3 +211,29 @@ def test_unusable_globs(tmp_path, two_files):
         writer.write(example.SerializeToString())
     with pytest.raises(DataError, match=r"No images in .*labels: received features \['label'\]"):
         open_source(f"tfrecord:{tmp_path}/labels", "train")
+
+
+def test_a_label_of_too_many_digits_is_named_by_its_record(tmp_path):
+    texts = (b"1", b"7" * 5000)
+    features = [
+        {
+            key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+            for key, value in (("image/encoded", b"x"), ("image/class/label", text))
+        }
+        for text in texts
+    ]
+    with tf.io.TFRecordWriter(str(tmp_path / "x.tfrecord")) as writer:
+        for feature in features:
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    with pytest.raises(DataError, match=r"Invalid label of .*x\.tfrecord record 1 \(byte \d+\): .* 5,000 digits"):
+        open_source(f"tfrecord:{tmp_path}/x.tfrecord", "train")
+
+
+def test_class_folders_whose_names_are_no_utf8_are_written(tmp_path):
+    image = tf.io.encode_png(np.zeros((2, 2, 1), np.uint8)).numpy()
+    for name in ("ok", "tr\udcff"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.png").write_bytes(image)
+    write_tfrecords(open_source(str(tmp_path / "photos"), "train"), tmp_path / "train", shards=1)
+    packed = open_source(f"tfrecord:{tmp_path}/train-*", "train")
+    assert packed.class_names == ("ok", "tr\ufffd") and packed.labels.tolist() == [0, 1]

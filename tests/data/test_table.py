@@ -108,3 +108,70 @@ def test_pipes_and_devices_in_a_table_are_never_opened(images, kind):
     text = "file,label\n" + "".join(f"photos/{image}.png,ant\n" for image in "abcde") + f"{name},bee\n"
     with pytest.raises(DataError, match=rf"Invalid image .*{name} in the list .*labels\.csv: it is {kind}, expected"):
         open_source(table(images, text), "train")
+
+
+@pytest.mark.parametrize(
+    ("cells", "names", "numbers"),
+    [
+        (["0.0", "1.0", "-1.0"], ("0", "1"), [0, 1, -1]),
+        (["10.0", "2.0", "NaN"], ("2", "10"), [1, 0, -1]),
+        (["-1.0", "1.0", ""], ("-1", "1"), [0, 1, -1]),
+        (["0.5", "nan", "-1.0"], ("-1.0", "0.5", "nan"), [1, 2, 0]),
+        (["nan", "pita", "roti"], ("nan", "pita", "roti"), [0, 1, 2]),
+    ],
+)
+def test_labels_that_are_written_as_fractions_or_mean_none(images, cells, names, numbers):
+    rows = (f"photos/{file}.png,{cell}\n" for file, cell in zip("abc", cells, strict=True))
+    source = open_source(table(images, "file,label\n" + "".join(rows)), "train")
+    assert source.class_names == names and source.labels.tolist() == numbers
+
+
+def test_numbers_and_nan_in_json_lines(images):
+    def of(*labels):
+        rows = zip("abc", labels, strict=True)
+        text = "".join(f'{{"file": "photos/{file}.png", "label": {label}}}\n' for file, label in rows)
+        return open_source(table(images, text, "labels.jsonl"), "train")
+
+    source = of("NaN", "null", '"x"')
+    assert source.class_names == ("x",) and source.labels.tolist() == [-1, -1, 0]
+    source = of("-1.0", "0.0", "3")
+    assert source.class_names == ("0", "3") and source.labels.tolist() == [-1, 0, 1]
+
+
+@pytest.mark.parametrize(("cell", "kind"), [("[1, 2]", "list"), ('{"a": 1}', "object")])
+def test_several_labels_in_one_cell_are_refused(images, cell, kind):
+    text = f'{{"file": "photos/a.png", "label": "x"}}\n{{"file": "photos/b.png", "label": {cell}}}\n'
+    with pytest.raises(
+        DataError, match=rf"Invalid label in line 2 of .*labels\.jsonl: received a {kind}, expected one"
+    ):
+        open_source(table(images, text, "labels.jsonl"), "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "second", "message"),
+    [
+        ("labels.csv", "photos/b.png," + "7" * 5000, "label in line 3 of .*: received a number of 5,000 digits"),
+        ("labels.csv", "photos/b\0.png,x", "file in line 3 of .*: received a NUL"),
+        (
+            "labels.jsonl",
+            '{"file": "photos/b.png", "label": ' + "7" * 5000 + "}",
+            "line 2 of .*: a number has too many",
+        ),
+        ("labels.jsonl", "[" * 100_000, "line 2 of .*: too deep"),
+        ("labels.jsonl", '{"file": "photos/b\\u0000.png", "label": "x"}', "file in line 2 of .*: received a NUL"),
+        ("labels.jsonl", '{"file": "b\\ud800.png", "label": "x"}', "file in line 2 of .*: received a letter that no"),
+        ("labels.jsonl", '{"file": "photos/b.png", "label": "\\ud800"}', "label in line 2 of .*: received a letter"),
+    ],
+)
+def test_cells_that_nothing_can_be_called_are_named_by_line(images, name, second, message):
+    first = '{"file": "photos/a.png", "label": "x"}' if name.endswith("jsonl") else "file,label\nphotos/a.png,y"
+    with pytest.raises(DataError, match=f"Invalid {message}") as caught:
+        open_source(table(images, f"{first}\n{second}\n", name), "train")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_bytes_that_are_no_utf8_may_be_names(images):
+    (images / "photos" / "\udcff.png").write_bytes((images / "photos" / "a.png").read_bytes())
+    text = '{"file": "photos/\\udcff.png", "label": "\\udcfe"}\n{"file": "photos/a.png", "label": "x"}\n'
+    source = open_source(table(images, text, "labels.jsonl"), "train")
+    assert source.read(0).numpy() and source.class_names == ("x", "\udcfe") and source.fingerprint
