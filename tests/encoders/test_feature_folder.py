@@ -94,8 +94,9 @@ def test_a_manifest_is_no_proof_of_features(tmp_path):
         ("features", FEATURES[:, :2], "damaged"),
         ("ids", IDS.astype(np.float32), "float32"),
         ("ids", IDS[:4], "expected integers"),
-        ("ids", IDS[::-1], "ids do not rise"),
-        ("ids", 0 * IDS, "ids do not rise"),
+        ("ids", IDS[::-1], "ids in ids.npy do not rise"),
+        ("ids", 0 * IDS, "ids in ids.npy do not rise"),
+        ("ids", IDS - 1, "ids.npy has the id -1, expected ids from 0 to 10"),
         ("labels", IDS, "received the label 10, expected those of 2 classes"),
         ("labels", np.array(["x"] * 10), "expected integers"),
     ],
@@ -130,6 +131,51 @@ def test_parts_with_other_columns_are_refused(tmp_path):
         pq.write_table(table, folder / "part-00003.parquet")
         with pytest.raises(CheckpointError, match="part-00003.parquet has features of type"):
             open_features(folder)
+
+
+def replace_part(folder, *, ids=(8, 9, 10), features=None, path="part-00003.parquet"):
+    values = FEATURES[7:].tolist() if features is None else features
+    columns = {"id": list(ids), "path": ["x"] * len(ids), "label": [0] * len(ids)}
+    columns["feature"] = pa.array(values, pa.list_(pa.float32(), 3))
+    pq.write_table(pa.table(columns), folder / path)
+
+
+@pytest.mark.parametrize("missing", [None, [1.0, None, 3.0]])
+def test_a_row_without_features_is_refused(tmp_path, missing):
+    folder = fill(tmp_path / "x")
+    replace_part(folder, features=[missing, *FEATURES[8:].tolist()])
+    features = open_features(folder).features
+    np.testing.assert_array_equal(features[:7], FEATURES[:7])
+    with pytest.raises(
+        CheckpointError, match=r"part-00003.parquet is damaged: .* 1 of them null, expected 3 rows of 3"
+    ):
+        features[7:10]
+    with pytest.raises(CheckpointError, match=r"part-00003.parquet is damaged"):
+        features[0:10]
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [
+        ((-3, 9, 10), "part-00003.parquet has the id -3, expected ids from 0 to 10"),
+        ((8, 9, 11), "part-00003.parquet has the id 11, expected ids from 0 to 10"),
+        ((8, 8, 10), "the ids in part-00003.parquet do not rise"),
+        ((8, None, 10), "an image in part-00003.parquet has no id"),
+        ((7, 9, 10), "ids do not rise"),  # the last of the part before is 7
+    ],
+)
+def test_ids_that_are_not_those_of_the_images_are_refused(tmp_path, ids, reason):
+    folder = fill(tmp_path / "x")
+    replace_part(folder, ids=ids)
+    with pytest.raises(CheckpointError, match=reason) as caught:
+        open_features(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_of_too_many_rows_is_refused(tmp_path):
+    folder = fill(tmp_path / "x", part_rows=3)
+    with pytest.raises(CheckpointError, match=r"part-00000.parquet has 4 rows, expected at most 3 in a part"):
+        open_features(folder)
 
 
 def test_a_part_that_is_damaged_inside_is_one_line(tmp_path):
