@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from barlowtf.data.npy_files import map_array
 from barlowtf.encoders.feature_rows import DAMAGED, ParquetFeatures
 from barlowtf.errors import CheckpointError
 from barlowtf.places import require_features
@@ -160,7 +161,7 @@ def _check_ids(file: Path, ids: np.ndarray, manifest: EmbedManifest) -> None:
 
 
 def _read_arrays(path: Path, manifest: EmbedManifest) -> FeatureFolder:
-    features = np.load(path / "features.npy", mmap_mode="r")
+    features = _map(path / "features.npy")
     if features.dtype != np.float32 or features.ndim != 2:
         raise ValueError(
             f"features.npy is {features.dtype.name} of {features.ndim} dimensions, expected float32 [M, d]"
@@ -177,9 +178,16 @@ def _read_arrays(path: Path, manifest: EmbedManifest) -> FeatureFolder:
     )
 
 
+def _map(file: Path) -> np.ndarray:
+    try:
+        return map_array(file)
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from error
+
+
 def _integers(file: Path, count: int) -> np.ndarray:
     """Returns the array of a file, int64 [count]; mapped first, which takes no memory for what the file lacks."""
-    array = np.load(file, mmap_mode="r")
+    array = _map(file)
     if array.shape != (count,) or array.dtype.kind != "i":
         raise ValueError(f"{file.name} is {array.dtype.name} {array.shape}, expected integers ({count},)")
     return np.array(array, np.int64)

@@ -8,6 +8,7 @@ import pytest
 from barlowtf.encoders.feature_folder import MANIFEST, open_features
 from barlowtf.errors import CheckpointError
 from barlowtf.records import EmbeddedData, EmbedManifest, EncoderFacts, write_record
+from tests.npy_headers import UNREADABLE
 
 FACTS = EncoderFacts(
     name="runs/x",
@@ -120,6 +121,16 @@ def test_arrays_that_declare_more_than_the_file_holds_take_no_memory(tmp_path):
             open_features(folder)
         (folder / f"{name}.npy").write_bytes(content)
     assert open_features(folder).rows == 10
+
+
+@pytest.mark.parametrize("name", ["features", "ids", "labels"])
+def test_a_file_that_numpy_cannot_read_is_named(tmp_path, name):
+    for number, content in enumerate(UNREADABLE):
+        folder = fill(tmp_path / str(number), "npy")
+        (folder / f"{name}.npy").write_bytes(content)
+        with pytest.raises(CheckpointError, match=rf"Cannot read the features in .*: {name}\.npy") as caught:
+            open_features(folder)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 
 
 def test_parts_with_other_columns_are_refused(tmp_path):
