@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from barlowtf.data.classes import number_classes
 from barlowtf.data.kind import SourceKind
+from barlowtf.data.npy_files import map_array
 from barlowtf.data.pixels import as_pixels
 from barlowtf.data.python_image import image_by_python
 from barlowtf.data.source import Source
@@ -142,16 +143,15 @@ def npy_source(path: str, split: str) -> NpyStack | None:
 def _map(file: Path) -> np.ndarray:
     try:
         require_regular(file)
-        images = np.load(file, mmap_mode="r", allow_pickle=False)
+        images = map_array(file)
     except FileNotFoundError as error:
         raise DataError(f"Invalid file {file}: it does not exist.{similar_path(file)}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read {file} as a .npy file: {str(error).splitlines()[0].rstrip('.')}.") from error
-    if not isinstance(images, np.ndarray) or images.ndim not in (3, 4) or 0 in images.shape:
-        shape = list(images.shape) if isinstance(images, np.ndarray) else "several arrays"
+    if images.ndim not in (3, 4) or 0 in images.shape:
         raise DataError(
-            f"Invalid images {file}: received {shape}, expected one array [N, H, W] or [N, H, W, C]. Put one image "
-            "per file into a folder, or stack them."
+            f"Invalid images {file}: received {list(images.shape)}, expected one array [N, H, W] or "
+            "[N, H, W, C]. Put one image per file into a folder, or stack them."
         )
     if images.dtype.kind != "f" and images.dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.bool_):
         raise DataError(
@@ -171,7 +171,8 @@ def _read_labels_file(file: Path) -> np.ndarray | None:
     if not labels_file.is_file():
         return None
     try:
-        labels = np.load(labels_file, allow_pickle=False)
+        # Mapped first: a header may declare more than the file holds.
+        labels = np.array(map_array(labels_file))
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read {labels_file}: {str(error).splitlines()[0].rstrip('.')}.") from error
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":

@@ -7,6 +7,7 @@ classes. A record without a label has none; the others keep theirs.
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -133,7 +134,8 @@ def write_tfrecords(
 
     Raises:
         ValueError: `shards` is out of range.
-        DataError: One of the files exists or cannot be written, or too many examples cannot be read.
+        DataError: One of the files exists, or others of the prefix in another number, or they cannot be written, or too
+            many examples cannot be read.
     """
     skipped = SkippedImages(0, setting="--max-unreadable") if skipped is None else skipped
     if not 1 <= shards <= source.size:
@@ -142,6 +144,7 @@ def write_tfrecords(
     existing = next((path for path in paths if path.exists()), None)
     if existing is not None:
         raise _exists(existing)
+    _require_no_other_number(paths[0], shards)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     try:
         with whole_files(paths, overwrite=False) as unfinished:
@@ -160,6 +163,19 @@ def write_tfrecords(
 
 def _exists(path: str | Path) -> DataError:
     return DataError(f"{path} exists and is not overwritten. Move it away, or choose another prefix.")
+
+
+def _require_no_other_number(path: Path, shards: int) -> None:
+    """Raises DataError where files of the same prefix exist in another number: a glob would read both data sets."""
+    before, folder = path.name.removesuffix(f"-00000-of-{shards:05d}.tfrecord"), path.parent
+    pattern = re.compile(rf"{re.escape(before)}-\d{{5,}}-of-(\d{{5,}})\.tfrecord", re.ASCII)
+    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    for name, found in ((name, pattern.fullmatch(name)) for name in names):
+        if found is not None and int(found[1]) != shards:
+            raise DataError(
+                f"{folder / name} exists, one of {int(found[1])} files of this prefix: received {shards} shards, and "
+                "all of these files would be read as one data set. Choose another --out, or remove the others."
+            )
 
 
 def _files(pattern: str) -> list[str]:

@@ -42,7 +42,7 @@ def extract(encoder: Encoder, examples: Labeled, folder: Path) -> np.ndarray:
         if part is None:
             first = start if first is None else first
             part = encoder.features_of(center_views(encoder, examples.source, examples.ids[rows]), rows.stop - start)
-            _require_finite(encoder, part, start)
+            require_finite(encoder.name, part, np.arange(rows.start, rows.stop))
             if examples.size > PART_IMAGES:
                 _write(file, part)
                 log_progress(rows.stop, first, examples.size, started)
@@ -79,12 +79,23 @@ def log_progress(done: int, first: int, size: int, started: float) -> None:
     _LOG.info("%s of %s images  %.4g images/s  %.0f s left", f"{done:,}", f"{size:,}", speed, (size - done) / speed)
 
 
-def _require_finite(encoder: Encoder, part: np.ndarray, start: int) -> None:
-    bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
+def require_finite(name: str, values: np.ndarray, numbers: np.ndarray, *, what: str = "Features") -> None:
+    """Refuses features with NaN or infinity, which no result, file or comparison can be made of.
+
+    Args:
+        name: The encoder, for the message.
+        values: float [n, d], or another output of it.
+        numbers: Number of each image, integer [n].
+        what: Name of the values, for the message.
+
+    Raises:
+        DataError: Not all are finite.
+    """
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         raise DataError(
-            f"Features of {encoder.name} are not finite in {len(bad)} of {len(part)} images, first in number "
-            f"{start + bad[0]}. Expected numbers. The encoder has diverged, or its images are normalized wrongly."
+            f"{what} of {name} are not finite in {len(bad)} of {len(values)} images, first in number "
+            f"{numbers[bad[0]]}. Expected numbers. The encoder has diverged, or its images are normalized wrongly."
         )
 
 

@@ -1,6 +1,5 @@
 """The features that `barlowtf embed` has written, as a bank to search in."""
 
-import bisect
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from barlowtf.data.npy_files import map_array
+from barlowtf.encoders.feature_rows import DAMAGED, ParquetFeatures
 from barlowtf.errors import CheckpointError
 from barlowtf.places import require_features
 from barlowtf.records import EmbedManifest, EncoderFacts, read_record
@@ -16,48 +17,9 @@ from barlowtf.regular import require_regular_below
 
 # Readers of a folder of Parquet files pass over names with "_" or "." in front.
 MANIFEST = "_embed.json"
-# What readers of damaged files raise.
-_DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError)
 _COLUMNS = pa.schema({"id": pa.int64(), "path": pa.string(), "label": pa.int64()})
 # Features hardly shrink; paths and labels may.
 _MOST_EXPANSION, _FREE_BYTES = 100, 2**26
-
-
-class ParquetFeatures:
-    """Features in Parquet files, read where they are sliced: a bank of `barlowtf.metrics.nearest_neighbors`."""
-
-    def __init__(self, files: list[Path], width: int) -> None:
-        """Reads how many rows each file has.
-
-        Args:
-            files: The parts, in their order.
-            width: Width d of the features.
-        """
-        self._files = files
-        rows = [pq.read_metadata(file).num_rows for file in files]
-        self._starts = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)]).tolist()
-        self.shape = (self._starts[-1], width)
-        self._part: tuple[int, np.ndarray] = (-1, np.zeros((0, width), np.float32))
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        """Returns some rows, float32 [n, d]; the file that was read last is kept."""
-        start, stop, _ = rows.indices(self.shape[0])
-        pieces = [self._part[1][:0]]
-        while start < stop:
-            number = bisect.bisect_right(self._starts, start) - 1
-            if self._part[0] != number:
-                self._part = (number, self._read(self._files[number]))
-            first = self._starts[number]
-            pieces.append(self._part[1][start - first : stop - first])
-            start = self._starts[number + 1]
-        return pieces[-1] if len(pieces) == 2 else np.concatenate(pieces)
-
-    def _read(self, file: Path) -> np.ndarray:
-        try:
-            column = pq.ParquetFile(file).read(["feature"])["feature"].combine_chunks()
-            return column.flatten().to_numpy().reshape(-1, self.shape[1])
-        except (*_DAMAGED, pa.ArrowException) as error:
-            raise CheckpointError(f"Cannot read {file}: it is damaged. Embed the images again.") from error
 
 
 @dataclass(frozen=True)
@@ -136,7 +98,7 @@ def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFol
     try:
         require_regular_below(path)
         folder = _read_parquet(path, manifest) if manifest.format == "parquet" else _read_arrays(path, manifest)
-    except (*_DAMAGED, pa.ArrowException) as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
         raise CheckpointError(f"Cannot read the features in {path}: {reason}. Embed the images again.") from error
     expected = (manifest.rows, manifest.encoder.feature_width)
@@ -164,10 +126,8 @@ def _read_parquet(path: Path, manifest: EmbedManifest) -> FeatureFolder:
         raise ValueError("there is no part-00000.parquet")
     for file in files:
         _check_columns(file, manifest.encoder.feature_width)
-    tables = [pq.ParquetFile(file).read(["id", "path", "label"]).cast(_COLUMNS) for file in files]
+    tables = [_read_part(file, manifest) for file in files]
     table = pa.concat_tables(tables)
-    if table["id"].null_count or table["path"].null_count:
-        raise ValueError("an image has no id or no path")
     has_labels = table["label"].null_count < max(table.num_rows, 1)
     return FeatureFolder(
         path,
@@ -179,26 +139,55 @@ def _read_parquet(path: Path, manifest: EmbedManifest) -> FeatureFolder:
     )
 
 
+def _read_part(file: Path, manifest: EmbedManifest) -> pa.Table:
+    """Returns id, path and label of the images of a part, or raises ValueError."""
+    table = pq.ParquetFile(file).read(["id", "path", "label"]).cast(_COLUMNS)
+    if table.num_rows > manifest.part_rows:
+        raise ValueError(f"{file.name} has {table.num_rows} rows, expected at most {manifest.part_rows} in a part")
+    if table["id"].null_count or table["path"].null_count:
+        raise ValueError(f"an image in {file.name} has no id or no path")
+    _check_ids(file, table["id"].to_numpy(), manifest)
+    return table
+
+
+def _check_ids(file: Path, ids: np.ndarray, manifest: EmbedManifest) -> None:
+    """Raises ValueError where numbers of images are not those of the data, or do not rise."""
+    images = manifest.data.images
+    wrong = ids[(ids < 0) | (ids >= images)]
+    if len(wrong):
+        raise ValueError(f"{file.name} has the id {wrong[0]}, expected ids from 0 to {images - 1}")
+    if np.any(np.diff(ids) <= 0):
+        raise ValueError(f"the ids in {file.name} do not rise")
+
+
 def _read_arrays(path: Path, manifest: EmbedManifest) -> FeatureFolder:
-    features = np.load(path / "features.npy", mmap_mode="r")
+    features = _map(path / "features.npy")
     if features.dtype != np.float32 or features.ndim != 2:
         raise ValueError(
             f"features.npy is {features.dtype.name} of {features.ndim} dimensions, expected float32 [M, d]"
         )
-    labels = path / "labels.npy"
+    labels, ids = path / "labels.npy", _integers(path / "ids.npy", len(features))
+    _check_ids(path / "ids.npy", ids, manifest)
     return FeatureFolder(
         path,
         manifest,
         features,
-        _integers(path / "ids.npy", len(features)),
+        ids,
         _integers(labels, len(features)) if labels.exists() else None,
         None,
     )
 
 
+def _map(file: Path) -> np.ndarray:
+    try:
+        return map_array(file)
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from error
+
+
 def _integers(file: Path, count: int) -> np.ndarray:
     """Returns the array of a file, int64 [count]; mapped first, which takes no memory for what the file lacks."""
-    array = np.load(file, mmap_mode="r")
+    array = _map(file)
     if array.shape != (count,) or array.dtype.kind != "i":
         raise ValueError(f"{file.name} is {array.dtype.name} {array.shape}, expected integers ({count},)")
     return np.array(array, np.int64)

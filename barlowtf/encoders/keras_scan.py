@@ -5,7 +5,8 @@ The file is a zip archive of a configuration, which names classes, and of weight
 1. The archive: the three members that Keras writes and no other, none larger than it can honestly be.
 2. The configuration: its size and depth, and each class that it names: Keras' own or registered in this process, and
    none of those that carry code or read files.
-3. The weights: no links out of the file, and no dataset that declares more values than the file can hold.
+3. The weights: no links out of the file, no dataset that declares more values than the file can hold, and none that
+   takes more memory than its values while it is read, see `barlowtf.encoders.chunk_scan`.
 
 While Keras builds the model from the configuration, `weight_limit` keeps its variables to what the file holds.
 """
@@ -22,6 +23,7 @@ import h5py
 import keras
 import tensorflow as tf
 
+from barlowtf.encoders.chunk_scan import find_chunk_fault
 from barlowtf.errors import CheckpointError
 from barlowtf.printable import printable
 
@@ -217,6 +219,9 @@ def _dataset_bytes(path: Path, dataset: h5py.Dataset) -> int:
     declared, held = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
     if declared > max(_FREE_BYTES, _MOST_EXPANSION * held):
         raise _refusal(path, f"{name} declares {declared:,} bytes, and the file holds {held:,} of them")
+    fault = find_chunk_fault(dataset)
+    if fault is not None:
+        raise _refusal(path, f"{name} {fault}")
     return int(declared)
 
 

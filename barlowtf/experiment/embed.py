@@ -29,7 +29,7 @@ from barlowtf import data, runs
 from barlowtf.atomic import reserve, whole_file, whole_files
 from barlowtf.data.skipped import storable_text
 from barlowtf.encoders.encoder import Encoder
-from barlowtf.encoders.extracting import PART_IMAGES, log_progress, readable_views
+from barlowtf.encoders.extracting import PART_IMAGES, log_progress, readable_views, require_finite
 from barlowtf.encoders.feature_folder import MANIFEST, open_features
 from barlowtf.encoders.loading import load
 from barlowtf.errors import CheckpointError, DataError, Interrupted
@@ -78,7 +78,7 @@ def embed(request: EmbedRequest) -> EmbedManifest:
 
     Raises:
         CheckpointError: The folder holds something else, or features of another encoder, data or format.
-        DataError: There is no such split, or too many images cannot be read.
+        DataError: There is no such split, features are not finite, or too many images cannot be read.
         Interrupted: A signal came. Finished parts are kept, and the same call resumes.
     """
     with Interruption().listening() as interruption:
@@ -260,6 +260,9 @@ def readable_features(
         images: The images.
         ids: Numbers of the images, integer [m].
         skipped: Receives those that cannot be read.
+
+    Raises:
+        DataError: Features are not finite, or too many images cannot be read.
     """
     kept = [np.zeros(0, np.int64)]
 
@@ -268,7 +271,9 @@ def readable_features(
             kept.append(numbers)
             yield batch
 
-    return encoder.features_of(views()), np.concatenate(kept)
+    features, numbers = encoder.features_of(views()), np.concatenate(kept)
+    require_finite(encoder.name, features, numbers)
+    return features, numbers
 
 
 def _count(file: Path) -> int | None:

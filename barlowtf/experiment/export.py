@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from barlowtf.data import require_trusted_data
 from barlowtf.distribute import describe_surroundings
+from barlowtf.encoders.extracting import require_finite
 from barlowtf.errors import ExportError
 from barlowtf.export.comparison import EXACT, find_shortfall
 from barlowtf.export.format import Format, Material
@@ -117,11 +118,12 @@ def export(request: ExportRequest) -> ExportRecord:
     form.check(material)
     # After the check: nobody is told to install what could not help.
     form.require_installed(form_name)
+    expected = _source_outputs(origin, sample)
     with new_version(out, version) as aside:
         _LOG.info("Writing %s%s.", form_name, f" ({', '.join(variants)})" if variants else "")
         files = form.write(material, aside)
         _LOG.info("Comparing it with its source on %d images, in a fresh process.", len(sample.views))
-        figures = _compare(form, form_name, aside, files, sample, origin)
+        figures = _compare(form, form_name, aside, files, sample, origin, expected)
         left_out = {} if request.accept_loss else _leave_out(aside, files, figures)
         _require_success(form_name, files, figures, left_out)
     file = _record_file(origin, out, form_name, version)
@@ -183,14 +185,29 @@ def _record_file(origin: Origin, out: Path, form_name: str, version: int) -> Pat
     return folder / f"{name}-{version}.json"
 
 
+def _source_outputs(origin: Origin, sample: Sample) -> dict[str, np.ndarray]:
+    """Returns what the files are compared with, or raises DataError where it is not finite."""
+    expected = source_outputs(origin.parts, sample.views)
+    for name, values in expected.items():
+        require_finite(origin.encoder.name, values, np.arange(len(values)), what=name.capitalize())
+    return expected
+
+
 def _compare(
-    form: Format, form_name: str, folder: Path, files: Mapping[str, str], sample: Sample, origin: Origin
+    form: Format,
+    form_name: str,
+    folder: Path,
+    files: Mapping[str, str],
+    sample: Sample,
+    origin: Origin,
+    expected: dict[str, np.ndarray],
 ) -> dict[str, FileFigures]:
     """Returns the figures of each file: size, differences from the source, and how they are judged."""
     parts = origin.parts
-    expected = source_outputs(parts, sample.views)
     # How far float32 itself is from what was trained and measured, where that was bfloat16.
-    trained = np.abs(origin.encoder.features_of([sample.views]) - expected["features"]).max()
+    features = origin.encoder.features_of([sample.views])
+    require_finite(origin.encoder.name, features, np.arange(len(features)))
+    trained = np.abs(features - expected["features"]).max()
     figures = {}
     for name, precision in files.items():
         path = folder / name

@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from barlowtf import data
@@ -23,7 +22,7 @@ from barlowtf.distribute import describe_surroundings
 from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.feature_folder import FeatureFolder, open_features
 from barlowtf.encoders.loading import load
-from barlowtf.errors import BarlowTFError, CheckpointError, ConfigError, DataError, Interrupted
+from barlowtf.errors import BarlowTFError, ConfigError, DataError, Interrupted
 from barlowtf.experiment.bank import open_bank, training_bank
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.embed import EmbedRequest, embed_images
@@ -87,7 +86,7 @@ def predict(request: PredictRequest) -> PredictionRecord:
 
     Raises:
         ConfigError: Options do not fit each other, or the file cannot be written there.
-        DataError: There are no such images, none of them can be read, or too many cannot.
+        DataError: There are no such images, none of them can be read, too many cannot, or features are not finite.
         ExportError: The head is missing or belongs to another encoder.
         CheckpointError: The encoder or a folder of features cannot be used.
         Interrupted: A signal came. The same call resumes.
@@ -186,13 +185,7 @@ def _features(
             f"Cannot read any image of {images.name}: all {images.size} are unreadable, e.g. {images.identify(0)} "
             f"({reason}). Check that the files are images."
         )
-    features = open_features(scratch)
-    if not np.isfinite(features.features[:_PIECE]).all():
-        raise CheckpointError(
-            f"Features of {encoder.name} are not finite. Expected numbers. The encoder has diverged, or its images are "
-            "normalized wrongly."
-        )
-    return features
+    return open_features(scratch)
 
 
 def _list_skipped(file: Path, skipped: data.SkippedImages) -> None:

@@ -53,13 +53,19 @@ def compare_file(
         expected: See `source_outputs`.
 
     Raises:
-        ExportError: The file cannot be loaded or run, or contradicts itself.
+        ExportError: The file cannot be loaded or run, contradicts itself, or gives values that are not finite.
     """
     inputs = {"views": sample.views}
     inputs["encoded"] = np.frombuffer(b"".join(sample.encoded), np.uint8)
     inputs["lengths"] = np.array([len(content) for content in sample.encoded])
     found = replay_file(form.read, path, inputs)
     time = found.pop("milliseconds", None)
+    for name, values in found.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ExportError(
+                f"{path.name} gives {name} that are not finite, unlike its source. Nothing was written. Choose another "
+                "variant or format."
+            )
     figures = form.compare(Replayed(path, parts, sample.views, sample.labels, expected, found))
     return figures if time is None else {**figures, "milliseconds": round(float(time), 3)}
 

@@ -19,6 +19,7 @@ from barlowtf.data import (
     write_tfrecords,
 )
 from barlowtf.errors import DataError
+from tests.npy_headers import UNREADABLE
 
 GENERATOR = np.random.default_rng(1)
 BYTES = GENERATOR.integers(0, 256, (11, 6, 8, 5), np.uint8)
@@ -121,6 +122,19 @@ def test_a_file_that_is_no_array(tmp_path):
     (tmp_path / "x.npy").write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match=r"Cannot read .*x\.npy as a \.npy file"):
         open_source(f"npy:{tmp_path / 'x.npy'}", "train")
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_a_header_that_numpy_cannot_read_is_one_line(tmp_path, content):
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"Cannot read .*x\.npy as a \.npy file: \w") as caught:
+        open_source(f"npy:{tmp_path / 'x.npy'}", "train")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    np.save(tmp_path / "x.npy", BYTES)
+    (tmp_path / "x.labels.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"Cannot read .*x\.labels\.npy: \w") as caught:
+        open_source(f"npy:{tmp_path / 'x.npy'}", "train")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -173,6 +173,20 @@ def test_test_split_is_the_sibling(small, tmp_path):
     assert open_source(f"tfrecord:{tmp_path}/validation-*", "test") is None
 
 
+def test_writer_refuses_files_of_the_prefix_in_another_number(small, tmp_path):
+    there = write_tfrecords(small, tmp_path / "train", shards=4)
+    with pytest.raises(
+        DataError, match=r"train-00000-of-00004\.tfrecord exists, one of 4 files .*another --out"
+    ) as caught:
+        write_tfrecords(small, tmp_path / "train", shards=2)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    assert sorted(tmp_path.iterdir()) == there
+    # A file in no such form, and those of a longer prefix, are others' business.
+    (tmp_path / "train-of-00004.tfrecord").touch()
+    write_tfrecords(small, tmp_path / "tra", shards=2)
+    write_tfrecords(small, tmp_path / "train-00000", shards=2)
+
+
 def test_records_without_labels(tmp_path):
     source = ArraySource("plain", np.zeros((2, 3, 3, 1), np.uint8))
     write_tfrecords(source, tmp_path / "a", shards=1)

@@ -8,6 +8,7 @@ import pytest
 from barlowtf.encoders.feature_folder import MANIFEST, open_features
 from barlowtf.errors import CheckpointError
 from barlowtf.records import EmbeddedData, EmbedManifest, EncoderFacts, write_record
+from tests.npy_headers import UNREADABLE
 
 FACTS = EncoderFacts(
     name="runs/x",
@@ -94,8 +95,9 @@ def test_a_manifest_is_no_proof_of_features(tmp_path):
         ("features", FEATURES[:, :2], "damaged"),
         ("ids", IDS.astype(np.float32), "float32"),
         ("ids", IDS[:4], "expected integers"),
-        ("ids", IDS[::-1], "ids do not rise"),
-        ("ids", 0 * IDS, "ids do not rise"),
+        ("ids", IDS[::-1], "ids in ids.npy do not rise"),
+        ("ids", 0 * IDS, "ids in ids.npy do not rise"),
+        ("ids", IDS - 1, "ids.npy has the id -1, expected ids from 0 to 10"),
         ("labels", IDS, "received the label 10, expected those of 2 classes"),
         ("labels", np.array(["x"] * 10), "expected integers"),
     ],
@@ -121,6 +123,16 @@ def test_arrays_that_declare_more_than_the_file_holds_take_no_memory(tmp_path):
     assert open_features(folder).rows == 10
 
 
+@pytest.mark.parametrize("name", ["features", "ids", "labels"])
+def test_a_file_that_numpy_cannot_read_is_named(tmp_path, name):
+    for number, content in enumerate(UNREADABLE):
+        folder = fill(tmp_path / str(number), "npy")
+        (folder / f"{name}.npy").write_bytes(content)
+        with pytest.raises(CheckpointError, match=rf"Cannot read the features in .*: {name}\.npy") as caught:
+            open_features(folder)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
 def test_parts_with_other_columns_are_refused(tmp_path):
     for number, kind in enumerate((pa.list_(pa.float32(), 2), pa.list_(pa.float32()), pa.float32())):
         folder = fill(tmp_path / str(number))
@@ -130,6 +142,51 @@ def test_parts_with_other_columns_are_refused(tmp_path):
         pq.write_table(table, folder / "part-00003.parquet")
         with pytest.raises(CheckpointError, match="part-00003.parquet has features of type"):
             open_features(folder)
+
+
+def replace_part(folder, *, ids=(8, 9, 10), features=None, path="part-00003.parquet"):
+    values = FEATURES[7:].tolist() if features is None else features
+    columns = {"id": list(ids), "path": ["x"] * len(ids), "label": [0] * len(ids)}
+    columns["feature"] = pa.array(values, pa.list_(pa.float32(), 3))
+    pq.write_table(pa.table(columns), folder / path)
+
+
+@pytest.mark.parametrize("missing", [None, [1.0, None, 3.0]])
+def test_a_row_without_features_is_refused(tmp_path, missing):
+    folder = fill(tmp_path / "x")
+    replace_part(folder, features=[missing, *FEATURES[8:].tolist()])
+    features = open_features(folder).features
+    np.testing.assert_array_equal(features[:7], FEATURES[:7])
+    with pytest.raises(
+        CheckpointError, match=r"part-00003.parquet is damaged: .* 1 of them null, expected 3 rows of 3"
+    ):
+        features[7:10]
+    with pytest.raises(CheckpointError, match=r"part-00003.parquet is damaged"):
+        features[0:10]
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [
+        ((-3, 9, 10), "part-00003.parquet has the id -3, expected ids from 0 to 10"),
+        ((8, 9, 11), "part-00003.parquet has the id 11, expected ids from 0 to 10"),
+        ((8, 8, 10), "the ids in part-00003.parquet do not rise"),
+        ((8, None, 10), "an image in part-00003.parquet has no id"),
+        ((7, 9, 10), "ids do not rise"),  # the last of the part before is 7
+    ],
+)
+def test_ids_that_are_not_those_of_the_images_are_refused(tmp_path, ids, reason):
+    folder = fill(tmp_path / "x")
+    replace_part(folder, ids=ids)
+    with pytest.raises(CheckpointError, match=reason) as caught:
+        open_features(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_of_too_many_rows_is_refused(tmp_path):
+    folder = fill(tmp_path / "x", part_rows=3)
+    with pytest.raises(CheckpointError, match=r"part-00000.parquet has 4 rows, expected at most 3 in a part"):
+        open_features(folder)
 
 
 def test_a_part_that_is_damaged_inside_is_one_line(tmp_path):

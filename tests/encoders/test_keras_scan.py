@@ -3,9 +3,11 @@
 import io
 import json
 import zipfile
+import zlib
 
 import h5py
 import keras
+import numpy as np
 import pytest
 
 from barlowtf.encoders.loading import load_keras
@@ -171,3 +173,61 @@ def test_weights_stay_within_the_file(rewritten, saved, tmp_path):
         refused(rewritten(edited_weights(saved, change)), reason)
     # A group that holds itself.
     assert load_keras(rewritten(edited_weights(saved, cases[-1][0]))).output_shape == (None, 5)
+
+
+def replace_bias(file, chunk, stored, *, deflates, shuffled=False):
+    """Stores the 5 biases of the Dense layer in one chunk."""
+    name = "layers/dense/vars/1"
+    values = file[name][()]
+    del file[name]
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_chunk((chunk,))
+    for _ in range(deflates):
+        settings.set_deflate(9)
+    if shuffled:
+        settings.set_shuffle()
+    space = h5py.h5s.create_simple(values.shape, (h5py.h5s.UNLIMITED,))
+    dataset = h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, settings)
+    content = values.tobytes() + bytes(stored - values.nbytes)
+    for _ in range(deflates):
+        content = zlib.compress(content)
+    if shuffled:  # After the compression, so that what is stored does not begin like one.
+        content = b"".join(content[start::4] for start in range(4)) + content[len(content) // 4 * 4 :]
+    dataset.write_direct_chunk((0,), content, 0)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "stored", "deflates", "reason"),
+    [
+        (2**19, 2**21, 1, "dense/vars/1 declares 20 bytes in chunks of 2,097,152 bytes"),
+        (5, 2**21, 1, "dense/vars/1 has a chunk that is damaged, or would take more than its 20 bytes"),
+        (5, 2**21, 2, "dense/vars/1 is compressed by other means than gzip once"),
+    ],
+)
+def test_a_chunk_takes_no_more_than_its_values(rewritten, saved, chunk, stored, deflates, reason):
+    edited = edited_weights(saved, lambda file: replace_bias(file, chunk, stored, deflates=deflates))
+    refused(rewritten(edited), reason)
+    if deflates == 1:
+        shuffled = edited_weights(saved, lambda file: replace_bias(file, chunk, stored, deflates=1, shuffled=True))
+        refused(rewritten(shuffled), reason)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chunks": True},
+        {"compression": "gzip"},
+        {"compression": "gzip", "chunks": (1, 1)},  # larger when compressed, so stored as they are
+        {"compression": "gzip", "shuffle": True, "fletcher32": True},
+        {"chunks": (3, 2), "compression": "gzip", "fletcher32": True},
+    ],
+)
+def test_weights_that_were_compressed_again_are_loaded(rewritten, saved, options):
+    def compress(file):
+        values = file["layers/dense/vars/0"][()]
+        del file["layers/dense/vars/0"]
+        file.create_dataset("layers/dense/vars/0", data=values, **options)
+
+    model = load_keras(rewritten(edited_weights(saved, compress)))
+    expected = load_keras(saved).get_layer("dense").kernel.numpy()
+    np.testing.assert_array_equal(model.get_layer("dense").kernel.numpy(), expected)
