@@ -19,8 +19,8 @@ _FOREIGN_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "#recycle", "system vo
 _TRAIN = ("train", "training")
 # Validation first: where a data set has both, its test images often have no labels (ImageNet).
 _TESTS = ("val", "valid", "validation", "dev", "test", "testing", "eval")
-# COCO puts a year behind the names.
 _PUNCTUATION = re.compile(r"[\W_]+")
+# COCO puts a year behind the names.
 _YEAR = re.compile(r"[-_]?(?:19|20)\d\d$")
 # Folders in a folder that holds nothing else, images/train.
 _DEEPEST = 3
