@@ -33,7 +33,8 @@ def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data
     Raises:
         ConfigError: The recipe names images for their labels that have none, or keeps the best epoch by labels where
             there are none.
-        DataError: They cannot be read, or the test split has the images of the train split, or other classes.
+        DataError: They cannot be read, or the run is to be measured on a test split that has the images of the train
+            split, or other classes.
     """
     spec = recipe.monitor.labels
     train = source if spec is None else open_split(spec, "train")
@@ -41,7 +42,8 @@ def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data
         test = data.open_source(spec or recipe.data.source, "test")
         if test is None or not test.has_labels:
             return train, None
-        _require_measurable(spec or recipe.data.source, train, test)
+        if recipe.monitor.knn_every_epochs is not None:
+            _require_measurable(spec or recipe.data.source, train, test)
         return train, test
     if spec is not None:
         raise ConfigError(

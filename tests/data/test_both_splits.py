@@ -1,5 +1,6 @@
 """Splits that are the same images, or that number their classes differently: said, and never measured on."""
 
+import contextlib
 import re
 
 import numpy as np
@@ -42,6 +43,15 @@ def refused(spec, message):
 def test_a_test_folder_that_is_a_link_to_train(photos):
     (photos / "test").symlink_to("train")
     refused(str(photos), SAME)
+
+
+def test_a_run_that_is_not_measured_takes_them(photos):
+    (photos / "test").symlink_to("train")
+    for every, is_refused in (("5", True), ('"none"', False)):
+        settings = [f'data.source="{photos}"', "data.channels=3", f"monitor.knn_every_epochs={every}"]
+        recipe = load_recipe("digits", settings)
+        with pytest.raises(DataError, match="nothing can be measured") if is_refused else contextlib.nullcontext():
+            training_data.open_labeled(recipe, training_data.open_training_data(recipe))
 
 
 def test_equal_records_in_files_of_other_names(photos):
