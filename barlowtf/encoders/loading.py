@@ -18,6 +18,7 @@ from barlowtf.encoders.saved_model import open_saved_model
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models.encoder import find_kind
 from barlowtf.places import CONTROLS, ENCODER_FORMS, require_encoder
+from barlowtf.printable import printable
 from barlowtf.regular import require_regular
 
 _LOG = logging.getLogger("barlowtf")
@@ -84,7 +85,9 @@ def load_keras(path: Path) -> keras.Model:
         require_regular(path)
         held = require_harmless_file(path)
         with weight_limit(path, held):
-            return keras.models.load_model(path, compile=False)
+            model = keras.models.load_model(path, compile=False)
+        _require_finite_weights(path, model)
+        return model
     except CheckpointError as error:
         # Keras adds the arguments of the layer in which it is raised.
         raise CheckpointError(str(error).partition("\n")[0]) from error
@@ -93,6 +96,19 @@ def load_keras(path: Path) -> keras.Model:
         said = error.strerror if isinstance(error, OSError) else None
         reason = said or (str(error).strip() or repr(error)).splitlines()[0][:300]
         raise CheckpointError(f"Cannot read {path}: {reason}") from error
+
+
+def _require_finite_weights(path: Path, model: keras.Model) -> None:
+    """Raises CheckpointError where weights are not finite: features may be finite all the same, and say nothing."""
+    floats = [weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype)]
+    bad = [weight.path for weight in floats if not bool(keras.ops.all(keras.ops.isfinite(weight.value)))]
+    if bad:
+        names = ", ".join(printable(name, keep="")[:60] for name in bad[:3])
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise CheckpointError(
+            f"Refused {path}: {len(bad)} of {len(model.weights)} tensors not finite: {names}{more}. The training that "
+            "left them has diverged, or the file is damaged. Take an earlier state of the encoder."
+        )
 
 
 def _encoder_of_run(spec: str, run: runs.RunFolder, recipe: Recipe | None) -> Encoder:

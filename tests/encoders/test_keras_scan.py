@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 import zipfile
 import zlib
 
@@ -231,3 +232,20 @@ def test_weights_that_were_compressed_again_are_loaded(rewritten, saved, options
     model = load_keras(rewritten(edited_weights(saved, compress)))
     expected = load_keras(saved).get_layer("dense").kernel.numpy()
     np.testing.assert_array_equal(model.get_layer("dense").kernel.numpy(), expected)
+
+
+@pytest.mark.parametrize(("value", "kind"), [(np.nan, "f4"), (-np.inf, "f4"), (1e300, "f8")])
+def test_weights_that_are_not_finite_are_refused(rewritten, saved, value, kind):
+    def replace(file):
+        for name in ("layers/dense/vars/1", "layers/conv2d/vars/0"):
+            values = file[name][()].astype(kind)
+            values.flat[1] = value
+            del file[name]
+            file[name] = values
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "overflow encountered in cast")
+        refused(
+            rewritten(edited_weights(saved, replace)),
+            "2 of 4 tensors not finite: conv/kernel, dense/bias. The training",
+        )
