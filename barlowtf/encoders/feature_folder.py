@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from barlowtf.data.npy_files import map_array
-from barlowtf.encoders.feature_rows import DAMAGED, ParquetFeatures
+from barlowtf.encoders.feature_rows import DAMAGED, ArrayFeatures, ParquetFeatures
 from barlowtf.errors import CheckpointError
 from barlowtf.places import require_features
 from barlowtf.records import EmbedManifest, EncoderFacts, read_record
@@ -29,7 +29,7 @@ class FeatureFolder:
     Attributes:
         path: The folder.
         manifest: Which encoder, images and format.
-        features: float32 [M, d]: a memory-mapped array, or what is sliced like one.
+        features: float32 [M, d], read where it is sliced.
         ids: Number of each image in its data, int64 [M], rising.
         labels: int64 [M], < 0 where an image has none, or None.
         paths: Where each image lies, string [M]; None: the format does not keep it.
@@ -37,7 +37,7 @@ class FeatureFolder:
 
     path: Path
     manifest: EmbedManifest
-    features: np.ndarray | ParquetFeatures
+    features: ArrayFeatures | ParquetFeatures
     ids: np.ndarray
     labels: np.ndarray | None
     paths: pa.ChunkedArray | None
@@ -171,7 +171,7 @@ def _read_arrays(path: Path, manifest: EmbedManifest) -> FeatureFolder:
     return FeatureFolder(
         path,
         manifest,
-        features,
+        ArrayFeatures(path / "features.npy", features),
         ids,
         _integers(labels, len(features)) if labels.exists() else None,
         None,

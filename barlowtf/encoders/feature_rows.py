@@ -18,6 +18,30 @@ DAMAGED = (
 _ADVICE = "Delete that file and embed the images again."
 
 
+class ArrayFeatures:
+    """Features in one memory-mapped array."""
+
+    def __init__(self, file: Path, values: np.ndarray) -> None:
+        """Keeps the array.
+
+        Args:
+            file: The file, for messages.
+            values: float32 [M, d].
+        """
+        self._file, self._values = file, values
+        self.shape = values.shape
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Returns some rows, float32 [n, d].
+
+        Raises:
+            CheckpointError: They are not all finite.
+        """
+        part = self._values[rows]
+        _require_finite(self._file, part)
+        return part
+
+
 class ParquetFeatures:
     """Features in Parquet files; the file that was read last is kept."""
 
@@ -38,7 +62,7 @@ class ParquetFeatures:
         """Returns some rows, float32 [n, d].
 
         Raises:
-            CheckpointError: A file is damaged, or a row of it has no features.
+            CheckpointError: A file is damaged, or a row of it has no features or some that are not finite.
         """
         start, stop, _ = rows.indices(self.shape[0])
         pieces = [self._part[1][:0]]
@@ -65,4 +89,12 @@ class ParquetFeatures:
                 f"{file} is damaged: received {len(column)} rows with {len(values)} features in all, {missing} of "
                 f"them null, expected {shape[0]} rows of {shape[1]} features. {_ADVICE}"
             )
-        return values.to_numpy().reshape(shape)
+        part = values.to_numpy().reshape(shape)
+        _require_finite(file, part)
+        return part
+
+
+def _require_finite(file: Path, part: np.ndarray) -> None:
+    """Raises CheckpointError where no distance could be measured."""
+    if not np.isfinite(part).all():
+        raise CheckpointError(f"{file} holds features that are not finite. {_ADVICE}")

@@ -205,3 +205,15 @@ def test_a_part_that_is_damaged_inside_is_one_line(tmp_path):
             refused += 1
             assert "\n" not in str(error)
     assert refused
+
+
+@pytest.mark.parametrize("form", ["parquet", "npy"])
+def test_features_that_are_not_finite_are_named_by_their_file(tmp_path, monkeypatch, form):
+    values = FEATURES.copy()
+    values[5, 1] = np.nan
+    monkeypatch.setitem(globals(), "FEATURES", values)
+    folder = open_features(fill(tmp_path / "x", form))
+    np.testing.assert_array_equal(folder.features[0:4], values[0:4])
+    file = "features.npy" if form == "npy" else "part-00002.parquet"
+    with pytest.raises(CheckpointError, match=rf"{file} holds features that are not finite\. Delete that file"):
+        folder.features[4:6]
