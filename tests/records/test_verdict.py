@@ -54,6 +54,12 @@ def test_more_images_show_smaller_gains():
     assert "helped" in judge(_measured(0.82, 0.80, images=10_000))[0]
 
 
+def test_what_may_be_chance_among_few_images():
+    # Two standard errors of the difference of two shares of one half among 30 images: 2 * (0.5 / 30) ** 0.5.
+    (told,) = judge(_measured(0.5, 0.5, images=30))
+    assert told.endswith("On 30 test images less than 25.8 points may be chance.")
+
+
 def test_parts_that_are_held_out_in_turn_add_up():
     data = make_data(test_images=200, held_out=0.2, train_images=800)
     results = []
