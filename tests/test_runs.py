@@ -46,6 +46,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, recipe):
         runs.open_run(tmp_path, recipe)
     with pytest.raises(CheckpointError, match="is a file"):
         runs.open_run(tmp_path / "holiday.jpg", recipe)
+    with pytest.raises(CheckpointError, match=r"Cannot make the run folder .*holiday\.jpg/run: Not a directory"):
+        runs.open_run(tmp_path / "holiday.jpg" / "run", recipe)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
@@ -131,3 +133,9 @@ def test_a_lock_is_never_made_through_a_link(tmp_path):
     with pytest.raises(CheckpointError, match="symbolic link"), runs.locked(tmp_path):
         pass
     assert target.read_text() == "keep"
+
+
+def test_what_lies_where(tmp_path):
+    run = runs.RunFolder(tmp_path)
+    names = ("recipe.toml", "run.json", "metrics.jsonl", "encoder.keras", "checkpoints")
+    assert (run.recipe, run.info, run.metrics, run.encoder, run.checkpoints) == tuple(tmp_path / name for name in names)

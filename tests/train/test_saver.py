@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from barlowtf.errors import NonFiniteError
 from barlowtf.models import checkpoint
@@ -73,6 +74,8 @@ class Again:
     def take(self, step, bad_state):
         assert bad_state == step + len(self.weights) + 1
         for weight in self.weights:
+            # Sums are as they were traced, see `barlowtf.train.pairs`.
+            assert not tf.config.optimizer.get_experimental_options()["arithmetic_optimization"]
             step += 1
             self.model.weight.assign(weight)
             yield step
