@@ -61,7 +61,8 @@ def test_an_encoder_goes_the_whole_way(name, photographs, tmp_path):
         # Quantizing the others takes a minute each; benchmarks/encoders.py does it.
         wanted = ("float32", "int8") if name.startswith("resnet") else ("float32",)
         variants = tuple(variant for variant in wanted if variant in form.variants)
-        material = Material(origin.parts, "encoder", sample.encoded[:2], variants, lambda: sample.views)
+        encoded, settings = sample.encoded[:2], form.settings()
+        material = Material(origin.parts, "encoder", encoded, variants, lambda: sample.views, settings=settings)
         if form_name == "torch" and not name.startswith("resnet"):
             with pytest.raises(ExportError, match="cannot be written for PyTorch"):
                 form.check(material)
