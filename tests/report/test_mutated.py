@@ -43,7 +43,7 @@ def test_a_page_or_one_line(run, name):
     content = file.read_bytes()
     line = content.splitlines()[1] if name == "metrics.jsonl" else content
     changes = [text.encode("utf-8") for _, text in changed_fields(json.loads(line))]
-    changes = random.Random(15).sample(changes, 80)
+    changes = random.Random(15).sample(changes, 160)
     if name == "metrics.jsonl":
         changes = [content.replace(line, change) for change in changes]
     pages = 0
@@ -60,7 +60,7 @@ def test_a_page_or_one_line(run, name):
             experiment.explain_health(experiment.diagnose(run))
         except BarlowTFError as error:
             assert str(run) in str(error)
-    assert pages >= (100 if name == "results/a.json" else 10)
+    assert pages >= (180 if name == "results/a.json" else 15)
 
 
 def test_damaged_results_and_event_files_are_left_out_with_a_note(run):
