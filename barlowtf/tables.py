@@ -61,6 +61,7 @@ FORMATS: Table[Any] = Table(
         "keras": ("barlowtf.export.keras_file:KERAS", "one .keras file that loads without barlowtf"),
         "onnx": ("barlowtf.export.onnx:ONNX", "one .onnx file"),
         "torch": ("barlowtf.export.torch:TORCH", "a state dict with torchvision's names"),
+        "hub": ("barlowtf.export.hub:HUB", "a folder for timm, transformers and KerasHub, with a model card"),
     },
 )
 # Each summary starts with the SPEC syntax, up to the first ", ".

@@ -3,7 +3,7 @@
 from barlowtf.data.arrays import ArraySource, preload
 from barlowtf.data.both_splits import are_same_images, notes_on_both, require_equal_classes, require_other_images
 from barlowtf.data.census import THUMBNAIL_SIDE, Census, take_census
-from barlowtf.data.center_views import center_view, center_views, readable_ids, readable_views
+from barlowtf.data.center_views import center_view, center_views, readable_ids, readable_views, short_side
 from barlowtf.data.classes import NO_LABEL, without_gaps
 from barlowtf.data.content import whole_content
 from barlowtf.data.duplicates import Group, equal_groups, near_groups, thumbnail_vectors, whitened
@@ -80,6 +80,7 @@ __all__ = [
     "require_other_images",
     "sample_facts",
     "sample_ids",
+    "short_side",
     "step_ids",
     "steps_per_epoch",
     "steps_per_pass",

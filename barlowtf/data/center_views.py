@@ -17,6 +17,11 @@ _CENTER_RATIO = 256 / 224
 _CENTER_CUT_FROM = 64
 
 
+def short_side(size: int) -> int:
+    """Returns the length of the short side of an image, pixels, of which the center view shows `size` pixels."""
+    return round(size * _CENTER_RATIO) if size >= _CENTER_CUT_FROM else size
+
+
 def center_view(image: tf.Tensor, size: int) -> tf.Tensor:
     """Returns the center of an image; one resampling of the window that is kept.
 
@@ -27,7 +32,7 @@ def center_view(image: tf.Tensor, size: int) -> tf.Tensor:
     Returns:
         The type of `image`, [size, size, C] or [n, size, size, C].
     """
-    short = round(size * _CENTER_RATIO) if size >= _CENTER_CUT_FROM else size
+    short = short_side(size)
     images = image if image.shape.rank == 4 else image[tf.newaxis]
     extent = tf.shape(images)[1:3]
     resized = tf.cast(short * extent // tf.reduce_min(extent), tf.float32)  # [2], the short one is `short`

@@ -20,11 +20,16 @@ def describe_surroundings(strategy: tf.distribute.Strategy) -> Surroundings:
     return Surroundings(
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         versions={"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
-        machine=Machine(processor=_processor(), cores=os.cpu_count(), system=platform.platform()),
+        machine=describe_machine(),
         devices=tuple(_device_name(device) for device in tf.config.list_physical_devices()),
         replicas=strategy.num_replicas_in_sync,
         git_commit=_git_commit(),
     )
+
+
+def describe_machine() -> Machine:
+    """Returns processor, cores and system of this computer."""
+    return Machine(processor=_processor(), cores=os.cpu_count(), system=platform.platform())
 
 
 def peak_memory_bytes() -> int:

@@ -9,8 +9,7 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import metadata
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +20,7 @@ from barlowtf.data import require_trusted_data
 from barlowtf.distribute import describe_surroundings
 from barlowtf.encoders.extracting import require_finite
 from barlowtf.errors import ExportError
+from barlowtf.export.about import describe_origin
 from barlowtf.export.comparison import EXACT, find_shortfall
 from barlowtf.export.format import Format, Material
 from barlowtf.export.origins import Origin, open_origin
@@ -113,12 +113,12 @@ def export(request: ExportRequest) -> ExportRecord:
         variants=variants,
         calibration_views=lambda: calibration_views(cast(str, spec), origin.encoder, request.representative),
         settings=settings,
-        facts=_facts(origin),
     )
     form.check(material)
     # After the check: nobody is told to install what could not help.
     form.require_installed(form_name)
     expected = _source_outputs(origin, sample)
+    material = replace(material, about=describe_origin(origin, expected.get("probabilities")))
     with new_version(out, version) as aside:
         _LOG.info("Writing %s%s.", form_name, f" ({', '.join(variants)})" if variants else "")
         files = form.write(material, aside)
@@ -126,6 +126,7 @@ def export(request: ExportRequest) -> ExportRecord:
         figures = _compare(form, form_name, aside, files, sample, origin, expected)
         left_out = {} if request.accept_loss else _leave_out(aside, files, figures)
         _require_success(form_name, files, figures, left_out)
+        form.describe(material, aside, figures)
     file = _record_file(origin, out, form_name, version)
     record = ExportRecord(
         format=request.file_format,
@@ -153,14 +154,6 @@ def export(request: ExportRequest) -> ExportRecord:
             f"{error.strerror}. Free space or change permissions there, and export again."
         ) from error
     return record
-
-
-def _facts(origin: Origin) -> dict[str, str]:
-    """Returns what a file may say of where it comes from."""
-    facts = {"producer": f"barlowtf {metadata.version('barlowtf')}", "encoder_sha256": origin.encoder.facts.sha256}
-    if origin.head is not None:
-        facts |= {"head_sha256": origin.head.facts.sha256, "head_protocol": origin.head.facts.protocol}
-    return facts
 
 
 def explain_left_out(left_out: Mapping[str, str], written: Iterable[str] = ()) -> str:

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from barlowtf.atomic import write_file
 from barlowtf.config.section import Section
 from barlowtf.errors import ExportError
+from barlowtf.export.about import About
 from barlowtf.export.comparison import compare_outputs
 from barlowtf.export.network import Parts
+from barlowtf.records import FileFigures
 
 CLASS_NAMES_FILE = "class_names.txt"
 Outputs = dict[str, np.ndarray]
@@ -34,7 +36,7 @@ class Material:
         variants: Variants of the format to write; those of `Format.variants`, in its order.
         calibration_views: Returns training images, uint8 [M, S, S, C], for variants in `Format.calibrated`.
         settings: An instance of `Format.settings`.
-        facts: What a file may say of itself, name -> value: encoder, data, head.
+        about: What is known of its origin.
     """
 
     parts: Parts
@@ -43,7 +45,7 @@ class Material:
     variants: tuple[str, ...]
     calibration_views: Callable[[], np.ndarray]
     settings: Any = field(default_factory=NoSettings)
-    facts: Mapping[str, str] = field(default_factory=dict)
+    about: About = field(default_factory=About)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Format:
         settings: What --set and the options that stand for it change, with defaults for all.
         calibrated: Variants that take ranges of values from training images.
         check: Raises ExportError where this material cannot be written, before anything is.
+        describe: Given material, folder of the version, and the figures of its files, writes what people read of it.
         write_beside: Given the folder of the versions and the name of the model, writes files that all versions share.
         beside: Names of those files.
         packages: Modules that must be installed.
@@ -111,6 +114,7 @@ class Format:
     settings: type[Section] = NoSettings
     calibrated: tuple[str, ...] = ()
     check: Callable[[Material], None] = lambda material: None
+    describe: Callable[[Material, Path, Mapping[str, FileFigures]], None] = lambda material, folder, figures: None
     write_beside: Callable[[Path, str], None] = lambda folder, name: None
     beside: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()

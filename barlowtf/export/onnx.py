@@ -112,7 +112,7 @@ def _teach_erfc() -> None:
 
 
 def _write(material: Material, folder: Path) -> dict[str, str]:
-    write_onnx(material.parts, folder / "model.onnx", material.settings, material.facts)
+    write_onnx(material.parts, folder / "model.onnx", material.settings, material.about.facts)
     write_class_names(material.parts, folder)
     return {"model.onnx": "float32"}
 

@@ -17,13 +17,13 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import tensorflow as tf
 
 from barlowtf.atomic import write_file
 from barlowtf.errors import ExportError
+from barlowtf.export.about import About
+from barlowtf.export.templates import render
 
 # Rows of the batches that the server forms. It fills a batch up to the next of these, so that rounding up at most
 # doubles the work; a warm-up request of each makes every later shape a known one.
@@ -96,7 +96,7 @@ def write_config_files(folder: Path, *, name: str) -> None:
     require_servable_name(name)
     for file in ("model.config", "batching.config"):
         if not (folder / file).exists():
-            write_file(folder / file, _render(f"{file}.j2", name=name, batch_sizes=BATCH_SIZES))
+            write_file(folder / file, render(f"{file}.j2", name=name, batch_sizes=BATCH_SIZES))
 
 
 def serving_readme(
@@ -106,15 +106,28 @@ def serving_readme(
     channels: int,
     signatures: Mapping[str, Signature],
     class_names: Sequence[str] | None,
+    about: About | None = None,
+    latency: str = "",
 ) -> str:
-    """Returns the README.txt of one version; arguments and errors as `write_serving_files`."""
+    """Returns the README.txt of one version.
+
+    Args:
+        name: As of `write_serving_files`; so are the others up to `class_names`, and the errors.
+        image_size: Height and width at which the encoder sees every image, pixels.
+        channels: 1 or 3.
+        signatures: At least "serving_default" and "from_jpeg".
+        class_names: In the order of the logits; None without a head.
+        about: What is known of its origin.
+        latency: What was measured of it, sentences; "": nothing.
+    """
     require_servable_name(name)
+    about = about or About()
     missing = [needed for needed in ("serving_default", "from_jpeg") if needed not in signatures]
     if missing:
         raise ValueError(
             f"Invalid signatures: received {', '.join(signatures) or 'none'}, expected also {', '.join(missing)}."
         )
-    return _render(
+    return render(
         "README.txt.j2",
         name=name,
         image_size=image_size,
@@ -123,6 +136,10 @@ def serving_readme(
         outputs=signatures["from_jpeg"].outputs,
         class_names=class_names,
         batch_sizes=BATCH_SIZES,
+        origin=about.origin,
+        measures=about.measures,
+        confidences=about.confidences,
+        latency=textwrap.fill(latency, 118),
     )
 
 
@@ -158,16 +175,3 @@ def _shape(shape: tf.TensorShape) -> str:
 def _meaning(name: str, dtype: str) -> str:
     meaning = _MEANINGS.get(name, "")
     return meaning if isinstance(meaning, str) else meaning.get(dtype, "")
-
-
-def _render(template: str, **values: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("barlowtf.export"),
-        autoescape=False,  # plain text and text protos, no markup
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["wrap"] = lambda text: textwrap.fill(text, 100)
-    return environment.get_template(template).render(**values)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import keras
 
+from barlowtf.models.timm_model import TimmModel
+
 
 @dataclass(frozen=True)
 class EncoderKind:
@@ -18,6 +20,8 @@ class EncoderKind:
             that are for inference alone. None: encoders are exported as they are.
         torch_names: Returns for an encoder {name of a layer: name of the PyTorch module}, in the order of PyTorch's
             modules. None: its weights have no names in PyTorch, and there is no export to a state dict.
+        timm: Called as `timm(encoder, size)`, the encoder and the side of its views in pixels; returns the same model of
+            timm, or raises ValueError where timm has none. None: there is no export to a hub folder.
         stems: Values of model.stem beside "auto"; `build` is never called with another. (): its first layers are its
             own.
         refused_optimizers: Name of an optimizer that does not train such encoders -> the reason, for the message.
@@ -28,6 +32,7 @@ class EncoderKind:
     build: Callable[..., keras.Model]
     folds: Callable[[keras.Model], Mapping[str, str]] | None = None
     torch_names: Callable[[keras.Model], Mapping[str, str]] | None = None
+    timm: Callable[[keras.Model, int], TimmModel] | None = None
     stems: tuple[str, ...] = ()
     refused_optimizers: Mapping[str, str] = field(default_factory=dict)
     members: tuple[str, ...] = ()

@@ -8,17 +8,23 @@ Source: arXiv:1512.03385; torchvision resnet.py; facebookresearch/barlowtwins ma
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 
 from barlowtf.models.encoder_kind import EncoderKind
 from barlowtf.models.folding import find_folds
 from barlowtf.models.layers import Layers
 from barlowtf.models.stems import half_stem, imagenet_stem, small_stem
+from barlowtf.models.timm_model import TimmModel
 
 Block = Callable[..., keras.KerasTensor]
 STEMS = {"imagenet": imagenet_stem, "small": small_stem, "half": half_stem}
 _SMALL_IMAGE = 64
+_IMAGENET_KERNEL, _TIMM_BASE = 7, 64
+# Those with a name in timm; the others are one of these with other numbers of blocks.
+_TIMM_DEPTHS, _KERAS_HUB_DEPTHS = (18, 34, 50, 101, 152, 200), (18, 34, 50, 101, 152)
 _BLOCK_LAYER = re.compile(r"layer(\d+)_(\d+)_(downsample_)?")
 
 
@@ -143,6 +149,41 @@ def torch_names(model: keras.Model) -> dict[str, str]:
     return {layer.name: layer.name.replace("_", ".") for layer in sorted(model.layers, key=_place)}
 
 
+def timm_resnet(model: keras.Model, size: int) -> TimmModel:
+    """Returns the same ResNet in timm, see `barlowtf.models.EncoderKind`; `size` does not matter.
+
+    Raises:
+        ValueError: timm has none with these first layers or this width.
+
+    Source: timm resnet.py, ResNet.
+    """
+    depth, base = _parse(model.name)
+    kernel = model.get_layer("conv1").kernel_size[0]
+    if kernel != _IMAGENET_KERNEL or base != _TIMM_BASE:
+        found = f"{kernel}x{kernel} and {base} channels"
+        raise ValueError(f"received a first convolution of {found}, expected 7x7 and 64: timm has no other ResNets")
+    parts = {"kernel": "weight", "gamma": "weight", "beta": "bias"}
+    parts |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
+    weights = {
+        f"{module}.{parts[variable.name]}": (variable,)
+        for layer, module in torch_names(model).items()
+        for variable in model.get_layer(layer).weights
+    }
+    counters = [name.replace("running_var", "num_batches_tracked") for name in weights if name.endswith("running_var")]
+    block, counts = RESNETS[depth]
+    standard = depth if depth in _TIMM_DEPTHS else 18 if block is basic_block else 50
+    arguments: dict[str, Any] = {} if standard == depth else {"layers": list(counts)}
+    channels = int(model.input_shape[-1])
+    return TimmModel(
+        f"resnet{standard}",
+        arguments | ({} if channels == 3 else {"in_chans": channels}),
+        "fc",
+        weights,
+        depth in _KERAS_HUB_DEPTHS and channels == 3,
+        {name: np.zeros((), np.int64) for name in counters},
+    )
+
+
 def _place(layer: keras.Layer) -> tuple[int, int, bool]:
     """Returns a sort key: Keras has a block's shortcut before its last normalization, torchvision at the end."""
     match = _BLOCK_LAYER.match(layer.name)
@@ -174,6 +215,7 @@ RESNET = EncoderKind(
     build_resnet,
     find_folds,
     torch_names,
+    timm_resnet,
     stems=tuple(STEMS),
     members=(*(f"resnet{depth}" for depth in RESNETS), "resnet50_w2", "resnet18_w0p5"),
 )

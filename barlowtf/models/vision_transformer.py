@@ -16,10 +16,12 @@ import re
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from barlowtf.models.encoder_kind import EncoderKind
 from barlowtf.models.layers import layer_seed
-from barlowtf.models.positions import SineCosinePositions
+from barlowtf.models.positions import SineCosinePositions, position_table
+from barlowtf.models.timm_model import TimmModel
 
 _EPSILON = 1e-6
 _EXPANSION = 4
@@ -148,10 +150,63 @@ def _parse(name: str) -> tuple[_Size, int]:
     return SIZES[match[1]], int(match[2])
 
 
+# Layer of a block -> module of a block in timm; query, key and value are one linear layer there.
+_IN_TIMM = {
+    "norm1": "norm1",
+    "attention_output": "attn.proj",
+    "norm2": "norm2",
+    "mlp_in": "mlp.fc1",
+    "mlp_out": "mlp.fc2",
+}
+
+
+def timm_vision_transformer(encoder: keras.Model, size: int) -> TimmModel:
+    """Returns timm's VisionTransformer without class token, whose positions are those of images of one size.
+
+    Args:
+        encoder: See `build_vision_transformer`.
+        size: Height and width of the images, pixels.
+
+    Source: timm vision_transformer.py, VisionTransformer (global_pool "avg", fc_norm False).
+    """
+    sizes, side = _parse(encoder.name)
+    length = size // side
+    weights = _named(encoder, "patches", "patch_embed.proj")
+    for number in range(sizes.depth):
+        ours, theirs = f"block{number}_", f"blocks.{number}."
+        parts = [_named(encoder, f"{ours}attention_{part}", "") for part in ("query", "key", "value")]
+        for kind in ("weight", "bias"):
+            weights[f"{theirs}attn.qkv.{kind}"] = tuple(part[f".{kind}"][0] for part in parts)
+        for layer, module in _IN_TIMM.items():
+            weights |= _named(encoder, f"{ours}{layer}", f"{theirs}{module}")
+    weights |= _named(encoder, "norm", "norm")
+    half = position_table(length, sizes.width)
+    nothing = np.zeros_like(half)
+    rows, columns = np.concatenate([nothing, half], axis=1), np.concatenate([half, nothing], axis=1)
+    positions = (rows[:, None] + columns[None]).reshape(1, length**2, sizes.width)
+    family = {"ti": "tiny", "s": "small", "b": "base"}[next(key for key, value in SIZES.items() if value is sizes)]
+    arguments = {"img_size": size, "patch_size": side, "class_token": False, "global_pool": "avg", "fc_norm": False}
+    channels = int(encoder.input_shape[-1])
+    return TimmModel(
+        f"vit_{family}_patch16_224",
+        arguments | ({} if channels == 3 else {"in_chans": channels}),
+        "head",
+        weights,
+        constants={"pos_embed": positions},
+    )
+
+
+def _named(encoder: keras.Model, layer: str, module: str) -> dict[str, tuple[keras.Variable, ...]]:
+    """Returns the weights of a layer with kernel or gamma, and bias or beta, under the names of a PyTorch module."""
+    first, second = encoder.get_layer(layer).weights
+    return {f"{module}.weight": (first,), f"{module}.bias": (second,)}
+
+
 _PATTERN = r"vit_([a-z]+)(\d+)"
 VISION_TRANSFORMER = EncoderKind(
     _PATTERN,
     build_vision_transformer,
+    timm=timm_vision_transformer,
     # Its trust ratio sets how far a weight moves, and the plain gradient where to.
     refused_optimizers={"lars": "LARS follows plain gradients, by which attention learns slowly (arXiv:1912.03194)"},
     members=("vit_ti16", "vit_s16", "vit_b16", "vit_ti4", "vit_s8"),

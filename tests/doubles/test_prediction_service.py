@@ -166,13 +166,14 @@ def test_status_line_of_the_readme(address, export, place):
 
 
 @IGNORED
-def test_grpc_client_of_the_readme(address, export, functions, place):
-    (code,) = re.findall(r"```python\n(.*?)```", readme(export, address), flags=re.DOTALL)
-    (place / "client.py").write_text(code, encoding="utf-8")
+@pytest.mark.parametrize("client", ["client.py", "local.py"])
+def test_programs_of_the_readme(client, address, export, functions, place):
+    codes = re.findall(r"```python\n(.*?)```", readme(export, address), flags=re.DOTALL)
+    (place / client).write_text(dict(zip(("client.py", "local.py"), codes, strict=True))[client], encoding="utf-8")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     good, bad = (
-        subprocess.Popen([sys.executable, "client.py", name], cwd=place, env=environment, **pipes)
+        subprocess.Popen([sys.executable, place / client, place / name], cwd=export / "2", env=environment, **pipes)
         for name in ("photo.jpg", "notes.txt")
     )
     (words, problems), (nothing, refusal) = good.communicate(timeout=PATIENCE), bad.communicate(timeout=PATIENCE)
@@ -181,7 +182,7 @@ def test_grpc_client_of_the_readme(address, export, functions, place):
     label, probability = words.split()
     assert label == expected["label"].numpy()[0].decode()
     assert float(probability) == pytest.approx(float(np.max(expected["probabilities"])), abs=1e-4)  # four digits
-    assert bad.returncode == 1 and nothing == "" and "notes.txt is no image" in refusal
+    assert bad.returncode == 1 and nothing == "" and "notes.txt is not an image" in refusal
 
 
 @IGNORED

@@ -63,8 +63,10 @@ def test_an_encoder_goes_the_whole_way(name, photographs, tmp_path):
         variants = tuple(variant for variant in wanted if variant in form.variants)
         encoded, settings = sample.encoded[:2], form.settings()
         material = Material(origin.parts, "encoder", encoded, variants, lambda: sample.views, settings=settings)
-        if form_name == "torch" and not name.startswith("resnet"):
-            with pytest.raises(ExportError, match="cannot be written for PyTorch"):
+        # timm has no ResNet with the first layers for small images.
+        refused = {"torch": not name.startswith("resnet"), "hub": not name.startswith("vit")}.get(form_name, False)
+        if refused:
+            with pytest.raises(ExportError, match="cannot be written for PyTorch|no counterpart in timm"):
                 form.check(material)
             continue
         if form_name == "torch":
@@ -73,7 +75,7 @@ def test_an_encoder_goes_the_whole_way(name, photographs, tmp_path):
         folder.mkdir()
         for file, precision in form.write(material, folder).items():
             found = form.read(str(folder / file), inputs)
-            found.pop("milliseconds")
+            found.pop("milliseconds", None)
             figures = form.compare(Replayed(folder / file, origin.parts, sample.views, None, expected, found))
             difference = figures["largest_difference"]["features"] / figures["largest_value"]["features"]
             if precision == "float32":

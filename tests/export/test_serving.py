@@ -13,7 +13,9 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from barlowtf.errors import ExportError
 from barlowtf.export import serving, warmup
+from barlowtf.export.about import About
 from barlowtf.export.serving import BATCH_SIZES, Signature, serving_readme, write_config_files, write_serving_files
+from barlowtf.records import HeadFacts
 from tests.saved_models import read_warmup
 
 CLASSES = ["cat", "dog", "émeu"]
@@ -173,8 +175,20 @@ def test_commands_are_those_of_this_model():
         subprocess.run(["sh", "-n", "-c", line], check=True)
         assert "birds" in line or "local.config" in line
     assert sum("enable_batching=true" in line for line in lines) == 2
-    (code,) = re.findall(r"```python\n(.*?)```", readme(), flags=re.DOTALL)
-    compile(code, "client.py", "exec")
+    for code in re.findall(r"```python\n(.*?)```", readme(), flags=re.DOTALL):
+        compile(code, "client.py", "exec")
+
+
+def test_what_is_known_of_its_origin_is_said():
+    head = HeadFacts(
+        file="r.json", sha256="ab" * 32, protocol="linear-fast", variant="small", seed=7, labels=1200, scores={}
+    )
+    about = About("2026-11-27", {"tensorflow": "2.21.0"}, "resnet18", head=head, run="night", confidences={"noise": 0.9})
+    text = readme(about=about, latency="12.0 ms for one image at a time.")
+    for words in ("2026-11-27, tensorflow 2.21.0", "night", "seed 7", "1,200 labels", "12.0 ms", "noise                0.90"):
+        assert words in text
+    bare = readme()
+    assert "Where it comes from" not in bare and "Latency" not in bare and "belong to no class" not in bare
 
 
 @pytest.mark.skipif(shutil.which("sed") is None, reason="the command runs sed")
