@@ -1,4 +1,4 @@
-"""What an export tells its readers of itself: where it comes from, what was measured, what it says of unknown images."""
+"""What an export says of itself: where it comes from, what was measured, and how it answers to unknown images."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -153,8 +153,8 @@ def _origin(about: About) -> Iterator[tuple[str, str]]:
         train = about.recipe.train
         yield (
             "training",
-            f"loss {_without_folder(about.recipe.loss.name)}, epochs {train.epochs}, batch size {train.batch_size}, seed "
-            f"{train.seed}",
+            f"loss {_without_folder(about.recipe.loss.name)}, epochs {train.epochs}, batch size {train.batch_size}, "
+            f"seed {train.seed}",
         )
     if about.head is not None:
         head = about.head

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
+from pydantic import Field
 
+from barlowtf.config.section import Section
 from barlowtf.data import Rendering, center_view, decode_in_graph
 from barlowtf.distribute import describe_machine
 from barlowtf.errors import ExportError
@@ -24,10 +26,21 @@ from barlowtf.records import FileFigures
 _Outputs = dict[str, tf.Tensor]
 # Rows of the requests that a server runs before it offers a version: the least, and some.
 _WARM_UP_ROWS = (1, 8)
-_COMPARED = ("float_images", "from_jpeg", "serving_default")
+# Name of the signature that takes pixels, where serving_default takes float32 views.
+_PIXELS = "from_pixels"
 
 
-def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
+class SavedModelSettings(Section):
+    """What a SavedModel's default signature takes."""
+
+    serving_default: Literal["pixels", "floats"] = Field(
+        "pixels",
+        description="what serving_default takes: pixels, uint8 of any size; floats: what float_images takes, for "
+        "programs that know no other signature and no resizing, such as OpenVINO by path",
+    )
+
+
+def write_saved_model(parts: Parts, folder: Path, settings: SavedModelSettings | None = None) -> dict[str, Signature]:
     """Writes a SavedModel and returns its signatures by name.
 
     ::
@@ -44,8 +57,11 @@ def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
     What is loaded can also be called: `tf.saved_model.load(folder)(images)` takes and gives what "float_images" does.
     That signature has neither resizing nor strings, which programs other than TensorFlow cannot take.
 
+    Where the settings say so, "serving_default" is "float_images", and its place takes "from_pixels".
+
     Args:
         parts: What is exported. Three channels or one.
+        settings: None: the defaults.
         folder: New; where there is a head, assets.extra/class_names.txt lies in it.
     """
     network = inference_network(parts)
@@ -62,7 +78,7 @@ def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
         result = numbers_of(images)
         return result if names is None else {**result, "label": tf.gather(names, tf.argmax(result["logits"], axis=1))}
 
-    def serving_default(images: tf.Tensor) -> _Outputs:
+    def from_pixels(images: tf.Tensor) -> _Outputs:
         return outputs_of(_center_views(images, parts.size))
 
     def from_jpeg(encoded: tf.Tensor) -> _Outputs:
@@ -75,8 +91,10 @@ def write_saved_model(parts: Parts, folder: Path) -> dict[str, Signature]:
         features = numbers_of(_center_views(images, parts.size))["features"]
         return {"embeddings": cast(keras.Model, projector)(features, training=False)}
 
+    floats = settings is not None and settings.serving_default == "floats"
     functions = {
-        "serving_default": (serving_default, images),
+        "serving_default": (numbers_of, views) if floats else (from_pixels, images),
+        **({_PIXELS: (from_pixels, images)} if floats else {}),
         "from_jpeg": (from_jpeg, encoded),
         "float_images": (numbers_of, views),
         **({} if projector is None else {"embed": (embed, images)}),
@@ -140,7 +158,7 @@ def _check(material: Material) -> None:
 
 
 def _write(material: Material, folder: Path) -> dict[str, str]:
-    signatures = write_saved_model(material.parts, folder)
+    signatures = write_saved_model(material.parts, folder, material.settings)
     examples = {name: _example(material, name) for name in signatures}
     write_warmup(folder, warmup_requests(material.name, examples, batch_sizes=_WARM_UP_ROWS))
     return {".": "float32"}
@@ -170,11 +188,15 @@ def _latency(figures: FileFigures) -> str:
         return ""
     machine = describe_machine()
     return (
-        f"{figures.milliseconds:.1f} ms for one image at a time through serving_default, median, without a server, on "
+        f"{figures.milliseconds:.1f} ms for one image at a time from pixels to outputs, median, without a server, on "
         f"the machine of the export ({machine.processor}, {machine.cores} cores). The outputs differ from those of the "
         f"Keras model by {figures.largest_difference['features']:.1g} at most in features of up to "
         f"{figures.largest_value['features']:.3g}, on {figures.images} images."
     )
+
+
+def _has_default_floats(material: Material) -> bool:
+    return material.settings.serving_default == "floats"
 
 
 def _example(material: Material, signature: str) -> dict[str, np.ndarray]:
@@ -182,7 +204,7 @@ def _example(material: Material, signature: str) -> dict[str, np.ndarray]:
     images = [tf.io.decode_png(content) for content in material.encoded]
     if signature == "from_jpeg":
         return {"encoded": np.array([tf.io.encode_jpeg(image).numpy() for image in images], object)}
-    if signature == "float_images":
+    if signature == "float_images" or (signature == "serving_default" and _has_default_floats(material)):
         views = [center_view(image, material.parts.size).numpy() for image in images]
         return {"images": np.stack(views).astype(np.float32) / 255.0}
     # The images of one request are of one size.
@@ -210,7 +232,8 @@ def read_saved_model(path: str, inputs: dict[str, np.ndarray]) -> dict[str, np.n
     found = {"float_images": in_batches(float_images, len(views)), "from_jpeg": in_batches(from_jpeg, len(views))}
     # Images of different sizes cannot share a batch.
     one_by_one = [slice(number, number + 1) for number in range(len(images))]
-    for name in ("serving_default", "embed"):
+    pixels = "from_pixels" if "from_pixels" in signatures else "serving_default"
+    for name in (pixels, "embed"):
         if name in signatures:
             signature = signatures[name]
             found[name] = in_batches(lambda row: signature(images=images[row.start]), one_by_one)  # noqa: B023
@@ -219,7 +242,7 @@ def read_saved_model(path: str, inputs: dict[str, np.ndarray]) -> dict[str, np.n
     outputs = {
         name: np.char.decode(value.astype(bytes)) if value.dtype == object else value for name, value in outputs.items()
     }
-    return outputs | milliseconds(lambda: signatures["serving_default"](images=images[0]))
+    return outputs | milliseconds(lambda: signatures[pixels](images=images[0]))
 
 
 def _compare(replayed: Replayed) -> dict[str, Any]:
@@ -227,7 +250,8 @@ def _compare(replayed: Replayed) -> dict[str, Any]:
     expected = {name: value for name, value in replayed.expected.items() if name != "embeddings"}
     found, class_names = replayed.found, replayed.parts.class_names
     signatures: dict[str, Any] = {}
-    for name in _COMPARED:
+    pixels = _PIXELS if f"{_PIXELS}/features" in found else "serving_default"
+    for name in ("float_images", "from_jpeg", pixels):
         outputs = {key.partition("/")[2]: value for key, value in found.items() if key.startswith(f"{name}/")}
         signatures[name] = compare_outputs(expected, outputs, replayed.labels)
         if class_names is None or name == "float_images":
@@ -252,6 +276,7 @@ SAVED_MODEL = Format(
     compare=_compare,
     check=_check,
     describe=_describe,
+    settings=SavedModelSettings,
     write_beside=lambda folder, name: write_config_files(folder, name=name),
     beside=("model.config", "batching.config"),
 )

@@ -20,8 +20,8 @@ class EncoderKind:
             that are for inference alone. None: encoders are exported as they are.
         torch_names: Returns for an encoder {name of a layer: name of the PyTorch module}, in the order of PyTorch's
             modules. None: its weights have no names in PyTorch, and there is no export to a state dict.
-        timm: Called as `timm(encoder, size)`, the encoder and the side of its views in pixels; returns the same model of
-            timm, or raises ValueError where timm has none. None: there is no export to a hub folder.
+        timm: Called as `timm(encoder, size)`, the encoder and the side of its views in pixels; returns the same model
+            of timm, or raises ValueError where timm has none. None: there is no export to a hub folder.
         stems: Values of model.stem beside "auto"; `build` is never called with another. (): its first layers are its
             own.
         refused_optimizers: Name of an optimizer that does not train such encoders -> the reason, for the message.

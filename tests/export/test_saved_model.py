@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf.export import write_saved_model
+from barlowtf.export import FORMATS, write_saved_model
+from barlowtf.export.format import Material
 from tests.export.conftest import CLASS_NAMES
-from tests.saved_models import signatures_of
+from tests.saved_models import read_warmup, signatures_of
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -111,6 +112,22 @@ def test_class_names_and_size(folder):
     weights = (folder / "variables" / "variables.data-00000-of-00001").stat().st_size
     # Each weight once: convolutions with their biases, head, projector.
     assert weights < 4 * 82_000
+
+
+def test_a_default_signature_of_numbers(parts, views, photographs, expected, tmp_path):
+    settings = FORMATS["saved-model"].settings(serving_default="floats")
+    material = Material(parts, "birds", [tf.io.encode_png(photographs[0]).numpy()], (), lambda: None, settings=settings)
+    FORMATS["saved-model"].write(material, tmp_path / "1")
+    signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
+    assert set(signatures) == {"serving_default", "from_pixels", "from_jpeg", "float_images", "embed"}
+    default = signatures["serving_default"](images=tf.constant(views.astype(np.float32) / 255))
+    assert set(default) == {"features", "logits", "probabilities"}
+    pixels = signatures["from_pixels"](images=tf.constant(photographs))
+    for name, outputs in (("default", default), ("pixels", pixels)):
+        np.testing.assert_allclose(outputs["features"], expected["features"], err_msg=name, **CLOSE)
+    requests = {request.model_spec.signature_name: request for request in read_warmup(tmp_path / "1")}
+    assert requests["from_pixels"].inputs["images"].dtype == tf.uint8.as_datatype_enum
+    assert requests["serving_default"].inputs["images"].dtype == tf.float32.as_datatype_enum
 
 
 def test_without_head_and_projector(parts, tmp_path):

@@ -183,9 +183,18 @@ def test_what_is_known_of_its_origin_is_said():
     head = HeadFacts(
         file="r.json", sha256="ab" * 32, protocol="linear-fast", variant="small", seed=7, labels=1200, scores={}
     )
-    about = About("2026-11-27", {"tensorflow": "2.21.0"}, "resnet18", head=head, run="night", confidences={"noise": 0.9})
+    about = About(
+        "2026-11-27", {"tensorflow": "2.21.0"}, "resnet18", head=head, run="night", confidences={"noise": 0.9}
+    )
     text = readme(about=about, latency="12.0 ms for one image at a time.")
-    for words in ("2026-11-27, tensorflow 2.21.0", "night", "seed 7", "1,200 labels", "12.0 ms", "noise                0.90"):
+    for words in (
+        "2026-11-27, tensorflow 2.21.0",
+        "night",
+        "seed 7",
+        "1,200 labels",
+        "12.0 ms",
+        "noise                0.90",
+    ):
         assert words in text
     bare = readme()
     assert "Where it comes from" not in bare and "Latency" not in bare and "belong to no class" not in bare

@@ -1,0 +1,16 @@
+"""KerasHub: a hub folder as a backbone, whose maps are averaged."""
+
+import keras_hub
+import numpy as np
+from arrays import in_batches, main
+
+
+def outputs_of(path: str, views: np.ndarray, mean: np.ndarray, std: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns features."""
+    backbone = keras_hub.models.Backbone.from_preset(path)
+    images = ((views - mean) / std).astype(np.float32)
+    return in_batches(lambda part: {"features": np.asarray(backbone(part, training=False)).mean(axis=(1, 2))}, images)
+
+
+if __name__ == "__main__":
+    main(outputs_of, keras_hub.__version__)
