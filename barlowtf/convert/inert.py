@@ -23,6 +23,11 @@ _NAMES = (
     *("omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig", "omegaconf.nodes.AnyNode"),
     *("omegaconf.base.ContainerMetadata", "omegaconf.base.Metadata", "typing.Any"),
     *("builtins.dict", "builtins.list", "builtins.int"),
+    # vturrisi/solo-learn solo/methods/base.py: a schedule that leaves the predictor out is a partial of a method, and
+    # takes the schedule and its optimizer along.
+    *("functools.partial", "solo.methods.base.static_lr", "solo.utils.lr_scheduler.LinearWarmupCosineAnnealingLR"),
+    *("torch.optim.lr_scheduler.MultiStepLR", "solo.utils.lars.LARS"),
+    *("torch.optim.sgd.SGD", "torch.optim.adam.Adam", "torch.optim.adamw.AdamW"),
 )
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import functools
 import os
 import pathlib
 import pickle
@@ -80,6 +81,26 @@ def test_what_lies_beside_the_tensors(tmp_path, torch, package, monkeypatch):
     # Only while a file is read.
     with pytest.raises(pickle.UnpicklingError, match="was not an allowed global"):
         torch.load(file, weights_only=True)
+
+
+def test_a_schedule_that_takes_its_optimizer_along(tmp_path, torch, package):
+    """As solo-learn's SimSiam leaves it in the checkpoints of Lightning."""
+    static = package("solo.methods.base", "static_lr")
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.SGD([parameter], lr=0.1, momentum=0.9)
+    parameter.sum().backward()
+    optimizer.step()
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 3])
+    schedule.get_lr = functools.partial(static, get_lr=schedule.get_lr, lrs_to_replace=[0.1])
+    torch.save(
+        {
+            "state_dict": {"a": torch.ones(2)},
+            "optimizer_states": [optimizer.state_dict()],
+            "lr_schedulers": [schedule.state_dict()],
+        },
+        tmp_path / "last.ckpt.pth",
+    )
+    np.testing.assert_array_equal(read_tensors(tmp_path / "last.ckpt.pth")["a"], np.ones(2))
 
 
 class Call:
