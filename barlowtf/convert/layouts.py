@@ -131,7 +131,7 @@ LAYOUTS = (
     # Source: facebookresearch/moco moco/builder.py, main_moco.py, main_lincls.py.
     Layout("MoCo", (("state_dict",),), ("encoder_q.",)),
     # Source: facebookresearch/moco-v3 moco/builder.py, main_lincls.py.
-    Layout("MoCo v3", (("state_dict",),), ("base_encoder.",), (r"momentum_encoder\.", r"predictor\.")),
+    Layout("MoCo v3", (("state_dict",),), ("base_encoder.",), (r"momentum_encoder\.",)),
     # Source: facebookresearch/simsiam simsiam/builder.py, main_lincls.py. Its projector is encoder.fc.
     Layout("SimSiam", (("state_dict",),), ("encoder.",), (r"encoder\.fc\.0\.", r"predictor\.")),
     # Source: facebookresearch/swav src/resnet50.py, main_swav.py; hubconf.py for the file without envelope.

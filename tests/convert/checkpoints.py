@@ -62,7 +62,11 @@ ARGUMENTS = argparse.Namespace(arch="resnet50", lr=0.3, output_dir=".")
 
 def _barlow_twins(s):
     projector = {"module.projector.0.weight": np.ones((4, 32), np.float32)}
-    yield {"epoch": 3, "model": at("module.backbone.", s) | projector | normalization("module.bn", affine=False)}
+    whole = at("module.backbone.", s) | projector | normalization("module.bn", affine=False)
+    yield {"epoch": 3, "model": whole, "optimizer": {"state": {}}}
+    yield {"state_dict": whole}
+    yield {"model_state_dict": whole}
+    yield whole
 
 
 def _solo_learn(s):
@@ -150,6 +154,7 @@ def _dino(s):
 def _vicreg(s):
     projector = mlp("module.projector") | linear("module.projector.6", bias=False)
     yield {"epoch": 3, "model": at("module.backbone.", s) | projector, "optimizer": {"state": {}}}
+    yield at("module.backbone.", s) | projector
 
 
 def _imagenet_example(s):
@@ -161,12 +166,14 @@ def _timm(s):
     more = {"version": 2, "args": ARGUMENTS, "metric": 71.5, "amp_scaler": {"scale": 65536.0}}
     yield epoch(s | linear("fc"), **more)
     yield epoch(copy("", s) | linear("fc"), state_dict_ema=s | linear("fc"), **more)
+    yield epoch(copy("", s), state_dict_ema=s)
 
 
 def _torchvision(s):
     yield s | linear("fc")
     yield at("module._orig_mod.", s)
     yield {"model": s}
+    yield {"model_state_dict": s}
     yield {"state_dict": shortcut(s) | linear("linear")}
     yield children(s)
 

@@ -9,9 +9,10 @@ from barlowtf.convert import make_encoder_of, make_models_of
 from barlowtf.convert.encoder_tensors import find_encoder
 from barlowtf.convert.layouts import LAYOUTS
 from barlowtf.encoders import load
+from barlowtf.encoders.initial import open_origin
 from barlowtf.errors import ConversionError
 from barlowtf.models.fingerprint import weights_sha256
-from tests.convert.checkpoints import SAMPLES, assert_taken, at, epoch, linear, mlp, sample
+from tests.convert.checkpoints import SAMPLES, assert_taken, at, epoch, linear, mlp, normalization, sample
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
@@ -28,6 +29,23 @@ def test_the_trained_encoder_of_each_layout(resnet_state, layout):
 
 def test_every_sample_belongs_to_an_entry():
     assert [*SAMPLES] == [layout.name for layout in LAYOUTS]
+
+
+def test_what_looks_like_a_layout_and_lacks_a_sign_of_it(resnet_state):
+    for checkpoint, layout in (
+        ({"model": at("backbone.", resnet_state) | normalization("bn", affine=False)}, None),  # Barlow Twins
+        ({"model": at("backbone.", resnet_state) | linear("projector.0", bias=False)}, None),  # Barlow Twins, VICReg
+        ({"state_dict": at("backbone.", resnet_state) | mlp("projection_head")}, None),  # solo-learn, Lightly
+        ({"state_dict": at("base_encoder.", resnet_state) | mlp("predictor")}, None),  # MoCo v3
+        ({"state_dict": at("encoder.", resnet_state) | mlp("predictor")}, None),  # SimSiam
+        ({"state_dict": at("encoder.", resnet_state) | mlp("encoder.fc")}, None),  # SimSiam
+        ({"teacher": at("backbone.", resnet_state) | mlp("projector")}, None),  # DINO
+        (epoch(resnet_state, best_acc1=1.0), "torchvision"),  # the ImageNet example
+        (epoch(resnet_state | linear("fc")), "torchvision"),  # the ImageNet example, timm
+    ):
+        found = find_encoder(checkpoint)
+        assert found.layout == layout
+        assert_taken(found, resnet_state)
 
 
 def test_the_encoder_that_is_made_computes_the_same_features(resnet, resnet_state):
@@ -108,6 +126,7 @@ def test_files_of_pytorch(resnet_state, resnet, tmp_path, torch):
             assert found.layout == name
             assert_taken(found, resnet_state)
 
-    # The last one of all is a Sequential of torchvision's children.
-    loaded = load(str(tmp_path / "checkpoint.pth"))
-    assert loaded.sha256 == weights_sha256(resnet)
+    for name, end in (("MoCo", "pth.tar"), ("solo-learn", "ckpt"), ("VISSL", "torch")):
+        torch.save(tensors(sample(name, resnet_state)), tmp_path / f"other.{end}")
+        assert load(str(tmp_path / f"other.{end}")).sha256 == weights_sha256(resnet)
+        assert open_origin(str(tmp_path / f"other.{end}")).projector is None
