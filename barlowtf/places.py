@@ -21,6 +21,8 @@ HEAD_FORMS = (
     f"{', '.join(PROTOCOLS)}: the result of it in the run"
 )
 INITIAL_FORMS = "a finished run folder, a .keras, .pth, .pt or .safetensors file, or keras:NAME"
+# Ends of files of PyTorch: of torch.save, of Lightning, of MoCo and SwAV (.pth.tar), and of VISSL.
+TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".torch", ".safetensors")
 # Data that a bare name stands for, such as digits; of the others the syntax begins with a prefix or a path.
 _NAMES = frozenset(name for name, summary in SOURCES.summaries.items() if summary.partition(",")[0] == name)
 # Kinds of data behind whose prefix one file stands.

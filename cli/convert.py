@@ -1,6 +1,7 @@
 """`barlowtf convert`."""
 
 import json
+from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ from .tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
     from barlowtf.records import ConvertRecord
+
+# Names of one module that are shown one by one.
+_NAMES_SHOWN = 3
 
 
 @click.command(short_help="Convert weights between PyTorch and Keras.")
@@ -34,12 +38,20 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="To PyTorch: .keras file of the projector, to write the authors' whole model.",
 )
+@click.option(
+    "--prefix",
+    metavar="PREFIX",
+    help="From PyTorch: what stands before the encoder's names, such as module.encoder_k. Default: found in the file.",
+)
 @json_option
-def convert(source: Path, out: Path, stem: str | None, projector: Path | None, as_json: bool) -> None:
+def convert(
+    source: Path, out: Path, stem: str | None, projector: Path | None, prefix: str | None, as_json: bool
+) -> None:
     """Convert weights from PyTorch to a .keras file, or back.
 
-    FILE: the authors' resnet50.pth or checkpoint.pth, any ResNet with torchvision's names, .safetensors; or a .keras
-    file or a run folder. A projector in FILE is written to NAME.projector.keras, beside --out NAME.keras.
+    FILE: the authors' resnet50.pth or checkpoint.pth, any ResNet with torchvision's names, a checkpoint of another
+    project, .safetensors; or a .keras file or a run folder. A projector in FILE is written to NAME.projector.keras,
+    beside --out NAME.keras.
 
     \b
     Examples:
@@ -50,7 +62,7 @@ def convert(source: Path, out: Path, stem: str | None, projector: Path | None, a
     from barlowtf.experiment import ConvertRequest
     from barlowtf.experiment import convert as write
 
-    record = write(ConvertRequest(source, out, stem=stem, projector=projector))
+    record = write(ConvertRequest(source, out, stem=stem, projector=projector, prefix=prefix))
     echo(json.dumps(record.model_dump(mode="json"), indent=2) if as_json else _text(on_one_line(record)))
 
 
@@ -64,13 +76,29 @@ def _text(record: "ConvertRecord") -> str:
     if record.projector:
         about["state_dict"] += f", projector {about['projector']}"
     lines = [(part.replace("state_dict", "weights"), f"{file} ({about[part]})") for part, file in record.files.items()]
+    if record.prefix is not None:
+        found = record.layout or "by the names of a ResNet"
+        lines.append(("layout", f"{found}, behind {record.prefix}" if record.prefix else found))
     if record.passed_over:
-        names = [name for name in record.passed_over if not name.endswith("num_batches_tracked")]
-        counters = len(record.passed_over) - len(names)
-        names += [f"{counters} counters num_batches_tracked"] if counters else []
-        lines.append(("not used", ", ".join(names)))
+        lines.append(("not used", ", ".join(_passed_over(record.passed_over))))
     lines.append(("recorded", _recorded(record)))
     return "\n".join(f"{label:<12}{text}" for label, text in lines)
+
+
+def _passed_over(names: tuple[str, ...]) -> list[str]:
+    """Returns names, those of a module that has many as one: "module.encoder_k.* (61 tensors)"."""
+    named = [name for name in names if not name.endswith("num_batches_tracked")]
+    modules: dict[str, list[str]] = {}
+    for name in named:
+        modules.setdefault(name.removeprefix("module.").partition(".")[0], []).append(name)
+    shown = []
+    for members in modules.values():
+        if len(members) > _NAMES_SHOWN:
+            shown.append(f"{commonprefix(members).rpartition('.')[0]}.* ({len(members)} tensors)")
+        else:
+            shown += members
+    counters = len(names) - len(named)
+    return shown + ([f"{counters} counters num_batches_tracked"] if counters else [])
 
 
 def _recorded(record: "ConvertRecord") -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from barlowtf.convert.inert import STAND_INS
 from barlowtf.errors import ConversionError
 
 # What an unpickler raises over a damaged file, by the documentation of pickle and by trying.
@@ -21,6 +22,10 @@ _DAMAGED = (
 _MOST_EXPANSION, _FREE_BYTES = 20, 2**20
 # Where checkpoints hold the state dict: Lightning, MoCo and solo-learn; PyTorch's tutorials; the authors.
 _PLACES = ("state_dict", "model_state_dict", "model")
+# Keys that lead to a state dict: VISSL has four.
+_MOST_KEYS = 5
+
+Keys = tuple[str, ...]
 
 
 def read_tensors(source: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -28,7 +33,8 @@ def read_tensors(source: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray
 
     Args:
         source: A file of torch.save (a state dict, or a checkpoint that holds one under "state_dict",
-            "model_state_dict" or "model"), a `.safetensors` file, or such a dict of tensors or arrays.
+            "model_state_dict" or "model"), a `.safetensors` file, or such a dict of tensors or arrays. What
+            `barlowtf.convert.inert` lists may lie beside them.
 
     Returns:
         Name -> array; entries that are no tensors are left out.
@@ -37,19 +43,84 @@ def read_tensors(source: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray
         ConversionError: The file is missing or unreadable, holds other objects than tensors, holds none, or needs a
             package that is not installed.
     """
-    if isinstance(source, Mapping):
-        name, content = "the given dict", source
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise ConversionError(f"No such file: {path}. Expected a .pth or .safetensors file.")
-        name, content = str(path), _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path)
-    state = _state_of(content)
-    tensors = {str(key): _to_numpy(name, key, value) for key, value in _items(state) if hasattr(value, "shape")}
+    name, content = read_content(source)
+    tensors = to_arrays(name, state_at(content, usual_place(content)))
     if not tensors:
         expected = "Expected a state dict, or one under " + " or ".join(_PLACES)
         raise ConversionError(f"{name} holds no tensors by name. {expected}.")
     return tensors
+
+
+def read_content(source: str | Path | Mapping[str, Any]) -> tuple[str, Any]:
+    """Returns what to call a file, or a dict, in messages, and what it holds, tensors as they are.
+
+    Args:
+        source: As of `read_tensors`.
+
+    Raises:
+        ConversionError: As `read_tensors`, but the file may hold no tensors.
+    """
+    if isinstance(source, Mapping):
+        return "the given dict", source
+    path = Path(source)
+    if not path.is_file():
+        raise ConversionError(f"No such file: {path}. Expected a .pth or .safetensors file.")
+    return str(path), _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path)
+
+
+def usual_place(content: Any) -> Keys:
+    """Returns the keys that lead to the state dict by the names that most programs give it; () is the content itself.
+
+    Args:
+        content: What a file holds, see `read_content`.
+    """
+    keys: Keys = ()
+    # One in another, but a file may also hold a dict that holds itself.
+    for _ in _PLACES:
+        held = state_at(content, keys)
+        keys += next(((place,) for place in _PLACES if isinstance(held.get(place), Mapping)), ())
+    return keys
+
+
+def state_at(content: Any, keys: Keys) -> Mapping[str, Any]:
+    """Returns the dict that keys lead to; {} where they do not lead to one."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content if isinstance(content, Mapping) else {}
+
+
+def state_dicts(content: Any) -> dict[Keys, list[str]]:
+    """Returns the keys that lead to each dict of tensors in a file, and the names of its tensors."""
+    found: dict[Keys, list[str]] = {}
+    seen: set[int] = set()
+
+    def visit(held: Any, keys: Keys) -> None:
+        # A dict may hold itself.
+        if not isinstance(held, Mapping) or id(held) in seen or len(keys) > _MOST_KEYS:
+            return
+        seen.add(id(held))
+        names = [key for key, value in held.items() if isinstance(key, str) and hasattr(value, "shape")]
+        if names:
+            found[keys] = names
+        for key, value in held.items():
+            if isinstance(key, str):
+                visit(value, (*keys, key))
+
+    visit(content, ())
+    return found
+
+
+def to_arrays(name: str, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the tensors of a state dict as arrays, by name; entries that are no tensors are left out.
+
+    Args:
+        name: Of the file, for messages.
+        state: See `state_at`.
+
+    Raises:
+        ConversionError: A tensor has no plain values, or declares more than the file holds.
+    """
+    return {str(key): _to_numpy(name, key, value) for key, value in state.items() if hasattr(value, "shape")}
 
 
 def write_tensors(path: str | Path, state: Mapping[str, np.ndarray]) -> None:
@@ -77,19 +148,6 @@ def write_tensors(path: str | Path, state: Mapping[str, np.ndarray]) -> None:
         torch.save({name: torch.from_numpy(value) for name, value in arrays.items()}, file)
 
 
-def _state_of(content: Any) -> Any:
-    """Returns the state dict that a checkpoint holds beside epoch and optimizer, or the content itself."""
-    # One in another, but a file may also hold a dict that holds itself.
-    for _ in _PLACES:
-        held = content if isinstance(content, Mapping) else {}
-        content = next((held[place] for place in _PLACES if isinstance(held.get(place), Mapping)), content)
-    return content
-
-
-def _items(state: Any) -> Any:
-    return state.items() if isinstance(state, Mapping) else ()
-
-
 def _import_torch(task: str) -> Any:
     try:
         import torch
@@ -110,17 +168,12 @@ def _import_safetensors(task: str) -> Any:
     return safetensors.numpy
 
 
-def _exclude_bias_and_norm(parameter: Any) -> None:
-    """Stands for the one function that the authors' checkpoint.pth names, in its optimizer's settings."""
-
-
 def _load_torch(path: Path) -> Any:
     torch = _import_torch(f"Reading {path}")
     _check_archive(path)
-    names = [f"{module}.exclude_bias_and_norm" for module in ("__main__", "__mp_main__")]
     try:
         # Their warnings are about other ways of loading; what is refused is raised.
-        with torch.serialization.safe_globals([(_exclude_bias_and_norm, name) for name in names]):
+        with torch.serialization.safe_globals(list(STAND_INS)):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return torch.load(path, map_location="cpu", weights_only=True)
@@ -187,5 +240,6 @@ def _to_numpy(source: str, name: Any, value: Any) -> np.ndarray:
 def _reason(error: Exception) -> str:
     """Returns the first sentence of an error, one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = next((line for line in lines if "Unsupported" in line or "GLOBAL" in line), lines[0] if lines else "")
+    telling = ("Unsupported", "GLOBAL", "Trying to", "Can only")
+    text = next((line for line in lines if any(word in line for word in telling)), lines[0] if lines else "")
     return (text.partition(". ")[0] or type(error).__name__).rstrip(".")

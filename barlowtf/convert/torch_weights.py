@@ -10,20 +10,15 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from barlowtf.convert.prefixes import common_prefix, encoder_prefix
+from barlowtf.convert.encoder_tensors import EncoderTensors, Tensor, find_encoder
 from barlowtf.convert.resnet_names import TorchWeight, from_torch_layout, named_weights
-from barlowtf.convert.torch_files import read_tensors
 from barlowtf.errors import ConversionError
 from barlowtf.models import make_encoder, make_projector
 from barlowtf.models.resnet import RESNETS, bottleneck_block, resnet_name
 
 _LOG = logging.getLogger("barlowtf")
-# The authors' whole model: encoder and projector.
-_BACKBONE, _PROJECTOR = "backbone.", "projector."
-_CLASSIFIER = "fc."
-_NAMES_SHOWN = 5
-# PyTorch counts batches, and with a fixed momentum nobody reads the count.
-_COUNTER = "num_batches_tracked"
+# What stands in place of conv1 where the stem has several convolutions: timm's resnet50d, MMSelfSup's deep_stem.
+_DEEP_STEM = ("conv1.0.", "stem.")
 # Whether the blocks are bottlenecks, and how many of them each stage has -> depth.
 _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
     (block is bottleneck_block, counts): depth for depth, (block, counts) in RESNETS.items()
@@ -32,18 +27,37 @@ _STEM_OF_KERNEL = {7: "imagenet", 3: "small"}
 
 
 class TorchModels(NamedTuple):
-    """The models of a file, float32, and the names of the tensors that were passed over, as they are in the file."""
+    """The models of a file, float32.
+
+    Attributes:
+        encoder: See `barlowtf.models.make_encoder`.
+        projector: See `barlowtf.models.make_projector`, or None.
+        passed_over: Names of the tensors that were passed over, as they are in the file.
+        layout: Project whose layout the file has, see `barlowtf.convert.layouts`, or None.
+        prefix: What stood before the encoder's names: "state_dict.module.encoder_q.".
+    """
 
     encoder: keras.Model
     projector: keras.Model | None
     passed_over: tuple[str, ...]
+    layout: str | None
+    prefix: str
 
 
 class LoadedWeights(NamedTuple):
-    """What was read: names of the tensors that the encoder took, and of those passed over, as they are in the file."""
+    """What was read.
+
+    Attributes:
+        taken: Names of the tensors that the encoder took, as they are in the file.
+        passed_over: Names of those that were passed over.
+        layout: As of `TorchModels`.
+        prefix: As of `TorchModels`.
+    """
 
     taken: tuple[str, ...]
     passed_over: tuple[str, ...]
+    layout: str | None
+    prefix: str
 
 
 def load_torch_weights(
@@ -51,17 +65,20 @@ def load_torch_weights(
     path_or_state_dict: str | Path | Mapping[str, Any],
     *,
     names: Mapping[str, str] | None = None,
+    prefix: str | None = None,
 ) -> LoadedWeights:
     """Loads torchvision-named weights into an encoder; checks everything before it assigns anything.
 
-    Names may stand behind a prefix, "module.", "_orig_mod.", "backbone.", "encoder_q." or any other, see
-    `barlowtf.convert.prefixes`. Classifier, projector, batch counters and what lies beside the encoder are passed over.
+    Names may stand behind a prefix, "module.", "_orig_mod.", "backbone.", "encoder_q." or any other, and be those of
+    another project's layout, see `barlowtf.convert.layouts`. Classifier, projector, batch counters and what lies beside
+    the encoder are passed over.
 
     Args:
         encoder: See `barlowtf.models.make_encoder`; architecture, width, stem and channels must be those of the file.
         path_or_state_dict: The authors' resnet50.pth or checkpoint.pth, any such file, a `.safetensors` file, or
             {name: array or tensor}.
         names: Layer -> PyTorch module, see `barlowtf.models.EncoderKind`; None: those of ResNets.
+        prefix: As of `make_models_of`.
 
     Returns:
         LoadedWeights.
@@ -72,7 +89,7 @@ def load_torch_weights(
 
     Source: torchvision resnet.py for the names; facebookresearch/barlowtwins main.py for the two files.
     """
-    parts = _sort(read_tensors(path_or_state_dict))
+    parts = find_encoder(path_or_state_dict, prefix=prefix)
     wanted = named_weights(encoder, names)
     _require_fit(
         wanted,
@@ -82,15 +99,19 @@ def load_torch_weights(
     )
     _assign(wanted, parts.encoder)
     projector = tuple(tensor.name for tensor in parts.projector.values())
-    return LoadedWeights(tuple(parts.encoder[key].name for key in wanted), parts.passed_over + projector)
+    taken = tuple(parts.encoder[key].name for key in wanted)
+    return LoadedWeights(taken, parts.passed_over + projector, parts.layout, parts.prefix)
 
 
-def make_encoder_of(path_or_state_dict: str | Path | Mapping[str, Any], *, stem: str | None = None) -> keras.Model:
+def make_encoder_of(
+    path_or_state_dict: str | Path | Mapping[str, Any], *, stem: str | None = None, prefix: str | None = None
+) -> keras.Model:
     """Returns a new encoder with the architecture and the weights of a file.
 
     Args:
         path_or_state_dict: As of `load_torch_weights`.
         stem: As of `make_models_of`.
+        prefix: As of `make_models_of`.
 
     Returns:
         See `barlowtf.models.make_encoder`; float32, images of any height and width.
@@ -98,17 +119,22 @@ def make_encoder_of(path_or_state_dict: str | Path | Mapping[str, Any], *, stem:
     Raises:
         ConversionError: As `load_torch_weights`, or the tensors are not those of a ResNet that barlowtf knows.
     """
-    parts = _sort(read_tensors(path_or_state_dict))
+    parts = find_encoder(path_or_state_dict, prefix=prefix)
     return _make_models(_name(path_or_state_dict), parts._replace(projector={}), stem).encoder
 
 
-def make_models_of(path_or_state_dict: str | Path | Mapping[str, Any], *, stem: str | None = None) -> TorchModels:
+def make_models_of(
+    path_or_state_dict: str | Path | Mapping[str, Any], *, stem: str | None = None, prefix: str | None = None
+) -> TorchModels:
     """Returns a new encoder and, where there is one, its projector, with the architecture and the weights of a file.
 
     Args:
         path_or_state_dict: As of `load_torch_weights`.
         stem: See `barlowtf.models.make_encoder`: "imagenet", "small" or "half". None: imagenet where the kernel of
             the first convolution is 7×7, small where it is 3×3, which half has too.
+        prefix: What stands before the encoder's names, with or without the keys that lead to the state dict:
+            "module.encoder_k.", "student.module.backbone.". Nothing else is taken then. None: the encoder that was
+            trained is looked for, see `barlowtf.convert.encoder_tensors.find_encoder`.
 
     Returns:
         TorchModels; see `barlowtf.models.make_encoder`, images of any height and width, and `make_projector`.
@@ -116,51 +142,15 @@ def make_models_of(path_or_state_dict: str | Path | Mapping[str, Any], *, stem: 
     Raises:
         ConversionError: As `make_encoder_of`; the projector's tensors are named beside the encoder's.
     """
-    return _make_models(_name(path_or_state_dict), _sort(read_tensors(path_or_state_dict)), stem)
-
-
-class _Tensor(NamedTuple):
-    name: str  # in the file
-    value: np.ndarray
-
-
-class _Parts(NamedTuple):
-    """The tensors of a file by their names without prefix, "layer1.0.conv1.weight", "projector.0.weight"."""
-
-    encoder: dict[str, _Tensor]
-    projector: dict[str, _Tensor]
-    passed_over: tuple[str, ...]  # names in the file
+    return _make_models(_name(path_or_state_dict), find_encoder(path_or_state_dict, prefix=prefix), stem)
 
 
 def _name(source: str | Path | Mapping[str, Any]) -> str:
     return "The state dict" if isinstance(source, Mapping) else str(source)
 
 
-def _sort(state: Mapping[str, np.ndarray]) -> _Parts:
-    wrapped = common_prefix(state)
-    bare = {name.removeprefix(wrapped): _Tensor(name, value) for name, value in state.items()}
-    prefix = encoder_prefix(bare)
-    # A tensor of a ResNet beside the backbone is a fault, and is not taken for the encoder's own.
-    whole = any(name.startswith(_BACKBONE) for name in bare) and prefix in ("", _BACKBONE)
-    prefix = _BACKBONE if whole else prefix or ""
-    encoder, projector, passed_over = {}, {}, []
-    for name, tensor in bare.items():
-        inner = name.removeprefix(prefix)
-        if inner.startswith(_CLASSIFIER) or name.endswith(_COUNTER):
-            passed_over.append(tensor.name)
-        elif name.startswith(prefix):
-            encoder[inner] = tensor
-        elif whole and name.startswith(_PROJECTOR):
-            projector[name] = tensor
-        elif encoder_prefix([name]) == "":
-            encoder[f"beside the backbone: {name}"] = tensor
-        else:
-            passed_over.append(tensor.name)
-    return _Parts(encoder, projector, tuple(passed_over))
-
-
-def _make_models(name: str, parts: _Parts, stem: str | None) -> TorchModels:
-    encoder = _make_encoder(name, parts.encoder, stem)
+def _make_models(name: str, parts: EncoderTensors, stem: str | None) -> TorchModels:
+    encoder = _make_encoder(name, parts, stem)
     wanted, projector = named_weights(encoder), None
     if parts.projector:
         widths = _projector_widths(parts.projector)
@@ -170,20 +160,26 @@ def _make_models(name: str, parts: _Parts, stem: str | None) -> TorchModels:
     tensors = parts.encoder | parts.projector
     _require_fit(wanted, tensors, f"{name} holds no whole {encoder.name}; nothing was loaded.")
     _assign(wanted, tensors)
-    return TorchModels(encoder, projector, parts.passed_over)
+    return TorchModels(encoder, projector, parts.passed_over, parts.layout, parts.prefix)
 
 
-def _make_encoder(name: str, tensors: Mapping[str, _Tensor], stem: str | None) -> keras.Model:
+def _make_encoder(name: str, parts: EncoderTensors, stem: str | None) -> keras.Model:
+    tensors = parts.encoder
     counts = tuple(_count_blocks(tensors, stage) for stage in (1, 2, 3, 4))
     depth = _DEPTHS.get((any(".conv3." in key for key in tensors), counts))
-    shape = _first_shape(tensors)
+    shape, first = _first_shape(tensors), tensors.get("conv1.weight")
+    if first is None and (of_stem := [tensor.name for key, tensor in tensors.items() if key.startswith(_DEEP_STEM)]):
+        raise ConversionError(
+            f"{name} holds a ResNet whose stem has several convolutions, which barlowtf does not have: {of_stem[0]}. "
+            "Expected conv1.weight, one convolution of 7x7 or 3x3. Take a model without a deep stem, in timm resnet50 "
+            "and not resnet50d."
+        )
     if depth is None or shape[2] not in _STEM_OF_KERNEL:
-        first = tensors.get("conv1.weight")
         depths = ", ".join(map(str, sorted(_DEPTHS.values())))
         raise ConversionError(
             f"{name} is no ResNet that barlowtf knows. Received {counts} blocks in layer1 to layer4 and conv1.weight "
             f"{'absent' if first is None else first.value.shape}. Expected torchvision's names of a ResNet of depth "
-            f"{depths}. The first names: {_first_names(tensors)}."
+            f"{depths}. The first names: {parts.first_names}."
         )
     filters, channels, kernel, _ = shape
     if stem is None:
@@ -193,11 +189,7 @@ def _make_encoder(name: str, tensors: Mapping[str, _Tensor], stem: str | None) -
     return make_encoder(resnet_name(depth, filters), image_shape=(None, None, channels), stem=stem, dtype="float32")
 
 
-def _first_names(tensors: Mapping[str, _Tensor]) -> str:
-    return ", ".join(tensor.name for tensor in list(tensors.values())[:_NAMES_SHOWN]) or "none"
-
-
-def _first_shape(tensors: Mapping[str, _Tensor]) -> tuple[int, ...]:
+def _first_shape(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
     """Returns the shape of conv1.weight; where it is missing or has none, what fits the tensors behind it."""
     first = tensors.get("conv1.weight")
     if first is not None and first.value.ndim == 4 and 0 not in first.value.shape:
@@ -207,12 +199,12 @@ def _first_shape(tensors: Mapping[str, _Tensor]) -> tuple[int, ...]:
     return (filters[0] or 64 if filters else 64, 3, 7, 7)
 
 
-def _count_blocks(tensors: Mapping[str, _Tensor], stage: int) -> int:
+def _count_blocks(tensors: Mapping[str, Tensor], stage: int) -> int:
     prefix = f"layer{stage}."
     return len({name.split(".")[1] for name in tensors if name.startswith(prefix)})
 
 
-def _projector_widths(tensors: Mapping[str, _Tensor]) -> list[int]:
+def _projector_widths(tensors: Mapping[str, Tensor]) -> list[int]:
     """Returns the widths of the linear layers, each as most of the tensors that have it show it.
 
     Layer 3i is linear and 3i + 1 its normalization, which the last one has not. A width that nothing shows is given as
@@ -236,7 +228,7 @@ def _projector_widths(tensors: Mapping[str, _Tensor]) -> list[int]:
 
 
 def _require_fit(
-    wanted: Mapping[str, TorchWeight], tensors: Mapping[str, _Tensor], misfit: str, advice: str = ""
+    wanted: Mapping[str, TorchWeight], tensors: Mapping[str, Tensor], misfit: str, advice: str = ""
 ) -> None:
     """Raises ConversionError where tensors are missing, unknown, of other shapes or not finite."""
     faults = _faults({key: weight.shape for key, weight in wanted.items()}, tensors)
@@ -244,7 +236,7 @@ def _require_fit(
         raise ConversionError(" ".join(filter(None, (misfit, *faults, advice))))
 
 
-def _faults(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, _Tensor]) -> list[str]:
+def _faults(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> list[str]:
     """Returns a sentence for each kind of misfit, which names all tensors of that kind."""
     missing = [name for name in wanted if name not in tensors]
     extra = [tensor.name for name, tensor in tensors.items() if name not in wanted]
@@ -263,7 +255,7 @@ def _faults(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, _Tensor
     return [f"{len(names)} tensors {kind}: {', '.join(names)}." for kind, names in kinds if names]
 
 
-def _assign(wanted: Mapping[str, TorchWeight], tensors: Mapping[str, _Tensor]) -> None:
+def _assign(wanted: Mapping[str, TorchWeight], tensors: Mapping[str, Tensor]) -> None:
     for key, weight in wanted.items():
         weight.variable.assign(from_torch_layout(_float32(tensors[key].value)))
 

@@ -18,7 +18,7 @@ from barlowtf.models import keras_applications
 from barlowtf.models.encoder import find_kind
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.transfer import Fit, InitialWeights, differing_strides, fit_weights
-from barlowtf.places import INITIAL_FORMS
+from barlowtf.places import INITIAL_FORMS, TORCH_SUFFIXES
 from barlowtf.records import RunInit
 
 _LOG = logging.getLogger("barlowtf")
@@ -99,7 +99,7 @@ def open_origin(spec: str, *, stem: str = "auto") -> Origin:
 
     Args:
         spec: A finished run folder, a `.keras` file with the projector beside it, if any, as NAME.projector.keras, a
-            `.pth`, `.pt` or `.safetensors` file with torchvision's names, or "keras:NAME" for weights of
+            file of PyTorch as of `barlowtf.encoders.load`, or "keras:NAME" for weights of
             `keras.applications`.
         stem: Of the recipe: what the tensors of a PyTorch file do not tell.
 
@@ -115,7 +115,7 @@ def open_origin(spec: str, *, stem: str = "auto") -> Origin:
         return _of_file(spec, finished_encoder(path))
     if path.is_file() and path.suffix == ".keras":
         return _of_file(spec, path)
-    if path.is_file() and path.suffix in (".pth", ".pt", ".safetensors"):
+    if path.is_file() and path.suffix in TORCH_SUFFIXES:
         models = make_models_of(path, stem=None if stem == "auto" else stem)
         mean, std = _normalization(spec, None, models.encoder)
         return Origin(spec, models.encoder, models.projector, models.encoder.name, mean, std)

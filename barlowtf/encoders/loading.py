@@ -17,7 +17,7 @@ from barlowtf.encoders.keras_scan import require_harmless_file, weight_limit
 from barlowtf.encoders.saved_model import open_saved_model
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models.encoder import find_kind
-from barlowtf.places import CONTROLS, ENCODER_FORMS, require_encoder
+from barlowtf.places import CONTROLS, ENCODER_FORMS, TORCH_SUFFIXES, require_encoder
 from barlowtf.printable import printable
 from barlowtf.regular import require_regular
 
@@ -30,9 +30,9 @@ def load(
     """Returns the encoder that a text names. No optimizer is built.
 
     Args:
-        spec: A run folder, a `.keras` file, a SavedModel folder, a `.pth` or `.safetensors` file with torchvision's
-            names, "random": the untrained encoder of a recipe, or "pixels": the center view itself, flattened, in
-            [0, 1].
+        spec: A run folder, a `.keras` file, a SavedModel folder, a `.pth`, `.safetensors` or other file of PyTorch with
+            torchvision's names or in a layout of `barlowtf.convert.layouts`, "random": the untrained encoder of a
+            recipe, or "pixels": the center view itself, flattened, in [0, 1].
         config: Recipe, by name or file, of an encoder that has none beside it, and of the two controls: it says how
             images are prepared. None: the normalization of ImageNet.
         like: Encoder whose architecture and preparation "random", and whose size "pixels" takes where `config` is None.
@@ -72,7 +72,7 @@ def load(
         model = load_keras(path)
         loaded = exported_encoder(spec, model) or model_encoder(spec, "keras", model, recipe, run=run)
         return loaded if known else replace(loaded, built_as=None)
-    if path.suffix in (".pth", ".pt", ".safetensors"):
+    if path.suffix in TORCH_SUFFIXES:
         from barlowtf.convert import make_encoder_of
 
         return model_encoder(spec, "torch", make_encoder_of(path), recipe)

@@ -30,18 +30,20 @@ class ConvertRequest:
     """What `barlowtf convert` converts.
 
     Attributes:
-        source: A file of PyTorch or safetensors, with torchvision's names or those of the authors' checkpoint.pth; or,
-            for the other direction, a `.keras` file or a run folder.
+        source: A file of PyTorch or safetensors, with torchvision's names or in a layout of
+            `barlowtf.convert.layouts`; or, for the other direction, a `.keras` file or a run folder.
         out: From PyTorch: `NAME.keras`; a projector goes to `NAME.projector.keras` beside it. To PyTorch: a `.pth`,
             `.pt` or `.safetensors` file.
         stem: From PyTorch: what tensors cannot tell, see `barlowtf.convert.make_models_of`.
         projector: To PyTorch: the `.keras` file of the projector; names are then those of the authors' whole model.
+        prefix: From PyTorch: what stands before the encoder's names, see `barlowtf.convert.make_models_of`.
     """
 
     source: Path
     out: Path
     stem: str | None = None
     projector: Path | None = None
+    prefix: str | None = None
 
     @property
     def to_torch(self) -> bool:
@@ -78,10 +80,11 @@ def _require_sense(request: ConvertRequest) -> None:
     if not out.parent.is_dir():
         raise ConfigError(f"Cannot write {out}: there is no folder {out.parent}. Make it, or choose another --out.")
     _require_new(out)
-    if request.to_torch and request.stem is not None:
-        raise ConfigError(
-            f"Invalid --stem: received {request.stem} for {source}. It is for files of PyTorch; leave it out."
-        )
+    for option, value in (("--stem", request.stem), ("--prefix", request.prefix)):
+        if request.to_torch and value is not None:
+            raise ConfigError(
+                f"Invalid {option}: received {value} for {source}. It is for files of PyTorch; leave it out."
+            )
     if not request.to_torch and request.projector is not None:
         raise ConfigError(
             f"Invalid --projector: received {request.projector} for {source}. A file of PyTorch holds its own; leave "
@@ -91,7 +94,7 @@ def _require_sense(request: ConvertRequest) -> None:
 
 def _from_torch(request: ConvertRequest) -> ConvertRecord:
     out = request.out
-    models = make_models_of(request.source, stem=request.stem)
+    models = make_models_of(request.source, stem=request.stem, prefix=request.prefix)
     parts = {"encoder": (out, models.encoder)}
     if models.projector is not None:
         parts["projector"] = (runs.projector_beside(out), models.projector)
@@ -106,6 +109,8 @@ def _from_torch(request: ConvertRequest) -> ConvertRecord:
         projector=_widths(models.projector),
         tensors=taken + len(models.passed_over),
         passed_over=models.passed_over,
+        layout=models.layout,
+        prefix=models.prefix,
         recorded=recorded,
     )
 
@@ -137,6 +142,8 @@ def _to_torch(request: ConvertRequest) -> ConvertRecord:
         projector=_widths(rebuilt.projector),
         tensors=len(state),
         passed_over=(),
+        layout=None,
+        prefix=None,
         recorded=recorded,
     )
 

@@ -31,4 +31,10 @@ class ConvertRecord(Record):
     projector: tuple[int, ...] | None = Field(description="widths of the projector; null: none")
     tensors: int = Field(description="number of tensors read or written")
     passed_over: tuple[str, ...] = Field(description="names of the tensors that were not used")
+    layout: str | None = Field(
+        description="project whose checkpoint layout was recognized; null: none, a given prefix, or written for PyTorch"
+    )
+    prefix: str | None = Field(
+        description="what stands before the encoder's names, as --prefix takes it; null: written for PyTorch"
+    )
     recorded: RecordedComparison | None = Field(description="null: no official output is recorded for these weights")

@@ -6,7 +6,9 @@ import warnings
 import numpy as np
 import pytest
 
-from barlowtf.convert import make_models_of
+from barlowtf.convert import make_models_of, state_dict_of
+from barlowtf.models import make_encoder
+from tests.weights import randomized
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +41,14 @@ def torch():
         # Its import warns of its own surroundings.
         warnings.simplefilter("ignore")
         return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def resnet():
+    return randomized(make_encoder("resnet10_w0p0625", image_shape=(None, None, 3), stem="imagenet", dtype="float32"))
+
+
+@pytest.fixture(scope="session")
+def resnet_state(resnet):
+    """Torchvision's names, batch counters included."""
+    return state_dict_of(resnet)

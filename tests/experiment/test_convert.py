@@ -10,7 +10,9 @@ import pytest
 from barlowtf_cli.main import main
 from click.testing import CliRunner
 
-from barlowtf.convert import named_weights, read_tensors, state_dict_of
+from barlowtf.convert import named_weights, read_tensors, state_dict_of, write_tensors
+from barlowtf.models.fingerprint import weights_sha256
+from tests.convert.checkpoints import at, copy, sample
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
@@ -36,6 +38,7 @@ def test_the_whole_model_gives_encoder_and_projector(place, encoder, projector, 
     assert result.stdout.splitlines() == [
         f"encoder     {place}/made.keras ({NAME}, stem half, features of width 32)",
         f"projector   {place}/made.projector.keras (6-5)",
+        "layout      Barlow Twins, behind module.backbone.",
         "not used    module.bn.running_mean, module.bn.running_var, 14 counters num_batches_tracked",
         "recorded    no official output for these weights",
     ]
@@ -57,8 +60,40 @@ def test_an_encoder_alone_and_json(place, encoder, monkeypatch):
     assert shown["encoder"]["name"] == NAME and shown["encoder"]["stem"] == "small"
     assert shown["encoder"]["feature_width"] == 32 and re.fullmatch("[0-9a-f]{64}", shown["encoder"]["sha256"])
     assert shown["projector"] is None and shown["recorded"] is None
+    assert (shown["layout"], shown["prefix"]) == ("torchvision", "")
     assert shown["tensors"] == len(encoder.weights) + 12 and len(shown["passed_over"]) == 12
     assert 'conv1 is 3x3, taken for the stem "small"' in result.stderr
+
+
+def test_the_checkpoint_of_another_project(place, encoder):
+    write_tensors(place / "swav.safetensors", sample("SwAV", state_dict_of(encoder), 1))
+    result = run(place / "swav.safetensors", "--out", place / "made.keras", "--stem", "half")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1:3] == [
+        "layout      SwAV, behind module.",
+        "not used    module.projection_head.* (8 tensors), module.prototypes.weight, 13 counters num_batches_tracked",
+    ]
+    assert_same_weights(keras.models.load_model(place / "made.keras"), encoder)
+
+
+def test_a_prefix(place, encoder):
+    state = state_dict_of(encoder)
+    both = at("online.net.", state) | copy("target.net.", state) | {"temperature": np.ones(1, np.float32)}
+    write_tensors(place / "both.safetensors", both)
+    words = (place / "both.safetensors", "--stem", "half", "--out")
+    refused = run(*words, place / "made.keras")
+    assert refused.exit_code == 1
+    assert "2 encoders, under online.net., target.net., " in refused.stderr
+    result = run(*words, place / "made.keras", "--prefix", "online.net")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1:3] == [
+        "layout      by the names of a ResNet, behind online.net.",
+        "not used    target.net.* (60 tensors), temperature, 24 counters num_batches_tracked",
+    ]
+    assert_same_weights(keras.models.load_model(place / "made.keras"), encoder)
+    other = json.loads(run(*words, place / "other.keras", "--prefix", "target.net", "--json").stdout)
+    assert (other["layout"], other["prefix"]) == (None, "target.net.")
+    assert other["encoder"]["sha256"] != weights_sha256(encoder)
 
 
 @pytest.mark.parametrize("source", ["encoder.keras", "run"])

@@ -44,6 +44,14 @@ REFUSED = [
     ("whole.safetensors --out taken.keras", "taken.projector.keras is there already"),
     ("encoder.safetensors --out dangling.keras", "dangling.keras is there already"),
     ("encoder.keras --stem half --out made.safetensors", "It is for files of PyTorch; leave it out."),
+    (
+        "encoder.keras --prefix backbone --out made.safetensors",
+        "--prefix: received backbone for encoder.keras. It is for",
+    ),
+    (
+        "whole.safetensors --prefix backbone --out made.keras",
+        '"backbone.", with which no tensor starts in whole.safetensors, expected "module.backbone.". The first names: ',
+    ),
     ("whole.safetensors --projector projector.keras --out made.keras", "A file of PyTorch holds its own"),
     ("unfinished --out made.safetensors", "has no encoder.keras yet: it is not started. Resume it"),
     ("folder --out made.safetensors", "folder is not a run folder: it holds no recipe.toml"),
