@@ -34,7 +34,7 @@ _TITLES = {
     default=1000,
     show_default=True,
     metavar="N",
-    help="Maximum number of images of either kind in a draw; twice as many are sampled from each folder.",
+    help="Maximum number of images of either folder in a draw; at most twice as many are sampled from each.",
 )
 @click.option(
     "--resamples",
@@ -52,7 +52,7 @@ _TITLES = {
     help="Probability of a drifted verdict where nothing has changed, all tests together.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of all draws.")
-@click.option("--fail-on-drift", is_flag=True, help="End with exit status 1 where the new images have drifted.")
+@click.option("--fail-on-drift", is_flag=True, help="End with exit status 1 if the new images have drifted.")
 @json_option
 def drift(
     reference: str,
@@ -69,7 +69,7 @@ def drift(
     REFERENCE and NEW are folders that barlowtf embed wrote. Fréchet distance, kernel distance, coverage (share of the
     reference images with a new one among their nearest) and familiar (share of the new images that lie as near a
     reference image as its own neighbors do), each beside the range that parts of the reference have against each
-    other; and the new images farthest from the reference. Exit status 0, also where they have drifted.
+    other; and the new images farthest from the reference. The exit status is 0 whatever is found.
 
     \b
     Examples:

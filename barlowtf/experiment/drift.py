@@ -59,11 +59,13 @@ def drift(request: DriftRequest) -> DriftRecord:
     """Returns how far new images lie from a reference, next to how far parts of the reference lie from each other.
 
     Raises:
-        ConfigError: So few draws cannot show drift at the level.
+        ConfigError: The level is not in (0, 1), or so few draws cannot show drift at it.
         CheckpointError: A folder holds no features, or they belong to different encoders.
         DataError: There are too few images, or all features of the reference are equal.
     """
     started = time.perf_counter()
+    if not 0 < request.level < 1:
+        raise ConfigError(f"Invalid level: received {request.level}, expected between 0 and 1. Set --level.")
     least = least_resamples(request.level)
     if request.resamples < least:
         raise ConfigError(

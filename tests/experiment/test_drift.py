@@ -109,6 +109,8 @@ def test_what_is_refused(place, tmp_path):
             experiment.drift(DriftRequest(*words))
     with pytest.raises(ConfigError, match="Invalid resamples: received 100, expected at least 499"):
         experiment.drift(DriftRequest(place / "reference", place / "same", level=0.01))
+    with pytest.raises(ConfigError, match="Invalid level: received nan, expected between 0 and 1"):
+        experiment.drift(DriftRequest(place / "reference", place / "same", level=float("nan")))
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="holds no features"):
         experiment.drift(DriftRequest(place / "reference", tmp_path / "empty"))
