@@ -111,9 +111,9 @@ def test_overlap_of_what_is_known():
     first, _ = sets(20, 2, 3)
     assert overlap(products_of(first, first)) == (1.0, 1.0)
     assert overlap(products_of(first, first + 1000.0)) == (0.0, 0.0)
-    # Equal features have balls of radius 0, which rounding does not empty.
-    equal = np.full((10, 3), 0.1) * 3
-    assert overlap(products_of(equal, equal)) == (1.0, 1.0)
+    # Pairs of equal features have balls of radius 0, which rounding does not empty.
+    pairs = np.repeat(np.random.default_rng(0).standard_normal((20, 129)) + 5, 2, axis=0)
+    assert overlap(products_of(pairs, pairs[::2]), neighbors=1) == (1.0, 1.0)
     # A crowd around one image of the reference is familiar, and covers little.
     crowd = overlap(products_of(first, np.tile(first[:1], (50, 1))))
     assert crowd.familiar == 1.0 and crowd.coverage < 0.6

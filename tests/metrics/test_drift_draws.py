@@ -75,13 +75,16 @@ def test_more_draws_let_some_be_beyond_the_limit():
     np.testing.assert_allclose(found.measures[0].limit, usual[-2], rtol=1e-9)
 
 
-def test_intervals_hold_the_share_of_many_images():
-    """Familiar is a mean over new images: its interval has the width of a binomial share."""
-    reference, new = features(400, 0), features(100, 1, shift=1.0)
-    judged = compare(reference, new, most=1000, resamples=100).measures[3]
-    width = 2 * 1.96 * np.sqrt(judged.value * (1 - judged.value) / 100)
-    # 100 draws tell a width to a tenth or two; which images of the reference are drawn adds to it.
-    assert 0.8 * width < judged.high - judged.low < 2.0 * width
+def test_the_interval_is_that_of_half_sets():
+    reference, new = features(80, 0), features(40, 1)
+    found = compare(reference, new, most=1000, resamples=99, seed=4)
+    scaled, beside = found.scale.apply(reference), found.scale.apply(new)
+    r, r_new = np.random.default_rng((4, 0)), np.random.default_rng((4, 1))
+    draws = [(r.permutation(80)[:20], r_new.permutation(40)[:20]) for _ in range(99)]
+    halves = [frechet_distance(scaled[known], beside[others]) for known, others in draws]
+    judged = found.measures[0]
+    expected = judged.value + np.percentile(halves, [2.5, 97.5]) - np.mean(halves)
+    np.testing.assert_allclose((judged.low, judged.high), np.maximum(expected, 0), rtol=1e-9)
 
 
 def test_sizes_leave_two_parts_of_the_reference():
