@@ -13,6 +13,7 @@ from barlowtf import leaving
 from .convert import convert
 from .data import data
 from .doctor import doctor
+from .drift import drift
 from .embed import embed
 from .evaluate import evaluate
 from .export import export
@@ -120,5 +121,8 @@ def main() -> None:
     start_log()
 
 
-for command in (pretrain, recipe, evaluate, export, embed, predict, search, convert, report, data, doctor, launch):
+for command in (
+    *(pretrain, recipe, evaluate, export, embed, predict, search, drift),
+    *(convert, report, data, doctor, launch),
+):
     main.add_command(add_verbosity(command))

@@ -43,6 +43,7 @@ FILES = (
         "`skipped.jsonl` in a run folder or beside what a command writes, one line each.",
         records.SkippedImage,
     ),
+    ("Comparisons of features", "What `barlowtf drift --json` prints.", records.DriftRecord),
     ("Records of predictions", "`FILE.json` beside the file of `barlowtf predict --out`.", records.PredictionRecord),
 )
 

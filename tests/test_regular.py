@@ -139,6 +139,7 @@ def test_pipes_in_folders_of_somebody_else(tmp_path, pipe):
         ["predict", "--encoder", "PIPE", "--data", "digits", "--out", "x.csv"],
         ["search", "PIPE", "--in", "x"],
         ["search", "--id", "1", "--in", "PIPE"],
+        ["drift", "PIPE", "x"],
         ["report", "PIPE"],
         ["export", "--encoder", "PIPE"],
         ["convert", "PIPE", "--out", "x.keras"],

@@ -6,6 +6,7 @@ from barlowtf.experiment.convert import ConvertRequest, convert
 from barlowtf.experiment.data import DataDescription, PackedData, describe_data, explain_data, pack_data
 from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
 from barlowtf.experiment.doctor import Health, diagnose, explain_health
+from barlowtf.experiment.drift import DriftRequest, drift
 from barlowtf.experiment.embed import EmbedRequest, embed
 from barlowtf.experiment.evaluate import EvaluateRequest, evaluate, results_folder
 from barlowtf.experiment.export import ExportRequest, explain_left_out, export
@@ -24,6 +25,7 @@ __all__ = [
     "ConvertRequest",
     "DataCheck",
     "DataDescription",
+    "DriftRequest",
     "EmbedRequest",
     "EvaluateRequest",
     "ExportRequest",
@@ -40,6 +42,7 @@ __all__ = [
     "convert",
     "describe_data",
     "diagnose",
+    "drift",
     "embed",
     "evaluate",
     "explain_check",

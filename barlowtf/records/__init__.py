@@ -2,6 +2,7 @@
 
 from barlowtf.records.checkpoint_manifest import CheckpointManifest, FileDigest
 from barlowtf.records.convert_record import ConvertedEncoder, ConvertRecord, RecordedComparison
+from barlowtf.records.drift_record import ComparedFeatures, DriftMeasure, DriftRecord, FarImage
 from barlowtf.records.embed_manifest import EmbeddedData, EmbedManifest
 from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFigures, HeadFacts
@@ -19,14 +20,18 @@ from barlowtf.records.verdict import judge
 __all__ = [
     "BankFacts",
     "CheckpointManifest",
+    "ComparedFeatures",
     "ComparedImages",
     "ConvertRecord",
     "ConvertedEncoder",
     "DataFacts",
+    "DriftMeasure",
+    "DriftRecord",
     "EmbedManifest",
     "EmbeddedData",
     "EncoderFacts",
     "ExportRecord",
+    "FarImage",
     "FileDigest",
     "FileFigures",
     "Finding",

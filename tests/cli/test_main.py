@@ -160,6 +160,7 @@ def test_what_is_not_there_is_said_before_tensorflow_starts(tmp_path):
         ("data check npy:x.npy", "Invalid file x.npy: it does not exist."),
         ("search photo.jpg --in photos", "Invalid photo photo.jpg: it is no file, expected an image."),
         ("search --id 3 --in foto", "Invalid folder foto: it does not exist, expected the --out folder of barlowtf"),
+        ("drift photos fotos", "expected the --out folder of barlowtf embed. Did you mean 'photos'?"),
         ("predict --encoder runs/digits --data photos --out x.csv --head linear-fst", "Did you mean 'linear-fast'?"),
     ):
         result = subprocess.run(

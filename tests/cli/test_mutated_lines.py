@@ -19,8 +19,8 @@ from barlowtf.errors import BarlowTFError
 from tests.cli.test_main import commands
 
 JOBS = (
-    *("choose_recipe", "convert", "describe_data", "check_data", "pack_data", "diagnose", "embed", "evaluate"),
-    *("export", "extended_recipe", "plan", "predict", "pretrain", "report", "search"),
+    *("choose_recipe", "convert", "describe_data", "check_data", "pack_data", "diagnose", "drift"),
+    *("embed", "evaluate", "export", "extended_recipe", "plan", "predict", "pretrain", "report", "search"),
 )
 # Starts processes of its own.
 LEFT_OUT = ("launch",)
@@ -49,6 +49,7 @@ VALUES = (
     *("cifar10-cpu", "results/knn.json"),
 )
 PLAUSIBLE = {"source": "photos", "encoder": "random", "encoders": "random", "out": "out", "features": "photos"}
+PLAUSIBLE |= {"reference": "photos", "new": "photos"}
 
 
 def prepare(folder, monkeypatch):
