@@ -79,7 +79,12 @@ _HELP = f"""Write an encoder in a form that other programs load, and compare it 
     "--batch",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Fixed number of images in a call, of onnx; short for --set batch=. Default: any.",
+    help="Fixed number of images in a call, of onnx and tflite; short for --set batch=. Default: any.",
+)
+@click.option(
+    "--outputs",
+    metavar="all|features|probabilities",
+    help="What a file gives, of tflite; short for --set outputs=. MediaPipe Tasks take one output. Default: all.",
 )
 @click.option(
     "--representative",
@@ -104,6 +109,7 @@ def export(
     overrides: tuple[str, ...],
     layout: str | None,
     batch: int | None,
+    outputs: str | None,
     representative: int,
     accept_loss: bool,
     config: str | None,
@@ -117,8 +123,8 @@ def export(
     from barlowtf.experiment import ExportRequest, explain_left_out
     from barlowtf.experiment import export as write
 
-    short = {name: value for name, value in (("layout", layout), ("batch", batch)) if value is not None}
-    settings = {**parse_overrides(overrides), **short}
+    short = {"layout": layout, "batch": batch, "outputs": outputs}
+    settings = parse_overrides(overrides) | {name: value for name, value in short.items() if value is not None}
     record = write(
         ExportRequest(
             encoder,
@@ -148,10 +154,12 @@ def _table(record: "ExportRecord") -> str:
     for name, figures in record.files.items():
         cells = [f"{record.format if name == '.' else name:<22}{(figures.bytes or 0) / 1e6:8.1f}"]
         cells.append(f"{'':10}" if figures.milliseconds is None else f"{figures.milliseconds:10.1f}")
-        cells.append(f"{figures.largest_difference['features']:12.2g}")
+        # Features, where the file gives them.
+        compared, difference = next(iter(figures.largest_difference.items()))
+        cells.append(f"{difference:12.2g}")
         for value, width in ((figures.top1_agreement, 11), (figures.top1, 8)):
             cells.append(" " * width if value is None else f"{100 * value:{width - 2}.1f} %")
         lines.append("".join(cells).rstrip())
     images = record.images
-    lines.append(f"\ncompared    {images.count} images of {short_spec(images.source)}, difference of the features")
+    lines.append(f"\ncompared    {images.count} images of {short_spec(images.source)}, difference of the {compared}")
     return "\n".join([*lines, f"folder      {record.folder}", f"record      {record.record}"])

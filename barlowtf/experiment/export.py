@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.config.section import Section
 from barlowtf.data import require_trusted_data
 from barlowtf.distribute import describe_surroundings
 from barlowtf.encoders.extracting import require_finite
@@ -123,7 +124,7 @@ def export(request: ExportRequest) -> ExportRecord:
         _LOG.info("Writing %s%s.", form_name, f" ({', '.join(variants)})" if variants else "")
         files = form.write(material, aside)
         _LOG.info("Comparing it with its source on %d images, in a fresh process.", len(sample.views))
-        figures = _compare(form, form_name, aside, files, sample, origin, expected)
+        figures = _compare(form, settings, aside, files, sample, origin, expected)
         left_out = {} if request.accept_loss else _leave_out(aside, files, figures)
         _require_success(form_name, files, figures, left_out)
         form.describe(material, aside, figures)
@@ -188,7 +189,7 @@ def _source_outputs(origin: Origin, sample: Sample) -> dict[str, np.ndarray]:
 
 def _compare(
     form: Format,
-    form_name: str,
+    settings: Section,
     folder: Path,
     files: Mapping[str, str],
     sample: Sample,
@@ -204,7 +205,7 @@ def _compare(
     figures = {}
     for name, precision in files.items():
         path = folder / name
-        found = compare_file(form, path, parts=parts, sample=sample, expected=expected)
+        found = compare_file(form, path, parts=parts, sample=sample, expected=expected, settings=settings)
         size = sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
         shortfall = find_shortfall(found, precision, form.least_agreement)
         figures[name] = FileFigures.model_validate(

@@ -17,22 +17,24 @@ def compare_outputs(
     """Returns what differs between two sets of outputs of the same images.
 
     Args:
-        expected: Output -> float32 [M, ...] of the source: features, perhaps logits and probabilities.
+        expected: Output -> float32 [M, ...] of the source: some of features, logits and probabilities, at least one.
         found: The same of the export.
         labels: Classes of the images, int64 [M]; None where they are unknown.
 
     Returns:
-        images; for each output largest_difference, absolute, and largest_value of the source; least_cosine of the
-        features; with logits top1_agreement, and with labels, too, top1 of both.
+        images; for each output largest_difference, absolute, and largest_value of the source; with features their
+        least_cosine; with logits or probabilities top1_agreement, and with labels, too, top1 of both.
     """
-    figures: dict[str, Any] = {"images": len(expected["features"])}
+    figures: dict[str, Any] = {"images": len(next(iter(expected.values())))}
     figures["largest_difference"] = {
         name: float(np.abs(found[name].astype(np.float64) - value).max()) for name, value in expected.items()
     }
     figures["largest_value"] = {name: float(np.abs(value).max()) for name, value in expected.items()}
-    figures["least_cosine"] = float(_cosines(expected["features"], found["features"]).min())
-    if "logits" in expected:
-        classes, found_classes = (outputs["logits"].argmax(axis=1) for outputs in (expected, found))
+    if "features" in expected:
+        figures["least_cosine"] = float(_cosines(expected["features"], found["features"]).min())
+    scores = next((name for name in ("logits", "probabilities") if name in expected), None)
+    if scores is not None:
+        classes, found_classes = (outputs[scores].argmax(axis=1) for outputs in (expected, found))
         figures["top1_agreement"] = float(np.mean(classes == found_classes))
         if labels is not None:
             figures["top1_source"] = float(np.mean(classes == labels))

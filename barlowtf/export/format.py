@@ -59,6 +59,7 @@ class Replayed:
         labels: Their classes, int64 [M]; None: unknown.
         expected: Outputs of the source, see `barlowtf.export.verification.source_outputs`.
         found: What `Format.read` returned.
+        settings: See `Material`.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class Replayed:
     labels: np.ndarray | None
     expected: Outputs
     found: Outputs
+    settings: Any = field(default_factory=NoSettings)
 
 
 def compare_replayed(replayed: Replayed) -> dict[str, Any]:
@@ -156,7 +158,12 @@ class Format:
             raise ExportError(f"Invalid setting: {message}.") from error
 
 
+def class_names_text(parts: Parts) -> str:
+    """Returns the names of the head's classes, one a line; empty without head."""
+    return "".join(f"{name}\n" for name in parts.class_names or ())
+
+
 def write_class_names(parts: Parts, folder: Path) -> None:
     """Writes class_names.txt, one name a line, where there is a head."""
     if parts.class_names is not None:
-        write_file(folder / CLASS_NAMES_FILE, "".join(f"{name}\n" for name in parts.class_names))
+        write_file(folder / CLASS_NAMES_FILE, class_names_text(parts))

@@ -16,7 +16,7 @@ from pydantic import Field
 from barlowtf.config.section import Count, Section
 from barlowtf.export.format import Format, Material, write_class_names
 from barlowtf.export.network import Parts, inference_network
-from barlowtf.export.replay import in_batches, milliseconds
+from barlowtf.export.replay import filled_up, in_batches, milliseconds
 
 # Of October 2022: every runtime that is still maintained reads it, and nothing here needs a later one.
 _ONNX_OPSET = 17
@@ -129,16 +129,12 @@ def read_onnx(path: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     names = [output.name for output in session.get_outputs()]
     batch = images.shape[0] if isinstance(images.shape[0], int) else None
 
-    def run(rows: slice) -> dict[str, np.ndarray]:
-        part = views[rows]
-        missing = 0 if batch is None else -len(part) % batch
-        padded = np.concatenate([part, np.zeros_like(part[:1]).repeat(missing, axis=0)]) if missing else part
-        steps = range(0, len(padded), batch or len(padded))
-        found = [session.run(names, {images.name: padded[step : step + (batch or len(padded))]}) for step in steps]
-        joined = (np.concatenate(values)[: len(part)] for values in zip(*found, strict=True))
-        return dict(zip(names, joined, strict=True))
+    call = filled_up(lambda part: dict(zip(names, session.run(names, {images.name: part}), strict=True)), batch)
 
-    return in_batches(run, len(views)) | milliseconds(lambda: run(slice(1)))
+    def run(rows: slice) -> dict[str, np.ndarray]:
+        return call(views[rows])
+
+    return in_batches(run, len(views), batch) | milliseconds(lambda: run(slice(1)))
 
 
 ONNX = Format(

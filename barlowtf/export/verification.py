@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from barlowtf.atomic import scratch_folder
+from barlowtf.config.section import Section
 from barlowtf.errors import ExportError
 from barlowtf.export import replay
 from barlowtf.export.format import Format, Replayed
@@ -41,7 +42,7 @@ def source_outputs(parts: Parts, views: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def compare_file(
-    form: Format, path: Path, *, parts: Parts, sample: Sample, expected: dict[str, np.ndarray]
+    form: Format, path: Path, *, parts: Parts, sample: Sample, expected: dict[str, np.ndarray], settings: Section
 ) -> dict[str, Any]:
     """Returns the figures of one exported file, see `compare_outputs`, and milliseconds per image, one at a time.
 
@@ -51,6 +52,7 @@ def compare_file(
         parts: What was exported.
         sample: The images.
         expected: See `source_outputs`.
+        settings: What it was written with, see `Format.chosen_settings`.
 
     Raises:
         ExportError: The file cannot be loaded or run, contradicts itself, or gives values that are not finite.
@@ -66,7 +68,7 @@ def compare_file(
                 f"{path.name} gives {name} that are not finite, unlike its source. Nothing was written. Choose another "
                 "variant or format."
             )
-    figures = form.compare(Replayed(path, parts, sample.views, sample.labels, expected, found))
+    figures = form.compare(Replayed(path, parts, sample.views, sample.labels, expected, found, settings))
     return figures if time is None else {**figures, "milliseconds": round(float(time), 3)}
 
 

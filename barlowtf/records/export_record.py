@@ -26,7 +26,9 @@ class FileFigures(Record):
     images: Count = Field(description="number of images")
     largest_difference: dict[str, float] = Field(description="output -> largest absolute difference from the source")
     largest_value: dict[str, float] = Field(description="output -> largest absolute value of the source")
-    least_cosine: float = Field(description="least cosine between features of the file and of the source")
+    least_cosine: float | None = Field(
+        None, description="least cosine between features of the file and of the source; null: it gives no features"
+    )
     top1_agreement: float | None = Field(None, description="share of images of the same class, in [0, 1]")
     top1_source: float | None = Field(None, description="accuracy of the source, in [0, 1]")
     top1: float | None = Field(None, description="accuracy of the file, in [0, 1]")

@@ -76,7 +76,7 @@ def test_an_encoder_goes_the_whole_way(name, photographs, tmp_path):
         for file, precision in form.write(material, folder).items():
             found = form.read(str(folder / file), inputs)
             found.pop("milliseconds", None)
-            figures = form.compare(Replayed(folder / file, origin.parts, sample.views, None, expected, found))
+            figures = form.compare(Replayed(folder / file, origin.parts, sample.views, None, expected, found, settings))
             difference = figures["largest_difference"]["features"] / figures["largest_value"]["features"]
             if precision == "float32":
                 assert difference < 1e-4, form_name

@@ -127,14 +127,27 @@ def test_quantized_files_that_fall_short_are_not_written_unasked(run, tmp_path, 
     assert not (tmp_path / "alone").exists()
 
 
+def test_a_file_of_one_output_and_a_fixed_batch(run, tmp_path):
+    words = ["--encoder", run, "--head", "linear-fast", "--format", "tflite", "--variant", "float32", "--batch", "3"]
+    result = export(*words, "--outputs", "probabilities", "--out", tmp_path / "phone")
+    assert result.exit_code == 0, result.output
+    assert "difference of the probabilities" in result.stdout
+    (record,) = (run / "exports").glob("phone-tflite-1.json")
+    kept = json.loads(record.read_text())
+    assert kept["settings"] == {"batch": 3, "outputs": "probabilities", "int8_outputs": "float32"}
+    figures = kept["files"]["float32.tflite"]
+    assert set(figures["largest_difference"]) == {"probabilities"}
+    assert (figures["least_cosine"], figures["top1_agreement"]) == (None, 1.0)
+
+
 def test_what_differs_from_its_source_is_not_written(run, tmp_path, monkeypatch):
     convert = litert.convert_litert
 
-    def corrupted(parts, variants, images=None):
+    def corrupted(parts, *others):
         kernel, bias = parts.head.get_weights()
         other = keras.models.clone_model(parts.head)
         other.set_weights([kernel + 0.01 * np.abs(kernel).max(), bias])
-        return convert(dataclasses.replace(parts, head=other), variants, images)
+        return convert(dataclasses.replace(parts, head=other), *others)
 
     monkeypatch.setattr(litert, "convert_litert", corrupted)
     result = export(
@@ -193,6 +206,7 @@ def test_an_unfinished_run_says_which_checkpoint_and_exports_it_when_asked(run, 
         (["--head", "no/such.json"], "No result at no/such.json"),
         (["--variant", "int8"], "Invalid --variant: received int8 for the format saved-model, expected none"),
         (["--layout", "nchw"], "received layout for the format saved-model, which has no settings"),
+        (["--format", "tflite", "--outputs", "probabilities"], "for an encoder without head. Add --head RESULT"),
         (["--format", "onnx", "--layout", "chwn"], "received layout='chwn' for the format onnx"),
         (["--encoder", "random"], "expected one with layers and trained weights"),
         (["--encoder", "no/such"], "No encoder at no/such"),

@@ -85,6 +85,8 @@ def test_figures_by_hand():
     assert "top1" not in compare_outputs(expected, found)
     bare = {"features": expected["features"]}
     assert "top1_agreement" not in compare_outputs(bare, bare)
+    alone = compare_outputs({"probabilities": expected["logits"]}, {"probabilities": found["logits"]})
+    assert (alone["images"], alone["top1_agreement"], "least_cosine" in alone) == (2, 0.5, False)
 
 
 def test_what_falls_short():
