@@ -33,7 +33,7 @@ from barlowtf.export.about import publishable_recipe
 from barlowtf.export.comparison import compare_outputs
 from barlowtf.export.format import Format, Material, Replayed, write_class_names
 from barlowtf.export.network import Parts
-from barlowtf.export.templates import render
+from barlowtf.export.texts import render
 from barlowtf.models import extract_features
 from barlowtf.models.timm_model import TimmModel
 from barlowtf.printable import markdown_cell

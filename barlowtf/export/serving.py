@@ -23,7 +23,7 @@ import tensorflow as tf
 from barlowtf.atomic import write_file
 from barlowtf.errors import ExportError
 from barlowtf.export.about import About
-from barlowtf.export.templates import render
+from barlowtf.export.texts import render
 
 # Rows of the batches that the server forms. It fills a batch up to the next of these, so that rounding up at most
 # doubles the work; a warm-up request of each makes every later shape a known one.

@@ -7,7 +7,7 @@ import jinja2
 
 
 def render(template: str, **values: Any) -> str:
-    """Returns a template of this folder with values filled in; a value that is missing is an error."""
+    """Returns a template of the folder templates with values filled in; a value that is missing is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("barlowtf.export"),
         autoescape=False,  # plain text, Markdown and text protos, no markup
