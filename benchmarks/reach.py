@@ -5,7 +5,7 @@ environment of its own, made where it is missing, and gives the outputs of some 
 and file, its version, the largest difference of the features, absolute and relative to the largest feature, and the
 share of the images of the same class. Writes results/reach.json.
 
-Command: python -m benchmarks.reach RUN --environments FOLDER [--images 1000] [--only WORD]
+Command: python -m benchmarks.reach RUN --environments FOLDER [--photographs FOLDER] [--images 1000] [--only WORD]
 """
 
 import argparse
@@ -27,6 +27,7 @@ from benchmarks import machine
 NAME = "reach"
 PROGRAMS_FOLDER = Path(__file__).with_name("reach_programs")
 HEAD = "linear-fast"
+PHOTOGRAPHS_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ ENVIRONMENTS = {
     "mediapipe": Environment(("mediapipe==1.2.3",)),
     "tfjs": Environment(("tensorflowjs==4.22.0", "ydf==0.11.0")),
 }
+# Words that stand for a folder of packages of node, and for photographs.
+PHOTOGRAPHS = "photographs"
 NODE, NODE_PACKAGES = "npm", ("@litertjs/core@2.5.3", "@tensorflow/tfjs@4.22.0")
 _SAVED_MODEL = Export("saved-model")
 _BY_DEFAULT = Export("saved-model", settings=(("serving_default", "floats"),))
@@ -124,7 +127,7 @@ PROGRAMS: Sequence[Program] = (
         "MediaPipe ImageClassifier", "mediapipe_tasks", "mediapipe", _tflite("int8", batch=1, outputs="probabilities")
     ),
     Program("OpenCV DNN", "opencv_tflite", "opencv", _tflite("float32", batch=1)),
-    Program("LiteRT.js", "browser", None, _tflite("float32", batch=1), (NODE,)),
+    Program("LiteRT.js", "browser", None, _tflite("float32", batch=1), (NODE, PHOTOGRAPHS)),
     Program("LiteRT.js", "browser", None, _tflite("int8", batch=1), (NODE,)),
 )
 
@@ -134,11 +137,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path, help=f"a run of three channels that was measured by {HEAD}")
     parser.add_argument("--environments", type=Path, required=True, help="folder of the programs' environments")
+    parser.add_argument("--photographs", type=Path, help="folder of JPEG files, of which the browser's page cuts views")
     parser.add_argument("--images", type=int, default=1000, help="number of test images")
     parser.add_argument("--only", default="", help="programs whose title holds this; the others keep what was found")
     arguments = parser.parse_args()
     earlier = json.loads((machine.RESULTS / f"{NAME}.json").read_text())["programs"] if arguments.only else []
     kept = [row for row in earlier if arguments.only not in row["program"]]
+    photographs = sorted(arguments.photographs.rglob("*.JPEG"))[:PHOTOGRAPHS_SHOWN] if arguments.photographs else []
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         about, expected = _inputs(arguments.run, arguments.images, place)
@@ -146,7 +151,9 @@ def main() -> None:
         for program in (program for program in PROGRAMS if arguments.only in program.title):
             if program.export not in exported:
                 exported[program.export] = _export(arguments.run, program.export, place / f"export{len(exported)}")
-            row = _row(program, exported[program.export], expected, arguments.environments.resolve(), place)
+            row = _row(
+                program, exported[program.export], expected, arguments.environments.resolve(), place, photographs
+            )
             print(json.dumps(row), flush=True)
             rows.append(row)
     machine.write_result(NAME, {**about, "programs": sorted(kept + rows, key=_order)})
@@ -174,7 +181,21 @@ def _inputs(run: Path, images: int, place: Path) -> tuple[dict[str, Any], dict[s
         "size": origin.parts.size,
         "largest_feature": float(np.abs(expected["features"]).max()),
     }
-    return about, expected
+    return about | {"bytes": _sizes(origin.parts, place)}, expected
+
+
+def _sizes(parts: Any, place: Path) -> dict[str, int]:
+    """Returns the sizes of two SavedModels of the same network: this project's, and the one of Keras' own export."""
+    from barlowtf.export import write_saved_model
+    from barlowtf.export.network import inference_network
+
+    write_saved_model(parts, place / "own")
+    inference_network(parts).export(str(place / "keras"), verbose=False)
+    folders = {"saved-model": place / "own", "keras export": place / "keras"}
+    return {
+        name: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        for name, folder in folders.items()
+    }
 
 
 def _export(run: Path, wanted: Export, folder: Path) -> Path:
@@ -190,12 +211,18 @@ def _export(run: Path, wanted: Export, folder: Path) -> Path:
 
 
 def _row(
-    program: Program, path: Path, expected: dict[str, np.ndarray], environments: Path, place: Path
+    program: Program,
+    path: Path,
+    expected: dict[str, np.ndarray],
+    environments: Path,
+    place: Path,
+    photographs: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Returns what a program makes of a file, or why it cannot."""
     row: dict[str, Any] = {"program": program.title, "export": program.export.words}
     python = sys.executable if program.environment is None else _python(environments / program.environment)
-    words = [str(_node_folder(environments)) if word == NODE else word for word in program.words]
+    meanings = {NODE: lambda: [str(_node_folder(environments))], PHOTOGRAPHS: lambda: map(str, photographs)}
+    words = [given for word in program.words for given in meanings.get(word, lambda word=word: [word])()]
     target = place / "outputs.npz"
     target.unlink(missing_ok=True)
     script = PROGRAMS_FOLDER / f"{program.script}.py"
@@ -206,6 +233,9 @@ def _row(
     with np.load(target) as arrays:
         found = {name: arrays[name] for name in arrays}
     row["version"] = str(found.pop("version"))
+    views = found.pop("photo_views", np.zeros(0))
+    if len(views):
+        row["views"] = _view_differences(photographs, views)
     row["outputs"] = sorted(found.keys() & expected.keys())
     return row | _differences(expected, found)
 
@@ -227,6 +257,22 @@ def _differences(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) 
             name.removesuffix("_without"): float(np.abs(one - other).max()) for name, (one, other) in pairs.items()
         }
     return figures
+
+
+def _view_differences(photographs: Sequence[Path], found: np.ndarray) -> dict[str, Any]:
+    """Returns how far views of photographs, [M, S * S * 3], are from those that encoders are evaluated on, levels."""
+    import tensorflow as tf
+
+    from barlowtf.data import center_view, decode
+
+    size = round((found.shape[1] / 3) ** 0.5)
+    views = [center_view(decode(tf.constant(file.read_bytes()), 3), size).numpy() for file in photographs]
+    differences = np.abs(np.stack(views).reshape(found.shape).astype(np.float64) - found)
+    return {
+        "photographs": len(views),
+        "largest": float(differences.max()),
+        "share_equal": float(np.mean(differences == 0)),
+    }
 
 
 def _python(folder: Path) -> str:

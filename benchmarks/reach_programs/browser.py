@@ -21,7 +21,7 @@ _DRIVER = """<!doctype html>
 <script type="importmap">{"imports": {"@litertjs/core": "./@litertjs/core/dist/index.js",
   "@litertjs/wasm-utils": "./@litertjs/wasm-utils/dist/index.js"}}</script>
 <script type="module">
-import { loadClassifier } from "./classify.js";
+import { loadClassifier, viewOf } from "./classify.js";
 const results = {};
 try {
   const classifier = await loadClassifier("model.tflite", "class_names.txt", "@litertjs/core/wasm/");
@@ -30,6 +30,11 @@ try {
   for (let start = 0; start < views.length; start += step)
     for (const [name, value] of Object.entries(await classifier.outputs(views.slice(start, start + step))))
       (results[name] ??= []).push(Array.from(value));
+  results.photo_views = [];
+  for (const photo of await (await fetch("photos.json")).json()) {
+    const bitmap = await createImageBitmap(await (await fetch(photo)).blob(), { colorSpaceConversion: "none" });
+    results.photo_views.push(Array.from(viewOf(bitmap, classifier.size), (value) => Math.round(255 * value)));
+  }
 } catch (error) { results.error = String(error); }
 await fetch("results", {method: "POST", body: JSON.stringify(results)});
 </script>
@@ -57,8 +62,11 @@ class _Handler(SimpleHTTPRequestHandler):
         """Says nothing."""
 
 
-def main(path: str, source: str, target: str, node_folder: str) -> None:
-    """Fills a folder as the page's documentation says, opens it in the browser, and writes the outputs by name."""
+def main(path: str, source: str, target: str, node_folder: str, *photos: str) -> None:
+    """Fills a folder as the page's documentation says, opens it in the browser, and writes the outputs by name.
+
+    Of photographs, the page's views are written too: photo_views, [M, S * S * 3] from 0 to 255.
+    """
     with np.load(source) as arrays, tempfile.TemporaryDirectory() as temporary:
         folder, packages = Path(temporary), Path(node_folder) / "node_modules"
         shutil.copytree(_PAGE, folder, dirs_exist_ok=True)
@@ -67,6 +75,10 @@ def main(path: str, source: str, target: str, node_folder: str) -> None:
         shutil.copy(Path(path).parent / "class_names.txt", folder)
         (arrays["views"].astype(np.float32) / np.float32(255)).tofile(folder / "views.bin")
         (folder / "driver.html").write_text(_DRIVER)
+        names = [f"photo{number}" for number in range(len(photos))]
+        for name, photo in zip(names, photos, strict=True):
+            shutil.copy(photo, folder / name)
+        (folder / "photos.json").write_text(json.dumps(names))
         posted, done = {}, threading.Event()
         handler = functools.partial(_Handler, directory=folder, posted=posted, done=done)
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -10,8 +10,9 @@ from arrays import in_batches, main
 
 def outputs_of(path: str, views: np.ndarray, mean: np.ndarray, std: np.ndarray, way: str) -> dict[str, np.ndarray]:
     """Returns the outputs by their names; way: path or function."""
-    source = path if way == "path" else tf.saved_model.load(path).serve
-    compiled = openvino.compile_model(openvino.convert_model(source), "CPU")
+    # Kept: a function alone does not keep its variables.
+    loaded = tf.saved_model.load(path)
+    compiled = openvino.compile_model(openvino.convert_model(path if way == "path" else loaded.serve), "CPU")
     names = [output.any_name for output in compiled.outputs]
     known = dict(zip(names, _own_names(names), strict=True))
     return in_batches(lambda part: {known[key.any_name]: value for key, value in compiled(part).items()}, views)

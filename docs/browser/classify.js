@@ -78,7 +78,7 @@ export function viewOf(bitmap, size) {
 function windows(length, short, shortest, size) {
   const resized = Math.floor((short * length) / shortest);
   const scale = resized / length;
-  const offset = Math.round((resized - size) / 2);
+  const offset = halfToEven((resized - size) / 2);
   const reach = Math.max(1, 1 / scale);
   return Array.from({ length: size }, (_, place) => {
     const center = (place + offset + 0.5) / scale;
@@ -88,4 +88,10 @@ function windows(length, short, shortest, size) {
     const sum = weights.reduce((total, weight) => total + weight, 0);
     return { first, weights: weights.map((weight) => weight / sum) };
   });
+}
+
+/** Returns the nearest whole number; of two, the even one. */
+function halfToEven(value) {
+  const below = Math.floor(value);
+  return value - below === 0.5 ? below + (below % 2) : Math.round(value);
 }
