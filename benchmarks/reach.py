@@ -204,7 +204,14 @@ def _export(run: Path, wanted: Export, folder: Path) -> Path:
 
     variants = None if wanted.variant is None else (wanted.variant,)
     request = ExportRequest(
-        str(run), wanted.file_format, out=folder, head=HEAD, variants=variants, settings=dict(wanted.settings)
+        str(run),
+        wanted.file_format,
+        out=folder,
+        head=HEAD,
+        variants=variants,
+        settings=dict(wanted.settings),
+        # What eight bits lose is what the result says.
+        accept_loss=True,
     )
     export(request)
     return folder / "1" / wanted.file

@@ -12,7 +12,9 @@ def outputs_of(path: str, views: np.ndarray, mean: np.ndarray, std: np.ndarray, 
     """Returns the outputs by their names; way: path or function."""
     # Kept: a function alone does not keep its variables.
     loaded = tf.saved_model.load(path)
-    compiled = openvino.compile_model(openvino.convert_model(path if way == "path" else loaded.serve), "CPU")
+    model = openvino.convert_model(path if way == "path" else loaded.serve)
+    # Its default is bfloat16 where the processor has it.
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     names = [output.any_name for output in compiled.outputs]
     known = dict(zip(names, _own_names(names), strict=True))
     return in_batches(lambda part: {known[key.any_name]: value for key, value in compiled(part).items()}, views)
