@@ -69,13 +69,14 @@ class About:
         return dict(_origin(self))
 
     @property
-    def measures(self) -> list[tuple[str, str, str, str, str]]:
-        """What was measured of this encoder: protocol, data, labels, measure and value of each."""
+    def measures(self) -> list[tuple[str, str, str, str, str, str]]:
+        """What was measured of this encoder: protocol, data, labels, test images, measure and value of each."""
         return [
             (
                 f"{result.protocol} ({result.variant}), seed {result.seed}",
                 short_spec(result.data.source),
                 f"{result.labels:,}",
+                f"{result.data.test_images:,}",
                 measure.title,
                 format_value(result.scores[measure.name], percent=measure.percent) + (" %" if measure.percent else ""),
             )

@@ -42,6 +42,8 @@ from barlowtf.records import FileFigures
 WEIGHTS = "model.safetensors"
 # Pillow's number of bilinear resizing.
 _BILINEAR = 2
+# Names of classes that a card shows.
+_MOST_NAMES = 1000
 
 
 class HubSettings(Section):
@@ -130,8 +132,15 @@ def model_card(material: Material) -> str:
         parts=parts,
         model=model,
         license=material.settings.license,
+        short=short_side(parts.size),
+        names=_shown_names(parts),
         recipe=None if about.recipe is None else publishable_recipe(about.recipe),
     )
+
+
+def _shown_names(parts: Parts) -> str:
+    names = [markdown_cell(name) for name in (parts.class_names or ())[:_MOST_NAMES]]
+    return ", ".join(names) + (", ..." if len(parts.class_names or ()) > _MOST_NAMES else "")
 
 
 def _check(material: Material) -> None:

@@ -2,6 +2,8 @@
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
+let runtime; // LiteRT.js is loaded once in a page.
+
 /**
  * Loads a model with a classifier and the names of its classes.
  *
@@ -18,7 +20,7 @@ export async function loadClassifier(modelPath, namesPath, wasmFolder) {
   const names = (await answer.text()).split("\n").slice(0, -1);
   const found = await fetch(modelPath);
   if (!found.ok) throw new Error(`there is no ${modelPath}`);
-  await loadLiteRt(wasmFolder);
+  await (runtime ??= loadLiteRt(wasmFolder));
   const model = await loadAndCompile(new Uint8Array(await found.arrayBuffer()), { accelerator: "wasm" });
   const [input] = model.getInputDetails();
   const [count, size, , channels] = input.shape;
