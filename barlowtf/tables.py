@@ -16,6 +16,13 @@ LOSSES: Table[Any] = Table(
             "the paper's loss and a term of mixed images, against overfitting",
         ),
         "vicreg": ("barlowtf.losses.vicreg:VICREG", "variance, invariance and covariance terms"),
+        "simclr": ("barlowtf.losses.simclr:SIMCLR", "contrast with all other images of the batch"),
+        "byol": ("barlowtf.losses.byol:BYOL", "prediction of a slowly moving copy's embeddings"),
+        "simsiam": (
+            "barlowtf.losses.simsiam:SIMSIAM",
+            "prediction of the other view's embedding, without its gradient",
+        ),
+        "frossl": ("barlowtf.losses.frossl:FROSSL", "agreement, and small Frobenius norms of the covariances"),
     },
 )
 ENCODERS: Table[Any] = Table(

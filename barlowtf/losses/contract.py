@@ -55,8 +55,8 @@ class Parts:
     """Extra parts of the model that a loss asks for.
 
     Attributes:
-        predictor: Widths of the linear layers that make the prediction of an embedding, each >= 1; normalization and
-            ReLU follow all but the last. (): no predictor.
+        predictor: Widths of the hidden layers that make the prediction of an embedding, each >= 1, followed by
+            normalization and ReLU; the last layer is linear and as wide as the embedding. None: no predictor.
         target: "none"; "stop_gradient": the embedding itself, without gradient; "moving_average": the embedding by a
             copy of encoder and projector whose parameters follow the trained ones.
         momentum: First and last value of m, in [0, 1]: after step s of S the copy moves to
@@ -65,7 +65,7 @@ class Parts:
             pass through encoder and projector, with batch statistics of its own.
     """
 
-    predictor: tuple[int, ...] = ()
+    predictor: tuple[int, ...] | None = None
     target: Literal["none", "stop_gradient", "moving_average"] = "none"
     momentum: tuple[float, float] = (0.996, 1.0)
     mixture: bool = False

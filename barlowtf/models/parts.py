@@ -59,9 +59,9 @@ def make_parts(
             f"Invalid micro_batch: received {micro_batch} with the loss {loss.spec}, which mixes images, expected None."
         )
     predictor = None
-    if parts.predictor:
-        policy = projector.layers[-1].dtype_policy.name
-        predictor = make_projector(projector.output_shape[-1], parts.predictor, dtype=policy, name="predictor")
+    if parts.predictor is not None:
+        policy, width = projector.layers[-1].dtype_policy.name, projector.output_shape[-1]
+        predictor = make_projector(width, (*parts.predictor, width), dtype=policy, name="predictor")
     if parts.target != "moving_average":
         return ModelParts(predictor, None, None)
     if micro_batch is not None:

@@ -38,7 +38,7 @@ def _unit(z):
 
 
 def byol_loss(target="moving_average", momentum=(0.9, 1.0)):
-    parts = Parts(predictor=(12, WIDTH), target=target, momentum=momentum)
+    parts = Parts(predictor=(12,), target=target, momentum=momentum)
     return bind(Loss("byol", Settings, ("distance",), byol, parts=lambda _: parts))
 
 
