@@ -40,6 +40,9 @@ from barlowtf.printable import markdown_cell
 from barlowtf.records import FileFigures
 
 WEIGHTS = "model.safetensors"
+# Channels -> mode of Pillow's images; those of other channels are no pictures.
+_PICTURES = {1: "L", 3: "RGB"}
+_CLASSES_SHOWN = 1000
 # Pillow's number of bilinear resizing.
 _BILINEAR = 2
 
@@ -127,6 +130,9 @@ def model_card(material: Material) -> str:
         name=material.name,
         about=about,
         cell=markdown_cell,
+        class_names=[markdown_cell(name) for name in (parts.class_names or ())[:_CLASSES_SHOWN]],
+        mode=_PICTURES.get(parts.channels),
+        shape=(1, parts.channels, parts.size, parts.size),
         parts=parts,
         model=model,
         license=material.settings.license,
