@@ -205,8 +205,8 @@ def _require_size(name: str, parts: EncoderTensors, filters: int) -> None:
     expected = (8 * filters) ** 2 * 9
     if filters > _USUAL_FILTERS and largest < expected:
         raise ConversionError(
-            f"{name} holds no whole ResNet; nothing was loaded. Received {filters} channels in conv1 or bn1 and at most "
-            f"{largest:,} values in a tensor, expected {expected:,} in layer4.0.conv2.weight."
+            f"{name} holds no whole ResNet; nothing was loaded. Received {filters} channels in conv1 or bn1 and at "
+            f"most {largest:,} values in a tensor, expected {expected:,} in layer4.0.conv2.weight."
         )
 
 
