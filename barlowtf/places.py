@@ -67,8 +67,11 @@ def short_specs(specs: Iterable[str]) -> dict[str, str]:
 
 def short_spec(spec: str) -> str:
     """Returns what a line calls a SPEC: without the folders in front."""
-    prefix, colon, path = spec.rpartition(":")
-    return f"{prefix}{colon}{os.path.basename(path.rstrip('/')) or path}" if os.path.isabs(path) else spec
+    if os.path.isabs(spec):
+        return os.path.basename(spec.rstrip("/")) or spec
+    prefix, colon, path = spec.partition(":")
+    is_place = os.path.isabs(path) or "://" in path
+    return f"{prefix}{colon}{os.path.basename(path.rstrip('/')) or path}" if is_place else spec
 
 
 def require_data(spec: str) -> None:

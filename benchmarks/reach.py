@@ -126,7 +126,7 @@ PROGRAMS: Sequence[Program] = (
     Program(
         "MediaPipe ImageClassifier", "mediapipe_tasks", "mediapipe", _tflite("int8", batch=1, outputs="probabilities")
     ),
-    Program("OpenCV DNN", "opencv_tflite", "opencv", _tflite("float32", batch=1)),
+    Program("OpenCV DNN", "opencv_tflite", "opencv", _tflite("float32", batch=1, outputs="features")),
     Program("LiteRT.js", "browser", None, _tflite("float32", batch=1), (NODE, PHOTOGRAPHS)),
     Program("LiteRT.js", "browser", None, _tflite("int8", batch=1), (NODE,)),
 )

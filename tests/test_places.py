@@ -60,3 +60,18 @@ def test_tables_leave_out_folders_where_that_is_clear():
     assert list(short_specs(["/a/cells", "/b/cells"]).values()) == ["/a/cells", "/b/cells"]
     # As a recipe of one's own may write it.
     assert [short_spec(spec) for spec in ("/data/cells/", "npy:/data/x.npy", "/")] == ["cells", "npy:x.npy", "/"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "short"),
+    [
+        ("npy:/home/me/a:b/x.npy", "npy:x.npy"),
+        ("tfrecord:/home/me/run:1/part-*", "tfrecord:part-*"),
+        ("tfrecord:gs://bucket/a/part-*", "tfrecord:part-*"),
+        ("/home/me/my:own/photos", "photos"),
+        ("/home/me/source.py:make", "source.py:make"),
+        ("tfds:cifar10:3.0.2", "tfds:cifar10:3.0.2"),
+    ],
+)
+def test_a_colon_in_a_path_shows_no_folder(spec, short):
+    assert short_spec(spec) == short

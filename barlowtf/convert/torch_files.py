@@ -118,9 +118,26 @@ def to_arrays(name: str, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
         state: See `state_at`.
 
     Raises:
-        ConversionError: A tensor has no plain values, or declares more than the file holds.
+        ConversionError: A tensor has no plain values, or declares more than the file holds; or all together do.
     """
-    return {str(key): _to_numpy(name, key, value) for key, value in state.items() if hasattr(value, "shape")}
+    arrays: dict[str, np.ndarray] = {}
+    storages: dict[int, int] = {}
+    declared = 0
+    for key, value in state.items():
+        if not hasattr(value, "shape"):
+            continue
+        arrays[str(key)] = array = _to_numpy(name, key, value)
+        if hasattr(value, "untyped_storage"):
+            storage = value.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            declared += array.nbytes
+            # Many tensors may be views of the same few values, each a copy here.
+            if declared > max(_FREE_BYTES, _MOST_EXPANSION * sum(storages.values())):
+                raise ConversionError(
+                    f"Refused {name}: its tensors up to {key} declare {declared:,} bytes, and the file holds "
+                    f"{sum(storages.values()):,}."
+                )
+    return arrays
 
 
 def write_tensors(path: str | Path, state: Mapping[str, np.ndarray]) -> None:
@@ -176,7 +193,7 @@ def _load_torch(path: Path) -> Any:
         with torch.serialization.safe_globals(list(STAND_INS)):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return torch.load(path, map_location="cpu", weights_only=True)
+                return _with_own_methods(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
         raise ConversionError(
             f"{path} holds other objects than tensors, and loading those could run any program: {_reason(error)}. "
@@ -186,6 +203,19 @@ def _load_torch(path: Path) -> Any:
         raise ConversionError(
             f"Cannot read {path}: {_reason(error)}. Expected a file of torch.save. Copy or download it again."
         ) from error
+
+
+def _with_own_methods(content: Any) -> Any:
+    """Returns what a file holds, without attributes of its dicts: one called `items` would be called in its place."""
+    waiting, seen = [content], set()
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, dict) and id(held) not in seen:
+            seen.add(id(held))
+            # Only subclasses have any; PyTorch's own state dicts keep versions of their modules there.
+            getattr(held, "__dict__", {}).clear()
+            waiting += held.values()
+    return content
 
 
 def _check_archive(path: Path) -> None:
@@ -228,7 +258,8 @@ def _to_numpy(source: str, name: Any, value: Any) -> np.ndarray:
                     f"Refused {source}: the tensor {name} declares {declared:,} bytes, and the file holds {held:,}."
                 )
             value = (value.float() if value.is_floating_point() else value).numpy()
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
+        # A parameter may bring attributes of its own, which stand before its methods.
         raise ConversionError(
             f"{source}: the tensor {name} has no plain values: {_reason(error)}. Expected a dense tensor."
         ) from error

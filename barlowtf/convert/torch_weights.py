@@ -24,6 +24,11 @@ _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
     (block is bottleneck_block, counts): depth for depth, (block, counts) in RESNETS.items()
 }
 _STEM_OF_KERNEL = {7: "imagenet", 3: "small"}
+_VARIANCE = ".running_var"
+# Of each kind of fault; a file may hold a million.
+_NAMES_SHOWN = 100
+# Of the first stage, unless the encoder is wider than is usual.
+_USUAL_FILTERS = 64
 
 
 class TorchModels(NamedTuple):
@@ -182,11 +187,27 @@ def _make_encoder(name: str, parts: EncoderTensors, stem: str | None) -> keras.M
             f"{depths}. The first names: {parts.first_names}."
         )
     filters, channels, kernel, _ = shape
+    _require_size(name, parts, filters)
     if stem is None:
         stem = _STEM_OF_KERNEL[kernel]
         if stem == "small":
             _LOG.info('%s: conv1 is 3x3, taken for the stem "small" (stride 1); "half" has stride 2.', name)
-    return make_encoder(resnet_name(depth, filters), image_shape=(None, None, channels), stem=stem, dtype="float32")
+    try:
+        return make_encoder(resnet_name(depth, filters), image_shape=(None, None, channels), stem=stem, dtype="float32")
+    except ValueError as error:
+        raise ConversionError(f"{name} is no ResNet that barlowtf knows. {error}") from error
+
+
+def _require_size(name: str, parts: EncoderTensors, filters: int) -> None:
+    """Raises ConversionError where the encoder would take far more memory than the file, whose first tensors lie."""
+    largest = max(tensor.value.size for tensor in parts.encoder.values())
+    # layer4.0.conv2.weight of every ResNet.
+    expected = (8 * filters) ** 2 * 9
+    if filters > _USUAL_FILTERS and largest < expected:
+        raise ConversionError(
+            f"{name} holds no whole ResNet; nothing was loaded. Received {filters} channels in conv1 or bn1 and at "
+            f"most {largest:,} values in a tensor, expected {expected:,} in layer4.0.conv2.weight."
+        )
 
 
 def _first_shape(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
@@ -251,8 +272,20 @@ def _faults(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]
         for tensor in common.values()
         if tensor.value.dtype.kind not in "fiu" or not np.all(np.isfinite(_float32(tensor.value)))
     ]
-    kinds = (("missing", missing), ("unknown", extra), ("of another shape", misshapen), ("not finite", unusable))
-    return [f"{len(names)} tensors {kind}: {', '.join(names)}." for kind, names in kinds if names]
+    # Their roots are not numbers.
+    negative = [tensor.name for key, tensor in common.items() if key.endswith(_VARIANCE) and _has_negative(tensor)]
+    kinds = {"missing": missing, "unknown": extra, "of another shape": misshapen, "not finite": unusable}
+    kinds["of negative variances"] = negative
+    return [f"{len(names)} tensors {kind}: {_listed(names)}." for kind, names in kinds.items() if names]
+
+
+def _has_negative(tensor: Tensor) -> bool:
+    return tensor.value.dtype.kind in "fi" and bool(np.any(tensor.value < 0))
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _assign(wanted: Mapping[str, TorchWeight], tensors: Mapping[str, Tensor]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from barlowtf.config import Recipe, Section, dump_recipe, load_recipe
 from barlowtf.export.network import Parts, trainable_network
 from barlowtf.export.origins import Origin
 from barlowtf.places import short_spec
+from barlowtf.printable import printable
 from barlowtf.records import EncoderFacts, HeadFacts, Result, RunInfo, read_results
 from barlowtf.records.grouping import format_value
 
@@ -66,12 +66,12 @@ class About:
     @property
     def origin(self) -> dict[str, str]:
         """Where it comes from, name -> one line."""
-        return dict(_origin(self))
+        return {name: printable(value, keep="") for name, value in _origin(self)}
 
     @property
-    def measures(self) -> list[tuple[str, str, str, str, str, str]]:
+    def measures(self) -> list[tuple[str, ...]]:
         """What was measured of this encoder: protocol, data, labels, test images, measure and value of each."""
-        return [
+        rows = [
             (
                 f"{result.protocol} ({result.variant}), seed {result.seed}",
                 short_spec(result.data.source),
@@ -84,6 +84,7 @@ class About:
             for measure in result.shown_measures
             if measure.name in result.scores
         ]
+        return [tuple(printable(text, keep="") for text in row) for row in rows]
 
 
 def describe_origin(origin: Origin, probabilities: np.ndarray | None) -> About:
@@ -154,7 +155,7 @@ def _origin(about: About) -> Iterator[tuple[str, str]]:
         train = about.recipe.train
         yield (
             "training",
-            f"loss {_without_folder(about.recipe.loss.name)}, epochs {train.epochs}, batch size {train.batch_size}, "
+            f"loss {short_spec(about.recipe.loss.name)}, epochs {train.epochs}, batch size {train.batch_size}, "
             f"seed {train.seed}",
         )
     if about.head is not None:
@@ -178,9 +179,5 @@ def publishable_recipe(recipe: Recipe) -> str:
 def _without_folders(section: _Section) -> _Section:
     values = {name: getattr(section, name) for name in type(section).model_fields}
     parts = {name: _without_folders(value) for name, value in values.items() if isinstance(value, Section)}
-    texts = {name: _without_folder(value) for name, value in values.items() if isinstance(value, str)}
+    texts = {name: short_spec(value) for name, value in values.items() if isinstance(value, str)}
     return section.model_copy(update=parts | texts)
-
-
-def _without_folder(text: str) -> str:
-    return Path(text).name if Path(text).is_absolute() else short_spec(text)

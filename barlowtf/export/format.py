@@ -1,5 +1,6 @@
 """An entry of the table of export formats: how files of one kind are written, read by others, and compared."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ from barlowtf.export.network import Parts
 from barlowtf.records import FileFigures
 
 CLASS_NAMES_FILE = "class_names.txt"
+# What programs may take for the end of a line, or of a text: a name that holds it would move all later ones.
+_LINE_BREAK = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 Outputs = dict[str, np.ndarray]
 
 
@@ -159,8 +162,12 @@ class Format:
 
 
 def class_names_text(parts: Parts) -> str:
-    """Returns the names of the head's classes, one a line; empty without head."""
-    return "".join(f"{name}\n" for name in parts.class_names or ())
+    """Returns the names of the head's classes, one a line, line breaks in them as escapes; empty without head."""
+    return "".join(f"{_LINE_BREAK.sub(_escaped, name)}\n" for name in parts.class_names or ())
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 def write_class_names(parts: Parts, folder: Path) -> None:

@@ -40,10 +40,11 @@ from barlowtf.printable import markdown_cell
 from barlowtf.records import FileFigures
 
 WEIGHTS = "model.safetensors"
+# Channels -> mode of Pillow's images; those of other channels are no pictures.
+_PICTURES = {1: "L", 3: "RGB"}
+_CLASSES_SHOWN = 1000
 # Pillow's number of bilinear resizing.
 _BILINEAR = 2
-# Names of classes that a card shows.
-_MOST_NAMES = 1000
 
 
 class HubSettings(Section):
@@ -129,18 +130,15 @@ def model_card(material: Material) -> str:
         name=material.name,
         about=about,
         cell=markdown_cell,
+        class_names=[markdown_cell(name) for name in (parts.class_names or ())[:_CLASSES_SHOWN]],
+        mode=_PICTURES.get(parts.channels),
+        shape=(1, parts.channels, parts.size, parts.size),
         parts=parts,
         model=model,
         license=material.settings.license,
         short=short_side(parts.size),
-        names=_shown_names(parts),
         recipe=None if about.recipe is None else publishable_recipe(about.recipe),
     )
-
-
-def _shown_names(parts: Parts) -> str:
-    names = [markdown_cell(name) for name in (parts.class_names or ())[:_MOST_NAMES]]
-    return ", ".join(names) + (", ..." if len(parts.class_names or ()) > _MOST_NAMES else "")
 
 
 def _check(material: Material) -> None:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from pydantic import Field
 
 from barlowtf.atomic import scratch_folder
-from barlowtf.config.section import Count, Section
+from barlowtf.config.section import Batch, Section
 from barlowtf.errors import ExportError
 from barlowtf.export.format import Format, Material, Replayed, compare_replayed, write_class_names
 from barlowtf.export.litert_metadata import with_metadata
@@ -32,7 +32,7 @@ _INT8_OUTPUTS = {"float32": tf.float32, "uint8": tf.uint8, "int8": tf.int8}
 class TfliteSettings(Section):
     """What a LiteRT file takes and gives."""
 
-    batch: Count | None = Field(None, description="number of images in a call; null: any")
+    batch: Batch | None = Field(None, description="number of images in a call; null: any")
     outputs: Literal["all", "features", "probabilities"] = Field("all", description="which outputs a file gives")
     # MediaPipe Tasks and LiteRT.js refuse int8; it is for processors that cannot compute in floating point at all.
     int8_outputs: Literal["float32", "uint8", "int8"] = Field(

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from pydantic import Field
 
-from barlowtf.config.section import Count, Section
+from barlowtf.config.section import Batch, Section
 from barlowtf.export.format import Format, Material, write_class_names
 from barlowtf.export.network import Parts, inference_network
 from barlowtf.export.replay import filled_up, in_batches, milliseconds
@@ -26,7 +26,7 @@ class OnnxSettings(Section):
     """What an ONNX file takes."""
 
     layout: Literal["nhwc", "nchw"] = Field("nhwc", description="order of the axes of the images")
-    batch: Count | None = Field(None, description="number of images in a call; null: any")
+    batch: Batch | None = Field(None, description="number of images in a call; null: any")
 
 
 def write_onnx(

@@ -24,6 +24,7 @@ from barlowtf.atomic import write_file
 from barlowtf.errors import ExportError
 from barlowtf.export.about import About
 from barlowtf.export.texts import render
+from barlowtf.printable import printable
 
 # Rows of the batches that the server forms. It fills a batch up to the next of these, so that rounding up at most
 # doubles the work; a warm-up request of each makes every later shape a known one.
@@ -134,7 +135,7 @@ def serving_readme(
         channels=channels,
         signatures={key: _describe(signature) for key, signature in signatures.items()},
         outputs=signatures["from_jpeg"].outputs,
-        class_names=class_names,
+        class_names=None if class_names is None else [printable(name, keep="") for name in class_names],
         batch_sizes=BATCH_SIZES,
         origin=about.origin,
         measures=about.measures,

@@ -12,6 +12,8 @@ import numpy as np
 _FARTHEST = 1e15
 # Squared distances below this share of the squared lengths are rounding, and 0.
 _ROUNDING = 1e-12
+# Divisions of a permutation test.
+_AT_ONCE = 1000
 
 
 class Scale(NamedTuple):
@@ -164,16 +166,28 @@ def kernel_p_value(kernels: Products, *, permutations: int, random: np.random.Ge
     n, m = kernels.across.shape
     kernel = np.block([[kernels.first, kernels.across], [kernels.across.T, kernels.second]])
     np.fill_diagonal(kernel, 0.0)
-    chosen = np.zeros((n + m, permutations + 1))
-    chosen[:n, 0] = 1.0
-    for column in range(1, permutations + 1):
-        chosen[random.permutation(n + m)[:n], column] = 1.0
+    (given,) = _divided(kernel, [np.arange(n)])
+    as_far, left = 1, permutations
+    while left:
+        # Not all at once, which takes 8 (n + m) bytes each.
+        count = min(left, _AT_ONCE)
+        distances = _divided(kernel, [random.permutation(n + m)[:n] for _ in range(count)])
+        # Equal up to rounding counts as equal; the kernel is at most 8.
+        as_far, left = as_far + int(np.sum(distances >= given - _ROUNDING)), left - count
+    return as_far / (permutations + 1)
+
+
+def _divided(kernel: np.ndarray, divisions: list[np.ndarray]) -> np.ndarray:
+    """Returns the kernel distance of each division of the rows into those given and the rest, [divisions]."""
+    n = len(divisions[0])
+    m = len(kernel) - n
+    chosen = np.zeros((n + m, len(divisions)))
+    for column, part in enumerate(divisions):
+        chosen[part, column] = 1.0
     # Sums of the kernel within the chosen, over their rows, and over all; by column.
     within, rows, whole = np.sum(chosen * (kernel @ chosen), axis=0), kernel.sum(axis=1) @ chosen, kernel.sum()
     rest, across = whole - 2.0 * rows + within, rows - within
-    distances = within / (n * (n - 1)) + rest / (m * (m - 1)) - 2.0 * across / (n * m)
-    # Equal up to rounding counts as equal; the kernel is at most 8.
-    return float(1 + np.sum(distances[1:] >= distances[0] - _ROUNDING)) / (permutations + 1)
+    return within / (n * (n - 1)) + rest / (m * (m - 1)) - 2.0 * across / (n * m)
 
 
 class Overlap(NamedTuple):

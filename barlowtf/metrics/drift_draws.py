@@ -2,7 +2,9 @@
 
 Each measure of `barlowtf.metrics.drift` is taken in many draws, always of p features of the reference and q others: new
 ones, or ones of the reference that are not among the p. The second kind gives the range that is usual where nothing has
-changed, at the same sizes, so that the bias of small sets is in both.
+changed, at the same sizes, so that the bias of small sets is in both. Where a few features lie far from all others, the
+reference may lack them by chance, and its own parts differ less than they do from more of the same. So a value must
+also be out of the ordinary for parts of the same p and q features, shuffled.
 """
 
 from typing import Literal, NamedTuple
@@ -65,8 +67,9 @@ class Judged(NamedTuple):
         low: Lower end of its 95 % interval.
         high: Upper end.
         limit: The last value that is usual; beyond it (above, or below for one that falls) is drift.
-        p_value: Share of the draws of the reference against itself that are as far as `value`, counting it among them.
-        beyond: Whether `value` is beyond the limit.
+        p_value: Share of the draws that are as far as `value`, counting it among them: those of the reference against
+            itself or the shuffled ones, whichever is larger.
+        beyond: Whether `value` is beyond the limit and beyond as large a share of the shuffled draws.
     """
 
     kind: Kind
@@ -124,8 +127,9 @@ def compare(
 ) -> Comparison:
     """Returns the measures of new features against a reference, and their usual ranges.
 
-    A measure is beyond its limit where at most a share of `level` / `TESTS` of the draws of the reference against
-    itself is as far (Bonferroni), so that features without drift show any with a probability of about `level` at most.
+    A measure is beyond where at most a share of `level` / `TESTS` of the draws of the reference against itself is as
+    far, and of the shuffled draws, too (Bonferroni), so that features without drift show any with a probability of
+    about `level` at most.
     The interval is that of half sets, drawn without replacement from those of each draw: for a mean, they vary as much
     as whole sets do from sample to sample (Politis & Romano, Annals of Statistics 22, 1994).
 
@@ -142,21 +146,23 @@ def compare(
     Raises:
         ValueError: All features of the reference are equal.
     """
-    # Two streams: the usual ranges do not depend on the new features, as long as q is the same.
-    random, random_new = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1))
+    # Three streams: the usual ranges do not depend on the new features, as long as q is the same.
+    random, random_new, random_both = (np.random.default_rng((seed, stream)) for stream in range(3))
     scale = scale_of(reference)
     sets = _Sets(scale.apply(reference), scale.apply(new), kernels_of(reference, new), neighbors)
     p, q = sizes_of_draws(len(reference), len(new), most)
-    usual, found, halves = [], [], []
+    usual, shuffled, found, halves = [], [], [], []
     # Matrices of this size gain nothing by threads, which wait for each other where a machine has other work.
     with threadpool_limits(1, "blas"):
         for _ in range(resamples):
             order, others = random.permutation(len(reference)), len(reference) + random_new.permutation(len(new))[:q]
             usual.append(sets.measure(order[:p], order[p : p + q]))
+            both = random_both.permutation(np.concatenate([order[:p], others]))
+            shuffled.append(sets.measure(both[:p], both[p:]))
             found.append(sets.measure(order[:p], others))
             halves.append(sets.measure(order[: p // 2], others[: q // 2]))
     allowed = int(level / TESTS * (resamples + 1) + 1e-9) - 1
-    draws = np.array([usual, found, halves])  # [3, R, kinds]
+    draws = np.array([usual, shuffled, found, halves])  # [4, R, kinds]
     measures = tuple(_judged(kind, *draws[..., column], allowed=allowed) for column, kind in enumerate(KINDS))
     p_value = kernel_p_value(sets.kernels, permutations=permutations, random=random_new)
     return Comparison(measures, p_value, (p, q), scale)
@@ -186,13 +192,16 @@ def _pick(products: np.ndarray, first: np.ndarray, second: np.ndarray) -> Produc
     )
 
 
-def _judged(kind: Kind, usual: np.ndarray, found: np.ndarray, halves: np.ndarray, *, allowed: int) -> Judged:
-    """Returns a measure, of its draws [R] of three kinds; beyond the limit, at most `allowed` usual ones are as far."""
+def _judged(
+    kind: Kind, usual: np.ndarray, shuffled: np.ndarray, found: np.ndarray, halves: np.ndarray, *, allowed: int
+) -> Judged:
+    """Returns a measure, of its draws [R] of four kinds; if beyond, at most `allowed` of the first two are as far."""
     sign = 1.0 if kind.rises else -1.0
     value = float(found.mean())
     tail = 100.0 * (1.0 - _CONFIDENCE) / 2.0
     low, high = value + np.percentile(halves, [tail, 100.0 - tail]) - halves.mean()
-    limit = sign * float(np.sort(sign * usual)[::-1][allowed])
-    p_value = float(1 + np.sum(sign * usual >= sign * value)) / (len(usual) + 1)
+    limit, of_both = (sign * float(np.sort(sign * draws)[::-1][allowed]) for draws in (usual, shuffled))
+    as_far = max(int(np.sum(sign * draws >= sign * value)) for draws in (usual, shuffled))
+    p_value = (1 + as_far) / (len(usual) + 1)
     low, high = (float(np.clip(end, kind.least, kind.most)) for end in (low, high))
-    return Judged(kind, value, low, high, limit, p_value, sign * value > sign * limit)
+    return Judged(kind, value, low, high, limit, p_value, sign * value > max(sign * limit, sign * of_both))

@@ -33,8 +33,11 @@ class DriftMeasure(Record):
     high: float = Field(description="upper end of it")
     limit: float = Field(description="last usual value: of draws of the reference against itself")
     usual: Literal["up to", "from"] = Field(description="which side of the limit is usual: up to it, or from it on")
-    p_value: Share = Field(description="share of these draws that are as far as the value")
-    drifted: bool = Field(description="whether the value is beyond the limit")
+    p_value: Share = Field(
+        description="share of the draws that are as far as the value: of these, or of parts of both kinds of images "
+        "shuffled, whichever is larger"
+    )
+    drifted: bool = Field(description="whether the value is beyond the limit, and as rare among the shuffled parts")
 
 
 class FarImage(Record):

@@ -1,6 +1,8 @@
 """Files as PyTorch and safetensors write them, read and written; what is damaged or would run a program is refused."""
 
+import argparse
 import builtins
+import collections
 import json
 import os
 import pickle
@@ -212,3 +214,24 @@ def test_safetensors_of_hostile_sizes_are_one_line(tmp_path):
     for length in (2**63, 2**40, 0):
         (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", length) + bytes(40))
         refusal(tmp_path / "a.safetensors")
+
+
+def test_attributes_of_dicts_and_tensors_are_not_called(tmp_path, torch):
+    """Pickle gives an OrderedDict and a Parameter attributes, which would stand before their methods."""
+    whole = collections.OrderedDict(a=torch.ones(2))
+    for method in ("get", "keys", "values"):
+        setattr(whole, method, "not a method")
+    torch.save({"state_dict": whole, "self": whole}, tmp_path / "dict.pth")
+    assert_equal(read_tensors(tmp_path / "dict.pth"), {"a": np.ones(2, np.float32)})
+    parameter = torch.nn.Parameter(torch.ones(2))
+    parameter.detach = argparse.Namespace
+    torch.save({"a": parameter}, tmp_path / "parameter.pth")
+    assert "the tensor a has no plain values" in refusal(tmp_path / "parameter.pth")
+
+
+def test_many_views_of_the_same_values_are_refused_together(tmp_path, torch):
+    few = torch.ones(2**17)  # 512 KiB
+    torch.save({str(number): few[number:] for number in range(19)}, tmp_path / "shared.pth")
+    assert len(read_tensors(tmp_path / "shared.pth")) == 19
+    torch.save({str(number): few.expand(10, -1) for number in range(40)}, tmp_path / "views.pth")
+    assert "its tensors up to 2 declare 15,728,640 bytes, and the file holds 524,288" in refusal(tmp_path / "views.pth")

@@ -280,3 +280,22 @@ def test_the_stem_that_tensors_do_not_tell(caplog):
     assert not caplog.text
     with pytest.raises(ConversionError, match=r"conv1.weight \[4, 3, 7, 7\] \(expected \[4, 3, 3, 3\]\)"):
         make_encoder_of(torch_state(), stem="small")
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"), [(6400, "expected a width from 1/64"), (1024, "Received 1024 channels")]
+)
+def test_first_tensors_that_lie_about_the_width_make_no_encoder(state, filters, message):
+    with pytest.raises(ConversionError, match=message):
+        make_encoder_of({**state, "conv1.weight": np.broadcast_to(np.float32(1), (filters, 3, 3, 3))})
+
+
+def test_variances_below_zero_are_refused(state):
+    with pytest.raises(ConversionError, match=r"1 tensors of negative variances: bn1.running_var\."):
+        make_encoder_of({**state, "bn1.running_var": np.full(4, -1, np.float32)})
+
+
+def test_of_many_unknown_tensors_some_are_named(state):
+    with pytest.raises(ConversionError, match="1000 tensors unknown: .* and 900 more") as caught:
+        make_encoder_of({**state, **{f"layer1.0.x{number}": np.zeros(1) for number in range(1000)}})
+    assert len(str(caught.value)) < 3000

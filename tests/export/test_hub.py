@@ -14,7 +14,7 @@ from barlowtf.data import short_side
 from barlowtf.errors import ConversionError, ExportError
 from barlowtf.export import FORMATS, Parts
 from barlowtf.export.about import About, confidences_of_unknown, publishable_recipe
-from barlowtf.export.format import Material, Replayed
+from barlowtf.export.format import Material, Replayed, write_class_names
 from barlowtf.export.hub import hub_config, model_card, preprocessor_config, timm_model_of
 from barlowtf.export.verification import source_outputs
 from barlowtf.models import make_encoder, make_head
@@ -178,14 +178,14 @@ def test_the_card_says_what_is_known_and_no_more(resnet):
     recipe = load_recipe("digits", ["data.source='/home/ada/photos'", "model.init='/home/ada/old.keras'"])
     about = About("2026-11-27", {"barlowtf": "1"}, "resnet10", run="night", recipe=recipe, confidences={"noise": 0.875})
     card = model_card(material_of(resnet, about=about))
-    assert card.startswith("---\nlicense: apache-2.0\n")
+    assert card.startswith('---\nlicense: "apache-2.0"\n')
     assert "/home/ada" not in card
     assert 'source = "photos"' in card
     assert 'init = "old.keras"' in card
     assert "0.88 for noise" in card
     assert "None was taken of this encoder." in card
     bare = model_card(replace(material_of(resnet), settings=HUB.settings(), about=About()))
-    assert "license: unknown" in bare
+    assert 'license: "unknown"' in bare
     assert "Not stated." in bare
     assert "not known" in bare
 
@@ -205,3 +205,32 @@ def test_what_a_classifier_says_of_unknown_images(resnet):
     assert confidences.keys() == {"noise", "black", "white", "gray"}
     assert all(0.5 <= value <= 1.0 for value in confidences.values())
     assert confidences_of_unknown(replace(resnet, head=None, class_names=None)) == {}
+
+
+def test_names_bring_no_markup_into_the_card(resnet):
+    """A folder may be called so, and a class is often called as its folder."""
+    evil = "a\n---\nlicense: mine\n<img src=x>"
+    parts = replace(resnet, encoder=resnet.encoder, class_names=(evil, "[b](http://c)"))
+    card = model_card(replace(material_of(parts), name="birds\n<script>"))
+    assert "\n# birds &lt;script&gt;\n" in card
+    assert "in the order of the logits: a --- license: mine &lt;img src=x&gt;, \\[b\\](http://c).\n" in card
+    assert card.count("\n---\n") == 1
+
+
+@pytest.mark.parametrize("license_name", ["no", "null", "1.0", "2020-01-01"])
+def test_a_license_is_text_in_yaml(resnet, license_name):
+    material = replace(material_of(resnet), settings=HUB.chosen_settings("hub", {"license": license_name}))
+    assert model_card(material).startswith(f'---\nlicense: "{license_name}"\n')
+
+
+def test_images_that_are_no_pictures_are_not_read_as_gray_ones():
+    card = model_card(material_of(parts_of("resnet10", 32, channels=4)))
+    assert "convert(" not in card and "PIL" not in card and "AutoImageProcessor" not in card.split("## Data")[0]
+    assert card.count("torch.zeros(1, 4, 32, 32)") == 2
+
+
+def test_each_class_is_one_line_of_its_file(resnet, tmp_path):
+    names = ("a\nb", "c\r\u2028d\x00\x85", "né \u200d")
+    write_class_names(replace(resnet, class_names=names), tmp_path)
+    text = (tmp_path / "class_names.txt").read_text(encoding="utf-8")
+    assert text == "a\\nb\nc\\r\\u2028d\\x00\\x85\nné \u200d\n" and len(text.splitlines()) == 3

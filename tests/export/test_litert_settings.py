@@ -172,3 +172,10 @@ def test_without_head_there_is_no_zip(parts, views, tmp_path):
 
 def test_the_same_parts_give_the_same_bytes(parts, one, tmp_path):
     assert written(tmp_path, parts, batch=1).read_bytes() == one.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["tflite", "onnx"])
+def test_a_batch_that_no_machine_holds_is_refused(name):
+    """Each file is run once before it is kept, on as many images as it takes."""
+    with pytest.raises(ExportError, match=f"received batch=1025 for the format {name}: .* less than or equal to 1024"):
+        FORMATS[name].chosen_settings(name, {"batch": 1025})

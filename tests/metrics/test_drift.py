@@ -1,5 +1,7 @@
 """Distances of sets of features against loops and roots of matrices, and what must not change them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
@@ -138,3 +140,14 @@ def test_scale_has_the_spread_as_its_unit():
     assert np.isfinite(scale_of(first).apply(np.full((1, 4), 3e38)).astype(np.float32) ** 2).all()
     with pytest.raises(ValueError, match="received 3 equal ones"):
         scale_of(np.full((3, 4), np.float32(0.1)))
+
+
+def test_many_permutations_take_no_more_memory():
+    r = np.random.default_rng(0)
+    kernels = kernels_of(r.standard_normal((50, 4)), r.standard_normal((50, 4)))
+    tracemalloc.start()
+    p_value = kernel_p_value(kernels, permutations=10_000, random=r)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 1 / 10_001 <= p_value <= 1
+    assert peak < 5e6  # at once they are 3 arrays of 8 MB

@@ -35,6 +35,18 @@ def test_a_shift_is_always_seen(count):
         assert drifted(features(120, seed), features(count, 1000 + seed, shift=1.0), seed)
 
 
+@pytest.mark.parametrize("count", [30, 200])
+def test_rare_far_features_are_no_drift(count):
+    """Lengths of a log-normal distribution: of more features some are longer than any of the reference."""
+
+    def lengths(count, r):
+        return r.standard_normal((count, 8)) * np.exp(1.5 * r.standard_normal((count, 1)))
+
+    streams = [np.random.default_rng((5, seed)) for seed in range(30)]
+    seen = sum(drifted(lengths(60, r), lengths(count, r), seed) for seed, r in enumerate(streams))
+    assert seen <= 12  # as above
+
+
 def test_few_strangers_are_seen():
     new = features(100, 1)
     new[:10] += 15.0
