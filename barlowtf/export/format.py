@@ -156,6 +156,9 @@ class Format:
             known = ", ".join(self.settings.model_fields) or "no settings"
             if first["type"] == "extra_forbidden":
                 message = f"received {key} for the format {name}, which has {known}"
+            elif first["type"] == "string_pattern_mismatch":
+                expected = self.settings.model_fields[key].description
+                message = f"received {key}={given[key]!r} for the format {name}, expected {expected}"
             else:
                 message = f"received {key}={given[key]!r} for the format {name}: {first['msg']}"
             raise ExportError(f"Invalid setting: {message}.") from error

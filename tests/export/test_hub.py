@@ -191,7 +191,7 @@ def test_the_card_says_what_is_known_and_no_more(resnet):
 
 
 def test_a_license_is_one_word():
-    with pytest.raises(ExportError, match="Invalid setting: received license"):
+    with pytest.raises(ExportError, match="received license=.*, expected license of the weights, as hubs write it"):
         HUB.chosen_settings("hub", {"license": "ours\npipeline_tag: other"})
 
 
