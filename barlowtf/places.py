@@ -142,9 +142,10 @@ def require_features(folder: str) -> None:
         CheckpointError: There is no such folder.
     """
     if not os.path.isdir(folder):
+        is_file = os.path.exists(folder)
         raise CheckpointError(
-            f"Invalid folder {_shown(folder)}: it does not exist, expected the --out folder of barlowtf embed."
-            f"{similar_path(Path(folder))}"
+            f"Invalid folder {_shown(folder)}: it {'is a file' if is_file else 'does not exist'}, expected the --out "
+            f"folder of barlowtf embed.{'' if is_file else similar_path(Path(folder))}"
         )
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from barlowtf.places import settled_own, settled_path, settled_spec, short_spec, short_specs
+from barlowtf.errors import CheckpointError
+from barlowtf.places import require_features, settled_own, settled_path, settled_spec, short_spec, short_specs
 
 
 @pytest.fixture
@@ -75,3 +76,11 @@ def test_tables_leave_out_folders_where_that_is_clear():
 )
 def test_a_colon_in_a_path_shows_no_folder(spec, short):
     assert short_spec(spec) == short
+
+
+def test_a_file_in_place_of_a_folder_of_features_is_called_a_file(tmp_path):
+    (tmp_path / "features.npy").touch()
+    with pytest.raises(CheckpointError, match=r"it is a file, expected the --out folder of barlowtf embed\.$"):
+        require_features(str(tmp_path / "features.npy"))
+    with pytest.raises(CheckpointError, match="it does not exist, expected the --out folder"):
+        require_features(str(tmp_path / "feature.npy"))

@@ -282,11 +282,9 @@ def test_the_stem_that_tensors_do_not_tell(caplog):
         make_encoder_of(torch_state(), stem="small")
 
 
-@pytest.mark.parametrize(
-    ("filters", "message"), [(6400, "expected a width from 1/64"), (1024, "Received 1024 channels")]
-)
-def test_first_tensors_that_lie_about_the_width_make_no_encoder(state, filters, message):
-    with pytest.raises(ConversionError, match=message):
+@pytest.mark.parametrize("filters", [1024, 6400])
+def test_first_tensors_that_lie_about_the_width_make_no_encoder(state, filters):
+    with pytest.raises(ConversionError, match=f"Received {filters} channels in conv1 or bn1 and at most"):
         make_encoder_of({**state, "conv1.weight": np.broadcast_to(np.float32(1), (filters, 3, 3, 3))})
 
 
@@ -296,6 +294,5 @@ def test_variances_below_zero_are_refused(state):
 
 
 def test_of_many_unknown_tensors_some_are_named(state):
-    with pytest.raises(ConversionError, match="1000 tensors unknown: .* and 900 more") as caught:
+    with pytest.raises(ConversionError, match=r"^.{,80}1000 tensors unknown: .{,1700} and 900 more\.$"):
         make_encoder_of({**state, **{f"layer1.0.x{number}": np.zeros(1) for number in range(1000)}})
-    assert len(str(caught.value)) < 3000
