@@ -215,7 +215,10 @@ def _judged(
     tail = 100.0 * (1.0 - _CONFIDENCE) / 2.0
     low, high = value + np.percentile(halves, [tail, 100.0 - tail]) - halves.mean()
     limit = sign * float(np.sort(sign * usual)[::-1][allowed])
-    as_far = max(int(np.sum(sign * usual >= sign * value)), int(np.sum(sign * shuffled >= sign * given)))
+    as_far = int(np.sum(sign * usual >= sign * value))
+    if kind.most is None:
+        # A share counts a far feature as one; a distance has no end.
+        as_far = max(as_far, int(np.sum(sign * shuffled >= sign * given)))
     p_value = (1 + as_far) / (len(usual) + 1)
     low, high = (float(np.clip(end, kind.least, kind.most)) for end in (low, high))
     return Judged(kind, value, low, high, limit, p_value, as_far <= allowed)
