@@ -4,7 +4,7 @@ Each measure of `barlowtf.metrics.drift` is taken in many draws, always of p fea
 ones, or ones of the reference that are not among the p. The second kind gives the range that is usual where nothing has
 changed, at the same sizes, so that the bias of small sets is in both. Where a few features lie far from all others, the
 reference may lack them by chance, and its own parts differ less than they do from more of the same. So a value must
-also be out of the ordinary for parts of the same p and q features, shuffled.
+also be out of the ordinary where all features are shuffled: a permutation test.
 """
 
 from typing import Literal, NamedTuple
@@ -154,16 +154,23 @@ def compare(
     usual, shuffled, found, halves = [], [], [], []
     # Matrices of this size gain nothing by threads, which wait for each other where a machine has other work.
     with threadpool_limits(1, "blas"):
+        whole = [
+            random_both.permutation(len(reference))[:most],
+            len(reference) + random_both.permutation(len(new))[:most],
+        ]
+        given = sets.measure(*whole)
         for _ in range(resamples):
             order, others = random.permutation(len(reference)), len(reference) + random_new.permutation(len(new))[:q]
             usual.append(sets.measure(order[:p], order[p : p + q]))
-            both = random_both.permutation(np.concatenate([order[:p], others]))
-            shuffled.append(sets.measure(both[:p], both[p:]))
+            rows = random_both.permutation(np.concatenate(whole))
+            shuffled.append(sets.measure(rows[: len(whole[0])], rows[len(whole[0]) :]))
             found.append(sets.measure(order[:p], others))
             halves.append(sets.measure(order[: p // 2], others[: q // 2]))
     allowed = int(level / TESTS * (resamples + 1) + 1e-9) - 1
     draws = np.array([usual, shuffled, found, halves])  # [4, R, kinds]
-    measures = tuple(_judged(kind, *draws[..., column], allowed=allowed) for column, kind in enumerate(KINDS))
+    measures = tuple(
+        _judged(kind, *draws[..., column], given=given[column], allowed=allowed) for column, kind in enumerate(KINDS)
+    )
     p_value = kernel_p_value(sets.kernels, permutations=permutations, random=random_new)
     return Comparison(measures, p_value, (p, q), scale)
 
@@ -193,15 +200,25 @@ def _pick(products: np.ndarray, first: np.ndarray, second: np.ndarray) -> Produc
 
 
 def _judged(
-    kind: Kind, usual: np.ndarray, shuffled: np.ndarray, found: np.ndarray, halves: np.ndarray, *, allowed: int
+    kind: Kind,
+    usual: np.ndarray,
+    shuffled: np.ndarray,
+    found: np.ndarray,
+    halves: np.ndarray,
+    *,
+    given: float,
+    allowed: int,
 ) -> Judged:
     """Returns a measure, of its draws [R] of four kinds; if beyond, at most `allowed` of the first two are as far."""
     sign = 1.0 if kind.rises else -1.0
     value = float(found.mean())
     tail = 100.0 * (1.0 - _CONFIDENCE) / 2.0
     low, high = value + np.percentile(halves, [tail, 100.0 - tail]) - halves.mean()
-    limit, of_both = (sign * float(np.sort(sign * draws)[::-1][allowed]) for draws in (usual, shuffled))
-    as_far = max(int(np.sum(sign * draws >= sign * value)) for draws in (usual, shuffled))
+    limit = sign * float(np.sort(sign * usual)[::-1][allowed])
+    as_far = int(np.sum(sign * usual >= sign * value))
+    if kind.most is None:
+        # A share counts a far feature as one; a distance has no end.
+        as_far = max(as_far, int(np.sum(sign * shuffled >= sign * given)))
     p_value = (1 + as_far) / (len(usual) + 1)
     low, high = (float(np.clip(end, kind.least, kind.most)) for end in (low, high))
-    return Judged(kind, value, low, high, limit, p_value, sign * value > max(sign * limit, sign * of_both))
+    return Judged(kind, value, low, high, limit, p_value, as_far <= allowed)
