@@ -143,7 +143,9 @@ def main() -> None:
     arguments = parser.parse_args()
     earlier = json.loads((machine.RESULTS / f"{NAME}.json").read_text())["programs"] if arguments.only else []
     kept = [row for row in earlier if arguments.only not in row["program"]]
-    photographs = sorted(arguments.photographs.rglob("*.JPEG"))[:PHOTOGRAPHS_SHOWN] if arguments.photographs else []
+    photographs = (
+        sorted(arguments.photographs.resolve().rglob("*.JPEG"))[:PHOTOGRAPHS_SHOWN] if arguments.photographs else []
+    )
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         about, expected = _inputs(arguments.run, arguments.images, place)

@@ -20,7 +20,8 @@ def run(path: str, views: np.ndarray) -> dict[str, np.ndarray]:
     for view in views:
         # [1, 3, S, S]: OpenCV turns the file's images [1, S, S, 3] around.
         net.setInput(cv2.dnn.blobFromImage(view, 1 / 255))
-        rows.append(net.forward(names))
+        # Copies: the next call writes over what this one has returned.
+        rows.append([value.copy() for value in net.forward(names)])
     return {name: np.concatenate(found) for name, found in zip(names, zip(*rows, strict=True), strict=True)}
 
 

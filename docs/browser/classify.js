@@ -7,7 +7,7 @@ let runtime; // LiteRT.js is loaded once in a page.
 /**
  * Loads a model with a classifier and the names of its classes.
  *
- * @param {string} modelPath float32.tflite: images float32 [1, S, S, 3] in [0, 1], normalization inside.
+ * @param {string} modelPath images [1, S, S, 3], float32 in [0, 1] or, of int8.tflite, uint8; normalization inside.
  * @param {string} namesPath class_names.txt, a name a line.
  * @param {string} wasmFolder The folder wasm of the package @litertjs/core.
  * @returns {Promise<{size: number, classify: (view: Float32Array) => Promise<{name: string, probability: number}[]>,
@@ -27,7 +27,9 @@ export async function loadClassifier(modelPath, namesPath, wasmFolder) {
   if (count !== 1 || channels !== 3) throw new Error(`the model takes [${input.shape}], expected [1, S, S, 3]: export it with --batch 1`);
 
   async function outputs(view) {
-    const images = new Tensor(view, [1, size, size, 3]);
+    // int8.tflite takes whole numbers from 0 to 255.
+    const pixels = /uint8/i.test(input.dtype) ? Uint8Array.from(view, (value) => Math.round(255 * value)) : view;
+    const images = new Tensor(pixels, [1, size, size, 3]);
     const results = await model.run({ [input.name]: images });
     const values = Object.entries(results).map(([name, tensor]) => [name, Float32Array.from(tensor.toTypedArray())]);
     [images, ...Object.values(results)].forEach((tensor) => tensor.delete());
