@@ -177,7 +177,7 @@ def _stops(runs: Mapping[str, list[dict[str, Any]]], key: str) -> dict[str, Any]
         lines = [{"step": point["epoch"], **point} for point in curve]
         for end in range(1, len(lines) + 1):
             verdict = judge_run(lines[:end], steps_per_epoch=1, embedding_width=_width(name), measures=(measure,))
-            if verdict.kind not in ("improving", "unclear"):
+            if verdict.kind not in ("improving", "changing", "unclear"):
                 lost = lines[end - 1]["knn_top1"] - lines[-1]["knn_top1"]
                 stops[name] = {"epoch": end - 1, "kind": verdict.kind, "knn_gained": round(lost, 4)}
                 break
