@@ -15,6 +15,10 @@ LOSSES: Table[Any] = Table(
             "barlowtf.losses.mixed_barlow_twins:MIXED_BARLOW_TWINS",
             "the paper's loss and a term of mixed images, against overfitting",
         ),
+        "barlow_twins_variants": (
+            "barlowtf.losses.barlow_twins_variants:BARLOW_TWINS_VARIANTS",
+            "what the paper's Tables 5 and 6 compare its loss with",
+        ),
         "vicreg": ("barlowtf.losses.vicreg:VICREG", "variance, invariance and covariance terms"),
         "simclr": ("barlowtf.losses.simclr:SIMCLR", "contrast with all other images of the batch"),
         "byol": ("barlowtf.losses.byol:BYOL", "prediction of a slowly moving copy's embeddings"),
