@@ -6,7 +6,7 @@ setup(
     packages=[*find_packages(include=["barlowtf", "barlowtf.*"]), "barlowtf_cli", "barlowtf_configs"],
     package_dir={"barlowtf_cli": "cli", "barlowtf_configs": "configs"},
     package_data={
-        "barlowtf_configs": ["*.toml"],
+        "barlowtf_configs": ["*.toml", "ablations/*.toml"],
         "barlowtf": ["py.typed"],
         "barlowtf.convert": ["recorded.npz"],
         "barlowtf.report": ["templates/*.j2"],

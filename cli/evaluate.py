@@ -11,6 +11,7 @@ from .entry import EntryChoice
 from .given import DATA, ENCODER
 from .options import json_option, trust_option, unreadable_option
 from .output import echo
+from .seeds import parse_seeds
 from .tensorflow import start_tensorflow
 
 _CHOICES = {**PROTOCOLS.summaries, "FILE.py:NAME": "your own, see docs/extending.md"}
@@ -34,18 +35,6 @@ Examples:
 
 A measurement whose result file exists is not repeated; an interrupted one resumes.
 """
-
-
-def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    try:
-        seeds = tuple(int(seed) for seed in value.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0,1,2.") from error
-    if min(seeds) < 0 or max(seeds) >= 2**31 or len(set(seeds)) < len(seeds):
-        raise click.BadParameter(f"{value!r}: expected different numbers from 0 to {2**31 - 1}.")
-    return seeds
 
 
 @click.command(short_help="Measure an encoder by the paper's protocols.", help=_HELP)
@@ -82,7 +71,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
 )
 @click.option(
     "--seeds",
-    callback=_seeds,
+    callback=parse_seeds,
     metavar="0,1,2",
     help="Seeds of heads, orders, draws, held-out images, untrained encoders; an interval from three on. Default: 0.",
 )

@@ -10,6 +10,7 @@ import click
 
 from barlowtf import leaving
 
+from .ablate import ablate
 from .convert import convert
 from .data import data
 from .doctor import doctor
@@ -122,7 +123,7 @@ def main() -> None:
 
 
 for command in (
-    *(pretrain, recipe, evaluate, export, embed, predict, search, drift),
+    *(pretrain, recipe, evaluate, export, embed, predict, search, drift, ablate),
     *(convert, report, data, doctor, launch),
 ):
     main.add_command(add_verbosity(command))

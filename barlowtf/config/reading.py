@@ -84,20 +84,7 @@ def start_anew(tables: dict[str, Any], section: str, name: Any) -> None:
 
 def _read(path: Path) -> tuple[str, str]:
     if path.suffix == ".toml" or (path.exists() and not path.is_dir()):
-        try:
-            require_regular(path)
-            with open(path, encoding="utf-8") as file:
-                text = file.read(_MOST_LETTERS + 1)
-        except OSError as error:
-            raise ConfigError(f"Cannot read recipe {path}: {error.strerror}.") from error
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"Cannot read recipe {path}: {error}.") from error
-        if len(text) > _MOST_LETTERS:
-            raise ConfigError(
-                f"Invalid recipe {path}: received {path.stat().st_size:,} bytes, expected at most {_MOST_LETTERS:,}, "
-                "far more than a recipe needs. Is it another file?"
-            )
-        return text, str(path)
+        return read_toml(path, "recipe"), str(path)
     names = named_recipes()
     if str(path) not in names:
         raise ConfigError(
@@ -106,6 +93,32 @@ def _read(path: Path) -> tuple[str, str]:
         )
     packaged = resources.files("barlowtf_configs").joinpath(f"{path}.toml")
     return packaged.read_text(encoding="utf-8"), f"recipe {path}"
+
+
+def read_toml(path: Path, kind: str) -> str:
+    """Returns the text of a TOML file.
+
+    Args:
+        path: The file.
+        kind: What it holds, for messages: "recipe".
+
+    Raises:
+        ConfigError: It is missing, is not text, or is far larger than such a file.
+    """
+    try:
+        require_regular(path)
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_MOST_LETTERS + 1)
+    except OSError as error:
+        raise ConfigError(f"Cannot read {kind} {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"Cannot read {kind} {path}: {error}.") from error
+    if len(text) > _MOST_LETTERS:
+        raise ConfigError(
+            f"Invalid {kind} {path}: received {path.stat().st_size:,} bytes, expected at most {_MOST_LETTERS:,}, "
+            f"far more than a {kind} needs. Is it another file?"
+        )
+    return text
 
 
 def _place_of(base: str, file: Path) -> Path:

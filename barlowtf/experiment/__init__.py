@@ -1,5 +1,6 @@
 """From a request to a record: one file per command, and one function per file that reads top to bottom."""
 
+from barlowtf.experiment.ablate import AblateRequest, ablate
 from barlowtf.experiment.check_data import CheckRequest, check_data, explain_check
 from barlowtf.experiment.choose import ChooseRequest, ChosenRecipe, choose_recipe
 from barlowtf.experiment.convert import ConvertRequest, convert
@@ -18,6 +19,7 @@ from barlowtf.experiment.search import SearchRequest, search
 from barlowtf.experiment.starting import extended_recipe, with_origin
 
 __all__ = [
+    "AblateRequest",
     "CheckRequest",
     "CheckedSplit",
     "ChooseRequest",
@@ -36,6 +38,7 @@ __all__ = [
     "PredictRequest",
     "PretrainRequest",
     "ReportRequest",
+    "ablate",
     "check_data",
     "SearchRequest",
     "choose_recipe",

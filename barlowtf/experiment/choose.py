@@ -1,12 +1,9 @@
 """`barlowtf recipe --data`: from images and machine to a recipe, with the reason of each choice."""
 
-import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from barlowtf import choosing, data
@@ -15,19 +12,14 @@ from barlowtf.config import Recipe, parse_overrides
 from barlowtf.config.durations import format_time, parse_budget
 from barlowtf.data import SampleFacts
 from barlowtf.distribute import make_strategy
-from barlowtf.encoders.building import build_model, settle_loss
+from barlowtf.encoders.building import settle_loss
 from barlowtf.encoders.initial import open_origin
 from barlowtf.errors import ConfigError
 from barlowtf.experiment.data import open_split
-from barlowtf.experiment.step_memory import estimate_step_memory
-from barlowtf.experiment.training_data import make_batches
+from barlowtf.experiment.step_time import step_memory, time_step
 from barlowtf.models.encoder import open_kind
-from barlowtf.train.stepping import count_steps_per_epoch, make_step
+from barlowtf.train.stepping import count_steps_per_epoch
 
-_LOG = logging.getLogger("barlowtf")
-# Steps that are not timed: the first compiles, the second fills the buffers.
-_WARM_STEPS = 2
-_TIMED_SECONDS, _MOST_TIMED_STEPS = 8.0, 50
 # A rung below must need this much less time an epoch: of two equal rungs, timing a few steps calls one faster.
 _CLEARLY_CHEAPER = 1.25
 # The framework and the images need the rest.
@@ -170,7 +162,7 @@ class _Ladder:
             replicas=self.strategy.num_replicas_in_sync,
             micro_batch=recipe.train.micro_batch,
         )
-        step_seconds = _time_step(recipe, self.source, self.strategy, steps_per_epoch)
+        step_seconds = time_step(recipe, self.source, self.strategy, steps_per_epoch)
         affordable = choosing.affordable_epochs(self.budget, step_seconds, steps_per_epoch)
         is_last = number >= len(choosing.ladder(situation)) - 1
         is_given = "train.epochs" in self.given or {"model.encoder", "augment.size"} <= self.given.keys()
@@ -223,7 +215,7 @@ def _fit_memory(
     settings, changed = dict(settings), None
     while True:
         recipe = settle_loss(choosing.assemble({**settings, **choosing.pace(1), "train.epochs": 1}, request.overrides))
-        needed = _memory(recipe, strategy)
+        needed = step_memory(recipe, strategy)
         micro_batch = recipe.train.micro_batch or recipe.train.batch_size
         if needed <= limit or micro_batch <= 2 or "train.micro_batch" in parse_overrides(request.overrides):
             return recipe, changed
@@ -238,55 +230,3 @@ def _fit_memory(
         else:
             settings["train.batch_size"] = recipe.train.batch_size // 2
             changed = Choice({}, f"{recipe.train.batch_size // 2} images per step", reason)
-
-
-def _memory(recipe: Recipe, strategy: tf.distribute.Strategy) -> float:
-    """Returns the memory of one replica's step, bytes."""
-    parts = estimate_step_memory(recipe, build_model(recipe, 1), strategy.num_replicas_in_sync)
-    keras.utils.clear_session()
-    return float(sum(parts.values()))
-
-
-def _time_step(recipe: Recipe, source: data.Source, strategy: tf.distribute.Strategy, steps_per_epoch: int) -> float:
-    """Returns the seconds of a warm step, images included."""
-    _LOG.info(
-        "Timing a step of %s at %d pixels: compiled first, in seconds, on a busy machine in minutes. This is not "
-        "part of the budget.",
-        recipe.model.encoder,
-        recipe.augment.size,
-    )
-    with strategy.scope():
-        model = build_model(recipe, steps_per_epoch)
-    step = make_step(
-        model,
-        strategy,
-        xla=recipe.train.xla,
-        deterministic=recipe.train.deterministic,
-        steps_per_call=1,
-        stop_request=None,
-    )
-    batches = make_batches(recipe, source, strategy, 0, _WARM_STEPS + _MOST_TIMED_STEPS)
-    try:
-        for _ in range(_WARM_STEPS):
-            _take(step, batches)
-        started, count = time.monotonic(), 0
-        while count < _MOST_TIMED_STEPS and time.monotonic() - started < _TIMED_SECONDS:
-            _take(step, batches)
-            count += 1
-        seconds = (time.monotonic() - started) / count
-        _LOG.info("A step takes %.3g s.", seconds)
-        return seconds
-    except tf.errors.ResourceExhaustedError as error:
-        raise ConfigError(
-            f"Out of memory in a step of {recipe.train.batch_size} images of {recipe.augment.size} pixels. "
-            "Give a smaller --batch-size, or --set train.micro_batch."
-        ) from error
-    finally:
-        # The run builds its model anew, with the names and seeds of a fresh process.
-        keras.utils.clear_session()
-
-
-def _take(step: Any, batches: Any) -> None:
-    """Takes a step and waits for its loss."""
-    logs = step(next(batches))
-    tf.nest.map_structure(lambda value: value.numpy() if isinstance(value, tf.Tensor) else value, logs)

@@ -1,5 +1,6 @@
 """What lies on disk, as types: run.json, results, records of exports, manifests of features. No TensorFlow here."""
 
+from barlowtf.records.ablation_record import AblationPlan, AblationRecord, AblationRow, AblationRun, PlannedCell
 from barlowtf.records.checkpoint_manifest import CheckpointManifest, FileDigest
 from barlowtf.records.convert_record import ConvertedEncoder, ConvertRecord, RecordedComparison
 from barlowtf.records.drift_record import ComparedFeatures, DriftMeasure, DriftRecord, FarImage
@@ -18,6 +19,10 @@ from barlowtf.records.surroundings import Machine, Surroundings
 from barlowtf.records.verdict import judge
 
 __all__ = [
+    "AblationPlan",
+    "AblationRecord",
+    "AblationRow",
+    "AblationRun",
     "BankFacts",
     "CheckpointManifest",
     "ComparedFeatures",
@@ -39,6 +44,7 @@ __all__ = [
     "Machine",
     "Match",
     "Measure",
+    "PlannedCell",
     "PredictionRecord",
     "QueryMatches",
     "Record",

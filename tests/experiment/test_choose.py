@@ -37,7 +37,7 @@ def timed(monkeypatch):
         taken.append((recipe.model.encoder, recipe.augment.size))
         return seconds.get(recipe.augment.size, 0.01)
 
-    monkeypatch.setattr(choose, "_time_step", time_step)
+    monkeypatch.setattr(choose, "time_step", time_step)
     return taken, seconds
 
 

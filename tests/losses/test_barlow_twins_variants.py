@@ -44,9 +44,7 @@ def by_loops(z_a, z_b, *, invariance=1.0, lambd=0.0051, normalize="batch", crite
         off = sum(entry[i, j] ** 2 for i in dimensions for j in dimensions if i != j)
     else:
         on = -np.log(sum(np.exp(entry[i, i] / temperature) for i in dimensions))
-        off = np.log(
-            sum(np.exp(max(entry[i, j], 0) / temperature) for i in dimensions for j in dimensions if i != j)
-        )
+        off = np.log(sum(np.exp(max(entry[i, j], 0) / temperature) for i in dimensions for j in dimensions if i != j))
     return invariance * on + lambd * off
 
 

@@ -6,7 +6,6 @@ TensorFlow nor on the commands that it runs.
 
 import json
 import logging
-import math
 import os
 import queue
 import signal
@@ -15,22 +14,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
 from typing import IO, NamedTuple, TypeAlias
 
-from barlowtf.leaving import after_signals
+from barlowtf.launching.signals import signals_as_events
 
 _LOG = logging.getLogger("barlowtf")
-# Name of a strategy -> the devices that it uses; see `barlowtf.distribute.make_strategy`.
-STRATEGIES = {
-    "one": "one device, a GPU where there is one",
-    "mirrored": "all GPUs of this machine",
-    "multiworker": "all workers that TF_CONFIG or a SLURM step names",
-    "tpu": "all cores of a TPU",
-}
-# SIGHUP too: the workers have sessions of their own, so the end of the terminal does not reach them otherwise.
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class _Ended(NamedTuple):
@@ -85,7 +75,7 @@ def run_workers(commands: Sequence[Sequence[str]], *, grace: float = 60.0, patie
     configs = cluster_configs(free_ports(len(commands)))
     events: _Events = queue.SimpleQueue()
     workers: list[subprocess.Popen[str]] = []
-    with _signals_as_events(events):
+    with signals_as_events(events.put):
         try:
             for index, (command, config) in enumerate(zip(commands, configs, strict=True)):
                 workers.append(_start(index, command, config))
@@ -134,22 +124,6 @@ def _relay(index: int, stream: IO[str]) -> None:
             # Even if standard error is closed, the pipe must be read, or the worker would block on it.
             with suppress(OSError):
                 sys.stderr.write(f"worker {index}: {text}\n")
-
-
-@contextmanager
-def _signals_as_events(events: _Events) -> Iterator[None]:
-    """Turns the signals to forward into events while the context lasts."""
-    before = {number: signal.getsignal(number) for number in _FORWARDED}
-    # What was ignored when we started (nohup, a script's background job) stays ignored, here and in the workers.
-    caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in caught:
-        signal.signal(number, lambda received, _: events.put(signal.Signals(received)))
-    try:
-        with after_signals(math.inf):
-            yield
-    finally:
-        for number in caught:
-            signal.signal(number, before[number] or signal.SIG_DFL)
 
 
 def _supervise(

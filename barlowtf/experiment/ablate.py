@@ -1,0 +1,262 @@
+"""`barlowtf ablate`: a grid -> its plan, one ordinary run for each cell and seed, a table and a page."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from barlowtf import choosing, runs
+from barlowtf.atomic import write_file
+from barlowtf.config import dump_recipe
+from barlowtf.config.durations import format_time, parse_budget
+from barlowtf.config.grid import load_grid
+from barlowtf.distribute import describe_surroundings, make_strategy
+from barlowtf.errors import CheckpointError, ConfigError, Interrupted
+from barlowtf.experiment.ablation_plan import Scope, cell_recipe, estimate, make_plan, require_same_plan
+from barlowtf.launching import EndedJob, Job, run_jobs
+from barlowtf.records import (
+    AblationPlan,
+    AblationRecord,
+    AblationRow,
+    AblationRun,
+    PlannedCell,
+    read_metrics,
+    read_record,
+    read_results,
+    write_record,
+)
+from barlowtf.report import ablation_table, render_ablation
+from barlowtf.tables import PROTOCOLS
+
+_LOG = logging.getLogger("barlowtf")
+PLAN_FILE, RESULTS_FILE = "ablation.json", "results.json"
+# What the last lines of a log say of a failure.
+_SHOWN_REASON = 300
+
+
+@dataclass(frozen=True)
+class AblateRequest:
+    """Which grid to run, on which recipe.
+
+    Attributes:
+        table: Name of a packaged grid, or a TOML file.
+        base: Name or file of the recipe that the cells change.
+        out: Folder of the plan, the runs and the results.
+        overrides: Changes to the recipe, `section.key=value`.
+        seeds: One run of each cell for each seed, >= 0.
+        protocols: Names of `PROTOCOLS`: what measures each run.
+        budget: Time that all runs may take: "60m"; None: as long as the recipe says.
+        jobs: Runs at a time, >= 1; None: one for each GPU, without GPUs one.
+        dry_run: Whether to plan only.
+    """
+
+    table: str
+    base: str
+    out: Path
+    overrides: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    protocols: tuple[str, ...] = ("knn", "linear-fast")
+    budget: str | None = None
+    jobs: int | None = None
+    dry_run: bool = False
+
+
+def ablate(request: AblateRequest) -> AblationRecord:
+    """Runs the cells of a grid that have not run, and writes table and page; the same call goes on after any end.
+
+    Raises:
+        BarlowTFError: Grid, recipe, images, budget or folder do not allow it.
+        Interrupted: A signal came. Runs that were under way are saved.
+    """
+    for name in request.protocols:
+        PROTOCOLS.open(name)
+    machine = choosing.describe_machine()
+    jobs = request.jobs or max(machine.gpus, 1)
+    scope = Scope(
+        grid=load_grid(request.table),
+        table=request.table,
+        base=request.base,
+        overrides=request.overrides,
+        seeds=request.seeds,
+        protocols=request.protocols,
+        budget=None if request.budget is None else parse_budget(request.budget),
+        jobs=jobs,
+    )
+    plan_file = request.out / PLAN_FILE
+    before = read_record(plan_file, AblationPlan) if plan_file.exists() else None
+    if before is not None:
+        require_same_plan(plan_file, before, scope)
+    else:
+        _require_new(request.out)
+    plan = make_plan(scope, before)
+    for line in explain_plan(plan, jobs):
+        _LOG.info("%s", line)
+    if request.dry_run:
+        return _collect(request.out, plan)
+    request.out.mkdir(parents=True, exist_ok=True)
+    with runs.locked(request.out):
+        write_record(plan_file, plan)
+        waiting = _make_jobs(scope, plan, request.out)
+        received = _run(waiting, plan, request.out, jobs, machine.gpus)
+        record = _write(request.out, plan)
+    if received is not None:
+        raise Interrupted(f"Stopped by {received.name}, saved. The same command goes on.", received)
+    return record
+
+
+def explain_plan(plan: AblationPlan, jobs: int) -> list[str]:
+    """Returns the plan in some lines: cells, steps, time."""
+    cells = plan.cells
+    counts = sorted({cell.epochs for cell in cells})
+    epochs = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    times = [cell.step_seconds for cell in cells if cell.step_seconds is not None]
+    source = f" ({plan.source})" if plan.source else ""
+    seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
+    lines = [
+        f"grid        {plan.table}: {plan.title}{source}",
+        f"base        {plan.base}, {plan.encoder}, {plan.images:,} images of {plan.data}",
+        f"cells       {len(cells)} x {seeds} = {len(cells) * len(plan.seeds)} runs of {epochs} epochs",
+    ]
+    steps = sum(cell.steps for cell in cells) * len(plan.seeds)
+    if times:
+        lines.append(f"steps       {steps:,}, {min(times):.3g} to {max(times):.3g} s each, timed on this machine")
+    if plan.seconds is not None:
+        at_once = "one run at a time" if jobs == 1 else f"{jobs} runs at a time"
+        lines.append(f"time        about {format_time(plan.seconds)}, {at_once}")
+    return lines
+
+
+def _require_new(folder: Path) -> None:
+    """Raises ConfigError where a folder holds anything else."""
+    if folder.exists() and (not folder.is_dir() or any(entry.name != ".lock" for entry in folder.iterdir())):
+        raise ConfigError(
+            f"Invalid --out: {folder} is there and holds no {PLAN_FILE}. Expected a new folder, or that of a grid."
+        )
+
+
+def _make_jobs(scope: Scope, plan: AblationPlan, out: Path) -> list[tuple[Job, PlannedCell]]:
+    """Returns what is still to run, all cells of the first seed first."""
+    cells = dict(zip((cell.name for cell in scope.grid.every_cell()), scope.grid.every_cell(), strict=True))
+    waiting = []
+    for seed in plan.seeds:
+        for planned in plan.cells:
+            run = runs.RunFolder(_folder_of(out, planned, seed))
+            missing = [name for name in plan.protocols if name not in _scores(run)]
+            if run.finished and not missing:
+                continue
+            recipe = cell_recipe(scope, cells[planned.name], seed=seed, epochs=planned.epochs)
+            file = out / "recipes" / f"{planned.slug}-seed-{seed}.toml"
+            log = out / "logs" / f"{planned.slug}-seed-{seed}.log"
+            for path in (file, log):
+                path.parent.mkdir(exist_ok=True)
+            write_file(file, dump_recipe(recipe))
+            train = ("pretrain", "--config", str(file), "--run-dir", str(run.path))
+            named = (word for name in missing for word in ("--protocol", name))
+            measure = ("evaluate", "--encoder", str(run.path), *named)
+            commands = (*(() if run.finished else (train,)), measure)
+            waiting.append((Job(f"{planned.name}, seed {seed}", commands, log), planned))
+    return waiting
+
+
+def _run(
+    waiting: list[tuple[Job, PlannedCell]], plan: AblationPlan, out: Path, jobs: int, gpus: int
+) -> signal.Signals | None:
+    """Runs the jobs, tells how each ended, and writes the table after each; returns the signal that stopped them."""
+    planned = {id(job): estimate(cell) for job, cell in waiting}
+    total = len(plan.cells) * len(plan.seeds)
+    done, left = total - len(waiting), sum(planned.values())
+    spent = expected = 0.0
+
+    def tell(ended: EndedJob) -> None:
+        nonlocal done, left, spent, expected
+        done, left = done + 1, left - planned[id(ended.job)]
+        spent, expected = spent + ended.seconds, expected + planned[id(ended.job)]
+        record = _write(out, plan)
+        result = _told(record, ended) if ended.status == 0 else f"failed, see {ended.job.log}"
+        rest = f"; about {format_time(left * spent / expected / jobs)} left" if left > 0 else ""
+        _LOG.info("%d of %d  %s: %s (%s%s)", done, total, ended.job.name, result, format_time(ended.seconds), rest)
+
+    return run_jobs([job for job, _ in waiting], slots=jobs, ended=tell, environment=_environment(jobs, gpus))
+
+
+def _environment(jobs: int, gpus: int) -> Callable[[int], Mapping[str, str]]:
+    """Returns what gives each slot its share of the machine: a GPU, or some of the cores."""
+    cores = max((os.cpu_count() or 1) // jobs, 1)
+
+    def of_slot(slot: int) -> Mapping[str, str]:
+        if gpus:
+            return {"CUDA_VISIBLE_DEVICES": str(slot % gpus), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+        return {} if jobs == 1 else {"TF_NUM_INTRAOP_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
+
+    return of_slot
+
+
+def _told(record: AblationRecord, ended: EndedJob) -> str:
+    """Returns the scores of a job's run."""
+    for row in record.rows:
+        for run in row.runs:
+            if ended.job.name == f"{row.cell}, seed {run.seed}":
+                return ", ".join(f"{name} {100 * score:.1f}" for name, score in run.scores.items())
+    return "no result"
+
+
+def _write(out: Path, plan: AblationPlan) -> AblationRecord:
+    """Writes results, table and page; returns the results."""
+    record = _collect(out, plan)
+    write_record(out / RESULTS_FILE, record)
+    write_file(out / "table.md", ablation_table(record) + "\n")
+    curves = {
+        row.cell: {run.seed: _metrics(out, cell, run.seed) for run in row.runs}
+        for row, cell in zip(record.rows, plan.cells, strict=True)
+    }
+    page = render_ablation(record, curves, created=datetime.now(UTC), version=metadata.version("barlowtf"))
+    write_file(out / "index.html", page)
+    return record
+
+
+def _collect(out: Path, plan: AblationPlan) -> AblationRecord:
+    """Returns what the run folders hold."""
+    rows = tuple(
+        AblationRow(cell=cell.name, runs=tuple(_run_of(out, cell, seed, plan) for seed in plan.seeds))
+        for cell in plan.cells
+    )
+    surroundings = describe_surroundings(make_strategy("one"))
+    return AblationRecord(**dict(surroundings), plan=plan, rows=rows)
+
+
+def _run_of(out: Path, cell: PlannedCell, seed: int, plan: AblationPlan) -> AblationRun:
+    run = runs.RunFolder(_folder_of(out, cell, seed))
+    info = run.read_info()
+    scores = {name: score for name, score in _scores(run).items() if name in plan.protocols}
+    if info is None or not run.finished:
+        reason = info.failures[-1] if info is not None and info.failures else None
+        return AblationRun(seed=seed, status="failed" if reason else "missing", scores={}, reason=reason)
+    return AblationRun(
+        seed=seed,
+        status="finished" if len(scores) == len(plan.protocols) else "missing",
+        scores=scores,
+        loss=None if info.result is None else info.result.loss,
+        seconds=info.wall_seconds,
+    )
+
+
+def _scores(run: runs.RunFolder) -> dict[str, float]:
+    """Returns the first score by each protocol that has measured a run."""
+    results, _ = read_results(run.path / "results")
+    return {result.protocol: result.scores[result.shown_measures[0].name] for result in results}
+
+
+def _metrics(out: Path, cell: PlannedCell, seed: int) -> list[dict[str, float]]:
+    try:
+        return read_metrics(runs.RunFolder(_folder_of(out, cell, seed)).metrics)
+    except CheckpointError as error:
+        _LOG.warning("%s", error)
+        return []
+
+
+def _folder_of(out: Path, cell: PlannedCell, seed: int) -> Path:
+    return out / "runs" / cell.slug / f"seed-{seed}"

@@ -1,0 +1,263 @@
+"""The plan of a grid of runs: recipes, steps, and how long they take, before the first one starts."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from barlowtf import choosing, data
+from barlowtf.config import Recipe, dump_recipe, flat_settings, load_recipe
+from barlowtf.config.durations import format_time
+from barlowtf.config.grid import Cell, Grid, as_overrides
+from barlowtf.distribute import make_strategy
+from barlowtf.encoders.building import check_encoder, settle_loss
+from barlowtf.errors import ConfigError
+from barlowtf.experiment.data import open_split
+from barlowtf.experiment.settling import settled
+from barlowtf.experiment.step_time import step_memory, time_step
+from barlowtf.records import AblationPlan, PlannedCell
+from barlowtf.train.stepping import count_steps_per_epoch
+
+# Start and measurement of one run, beside its steps: processes, compilation, features of all images, protocols.
+_RUN_SECONDS = 60.0
+# Looks at the encoder during a run; each takes seconds.
+_LOOKS = 3
+_MEMORY_SHARE = 0.6
+_PAPER_EPOCHS = 300
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a plan follows from.
+
+    Attributes:
+        grid: The cells.
+        table: Name or file of the grid.
+        base: Name or file of the base recipe.
+        overrides: Changes to it, `section.key=value`; those of the grid and of a cell come after them.
+        seeds: Of the runs of each cell.
+        protocols: What measures each run.
+        budget: Time that all runs may take, s; None: as long as the base recipe says.
+        jobs: Runs at a time.
+    """
+
+    grid: Grid
+    table: str
+    base: str
+    overrides: tuple[str, ...]
+    seeds: tuple[int, ...]
+    protocols: tuple[str, ...]
+    budget: float | None
+    jobs: int
+
+
+def cell_recipe(scope: Scope, cell: Cell, *, seed: int = 0, epochs: int | None = None) -> Recipe:
+    """Returns the recipe of one run.
+
+    Args:
+        scope: Whose base recipe it changes.
+        cell: Its settings.
+        seed: Of the run.
+        epochs: Of the run; None: those of the recipe. Warm-up and monitors follow.
+
+    Raises:
+        ConfigError: A setting does not exist, or does not fit the others; the message names the cell.
+    """
+    try:
+        given = [*scope.overrides, *as_overrides(scope.grid.base), *as_overrides(cell.set)]
+        if cell.lars and load_recipe(scope.base, given).optimizer.name == "lars":
+            given += as_overrides(cell.lars)
+        given.append(f"train.seed={seed}")
+        if epochs is not None:
+            given += _pace(load_recipe(scope.base, given), epochs)
+        recipe = settle_loss(settled(load_recipe(scope.base, given)))
+        check_encoder(recipe)
+        return recipe
+    except ConfigError as error:
+        raise ConfigError(f"Cell {cell.name!r} of {scope.table}: {error}") from error
+
+
+def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:
+    """Returns the plan of a grid.
+
+    Args:
+        scope: What it follows from.
+        before: The plan of the same grid, whose steps have been timed; None: they are timed now.
+
+    Raises:
+        BarlowTFError: A cell's recipe, the images or the budget do not allow it.
+    """
+    cells = scope.grid.every_cell()
+    base = settled(load_recipe(scope.base, scope.overrides))
+    recipes = [cell_recipe(scope, cell) for cell in cells]
+    source = open_split(base.data.source, "train")
+    digest = _digest(scope, base)
+    if before is None:
+        per_epoch = [_steps_per_epoch(recipe, source.size) for recipe in recipes]
+        seconds = _time_steps(recipes, source, per_epoch, scope.jobs)
+        epochs = _choose_epochs(scope, recipes, per_epoch, seconds)
+        planned = tuple(
+            PlannedCell(
+                name=cell.name,
+                slug=cell.slug,
+                series=cell.series,
+                x=cell.x,
+                published=cell.published,
+                settings=(*as_overrides(scope.grid.base), *as_overrides(cell.set)),
+                epochs=count,
+                steps=count * steps,
+                step_seconds=round(step_seconds, 5),
+            )
+            for cell, count, steps, step_seconds in zip(cells, epochs, per_epoch, seconds, strict=True)
+        )
+        # The recipes as they will run: what does not fit is said now.
+        for cell, plan in zip(cells, planned, strict=True):
+            cell_recipe(scope, cell, epochs=plan.epochs)
+    else:
+        planned = before.cells
+    of_one_seed = sum(_RUN_SECONDS + cell.steps * (cell.step_seconds or 0.0) for cell in planned)
+    grid = scope.grid
+    return AblationPlan(
+        **{
+            key: getattr(grid, key)
+            for key in ("title", "question", "source", "measure", "note", "x_label", "x_log", "equal")
+        },
+        table=scope.table,
+        base=scope.base,
+        encoder=base.model.encoder,
+        data=base.data.source,
+        images=source.size,
+        other_scale=_is_other_scale(base, [cell.epochs for cell in planned]),
+        sha256=digest,
+        budget_seconds=scope.budget,
+        seconds=round(of_one_seed * len(scope.seeds) / scope.jobs, 1),
+        protocols=scope.protocols,
+        seeds=scope.seeds,
+        cells=planned,
+    )
+
+
+def require_same_plan(plan_file: Path, before: AblationPlan, scope: Scope) -> None:
+    """Checks that a folder holds runs of the same grid; seeds and protocols may be others.
+
+    Raises:
+        ConfigError: It holds another one.
+    """
+    base = settled(load_recipe(scope.base, scope.overrides))
+    if _digest(scope, base) == before.sha256 and before.budget_seconds == scope.budget:
+        return
+    what = [
+        f"{name} {old} -> {new}"
+        for name, old, new in (
+            ("table", before.table, scope.table),
+            ("base", before.base, scope.base),
+            ("data", before.data, base.data.source),
+            ("budget", _time(before.budget_seconds), _time(scope.budget)),
+        )
+        if old != new
+    ]
+    raise ConfigError(
+        f"{plan_file.parent} holds another grid: {'; '.join(what) or 'its cells or a setting of the base recipe'}. "
+        "Give the same options to go on with it, or choose another --out."
+    )
+
+
+def estimate(cell: PlannedCell) -> float:
+    """Returns the seconds that a run of a cell takes, measured on this machine or another one when it was planned."""
+    return _RUN_SECONDS + cell.steps * (cell.step_seconds or 0.0)
+
+
+def _digest(scope: Scope, base: Recipe) -> str:
+    """Returns what runs of one grid share: cells, and every setting of the base recipe."""
+    grid = scope.grid.model_dump(mode="json")
+    text = json.dumps([grid, dump_recipe(base)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _steps_per_epoch(recipe: Recipe, images: int) -> int:
+    train = recipe.train
+    return count_steps_per_epoch(images, batch_size=train.batch_size, replicas=1, micro_batch=train.micro_batch)
+
+
+def _pace(recipe: Recipe, epochs: int) -> list[str]:
+    """Returns settings that follow from another number of epochs: the warm-up's share of the run stays."""
+    warmup = recipe.optimizer.warmup_epochs * epochs / recipe.train.epochs
+    every = max(epochs // _LOOKS, 1)
+    settings: dict[str, Any] = {
+        "train.epochs": epochs,
+        "optimizer.warmup_epochs": round(warmup, 4),
+        "monitor.knn_every_epochs": every,
+        "monitor.collapse_every_epochs": every,
+    }
+    return as_overrides(settings)
+
+
+def _cost_key(recipe: Recipe) -> str:
+    """Returns what recipes share whose steps take equally long: all but seed, length, rates and weights of terms."""
+    free = ("train.seed", "train.epochs", "optimizer.", "monitor.", "checkpoint.", "data.max_unreadable")
+    settings: Mapping[str, Any] = {
+        key: value
+        for key, value in flat_settings(recipe).items()
+        if not key.startswith(free) and not (key.startswith("loss.") and isinstance(value, float))
+    }
+    kept = {**settings, "optimizer": recipe.optimizer.name}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def _time_steps(recipes: Sequence[Recipe], source: data.Source, per_epoch: Sequence[int], jobs: int) -> list[float]:
+    """Returns the seconds of a step of each recipe; each kind of step is timed once, after a look at its memory."""
+    strategy, machine = make_strategy("one"), choosing.describe_machine()
+    first = recipes[0].data
+    source = data.preload(source, first.channels, rendering=data.rendering_of(first))
+    limit = _MEMORY_SHARE * (machine.gpu_memory or machine.memory) / (1 if machine.gpus else jobs)
+    known: dict[str, float] = {}
+    for recipe, steps in zip(recipes, per_epoch, strict=True):
+        key = _cost_key(recipe)
+        if key in known:
+            continue
+        needed = step_memory(recipe, strategy)
+        if needed > limit:
+            raise ConfigError(
+                f"A step of {recipe.train.batch_size} images takes {needed / 1e9:.1f} GB, and each of {jobs} "
+                f"{'job' if jobs == 1 else 'jobs'} may take {limit / 1e9:.1f} GB here. Set --jobs 1, or leave out the "
+                "cells with large batches or models."
+            )
+        known[key] = time_step(recipe, source, strategy, steps)
+    return [known[_cost_key(recipe)] for recipe in recipes]
+
+
+def _choose_epochs(
+    scope: Scope, recipes: Sequence[Recipe], per_epoch: Sequence[int], seconds: Sequence[float]
+) -> list[int]:
+    """Returns the epochs of each cell: of its recipe, or what fits into the budget."""
+    if scope.budget is None:
+        return [recipe.train.epochs for recipe in recipes]
+    runs = len(recipes) * len(scope.seeds)
+    usable = scope.budget * scope.jobs - runs * _RUN_SECONDS
+    epoch_seconds = [steps * each for steps, each in zip(per_epoch, seconds, strict=True)]
+    if scope.grid.equal == "time":
+        epochs = [int(usable / runs / each) for each in epoch_seconds]
+    else:
+        epochs = [int(usable / len(scope.seeds) / sum(epoch_seconds))] * len(recipes)
+    if min(epochs) < 1:
+        least = (sum(epoch_seconds) * len(scope.seeds) + runs * _RUN_SECONDS) / scope.jobs
+        if scope.grid.equal == "time":
+            least = (max(epoch_seconds) * runs + runs * _RUN_SECONDS) / scope.jobs
+        raise ConfigError(
+            f"Invalid --budget: received {format_time(scope.budget)}, expected at least {format_time(least)} for one "
+            f"epoch of each of {runs} runs, with {format_time(_RUN_SECONDS)} each to start and to measure. Give a "
+            "larger one, fewer --seeds, or smaller data."
+        )
+    return epochs
+
+
+def _is_other_scale(base: Recipe, epochs: Sequence[int]) -> bool:
+    """Returns whether the paper's figures are of other images, another encoder or longer training."""
+    same = "imagenet2012" in base.data.source and base.model.encoder == "resnet50"
+    return not (same and min(epochs) >= _PAPER_EPOCHS)
+
+
+def _time(seconds: float | None) -> str:
+    return "none" if seconds is None else format_time(seconds)

@@ -1,0 +1,170 @@
+"""Jobs: command lines of barlowtf as processes, several at once, each with a log of its own."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from barlowtf.launching.signals import signals_as_events
+
+
+@dataclass(frozen=True)
+class Job:
+    """Commands that run one after the other, until one fails.
+
+    Attributes:
+        name: For messages.
+        commands: Arguments of `barlowtf`, one list a command.
+        log: File to which standard output and error are appended.
+    """
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    log: Path
+
+
+class EndedJob(NamedTuple):
+    """How a job ended."""
+
+    job: Job
+    status: int  # 0 to 255, of the last command that ran
+    seconds: float  # wall time of all its commands
+
+
+_Events: TypeAlias = "queue.SimpleQueue[EndedJob | signal.Signals | int]"
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    slots: int,
+    ended: Callable[[EndedJob], object],
+    environment: Callable[[int], Mapping[str, str]] = lambda slot: {},
+    patience: float = 60.0,
+) -> signal.Signals | None:
+    """Runs jobs, some at a time, in their order. Call it from the main thread.
+
+    A signal goes to all that run; no other job starts, and those that run save and end. They also end, as by SIGTERM,
+    when this process is killed: each one watches a pipe that closes with it.
+
+    Args:
+        jobs: What to run.
+        slots: Maximum number of jobs at a time, >= 1.
+        ended: Called in this thread as each job ends, but not for those that a signal stopped.
+        environment: Slot, from 0 -> environment variables for what runs in it.
+        patience: Time from SIGTERM to SIGKILL where `ended` raises, s.
+
+    Returns:
+        The signal that stopped the jobs; None where all have ended.
+
+    Raises:
+        OSError: A process cannot be started.
+    """
+    events: _Events = queue.SimpleQueue()
+    pool = _Pool(jobs, environment, events)
+    threads = [threading.Thread(target=pool.work, args=(slot,), daemon=True) for slot in range(min(slots, len(jobs)))]
+    received: signal.Signals | None = None
+    with signals_as_events(events.put):
+        try:
+            for thread in threads:
+                thread.start()
+            working = len(threads)
+            while working:
+                event = events.get()
+                if isinstance(event, signal.Signals):
+                    received = received or event
+                    pool.stop(event)
+                elif isinstance(event, int):
+                    working -= 1
+                elif received is None:
+                    ended(event)
+        finally:
+            pool.stop(signal.SIGTERM)
+            for thread in threads:
+                thread.join(patience)
+            pool.stop(signal.SIGKILL)
+    if pool.failure is not None:
+        raise pool.failure
+    return received
+
+
+class _Pool:
+    """The jobs that wait and the processes that run, shared by one thread a slot."""
+
+    def __init__(self, jobs: Sequence[Job], environment: Callable[[int], Mapping[str, str]], events: _Events) -> None:
+        """Starts nothing yet."""
+        self.failure: OSError | None = None
+        self._waiting: Iterator[Job] = iter(jobs)
+        self._environment = environment
+        self._events = events
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def work(self, slot: int) -> None:
+        """Runs jobs in a slot until none waits; tells each end, and at last the slot."""
+        try:
+            while (job := self._next()) is not None:
+                started = time.monotonic()
+                status = self._run(job, slot)
+                self._events.put(EndedJob(job, status, time.monotonic() - started))
+        except OSError as error:
+            self.failure = error
+            self.stop(signal.SIGTERM)
+        finally:
+            self._events.put(slot)
+
+    def stop(self, number: signal.Signals) -> None:
+        """Sends a signal to what runs; nothing starts any more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running.values():
+                with suppress(ProcessLookupError):
+                    if number is signal.SIGKILL:
+                        os.killpg(process.pid, number)
+                    else:
+                        process.send_signal(number)
+
+    def _next(self) -> Job | None:
+        with self._lock:
+            return None if self._stopped else next(self._waiting, None)
+
+    def _run(self, job: Job, slot: int) -> int:
+        """Returns the status of a job."""
+        status = 0
+        for command in job.commands:
+            process = self._start(job, command, slot)
+            if process is None:
+                return 128 + signal.SIGTERM
+            code = process.wait()
+            with self._lock:
+                del self._running[slot]
+            if process.stdin is not None:
+                process.stdin.close()
+            status = code if code >= 0 else 128 - code
+            if status:
+                break
+        return status
+
+    def _start(self, job: Job, command: tuple[str, ...], slot: int) -> subprocess.Popen[bytes] | None:
+        """Starts a command; None where the jobs have been stopped."""
+        with self._lock, open(job.log, "ab") as log:
+            if self._stopped:
+                return None
+            self._running[slot] = subprocess.Popen(
+                [sys.executable, "-m", "barlowtf.launching.tethered", *command],
+                env={**os.environ, **self._environment(slot)},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            return self._running[slot]
