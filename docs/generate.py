@@ -43,6 +43,8 @@ FILES = (
         "`skipped.jsonl` in a run folder or beside what a command writes, one line each.",
         records.SkippedImage,
     ),
+    ("Plans of grids", "`ablation.json` in the folder of `barlowtf ablate`.", records.AblationPlan),
+    ("Results of grids", "`results.json` beside it; `plan` is the content of `ablation.json`.", records.AblationRecord),
     ("Comparisons of features", "What `barlowtf drift --json` prints.", records.DriftRecord),
     ("Records of predictions", "`FILE.json` beside the file of `barlowtf predict --out`.", records.PredictionRecord),
 )

@@ -3,10 +3,9 @@
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from barlowtf import choosing, runs
@@ -14,28 +13,29 @@ from barlowtf.atomic import write_file
 from barlowtf.config import dump_recipe
 from barlowtf.config.durations import format_time, parse_budget
 from barlowtf.config.grid import load_grid
-from barlowtf.distribute import describe_surroundings, make_strategy
 from barlowtf.errors import CheckpointError, ConfigError, Interrupted
 from barlowtf.experiment.ablation_plan import Scope, cell_recipe, estimate, make_plan, require_same_plan
-from barlowtf.launching import EndedJob, Job, run_jobs
+from barlowtf.experiment.ablation_results import (
+    PLAN_FILE,
+    collect,
+    folder_of,
+    last_line,
+    log_of,
+    scores_of,
+    write_results,
+)
+from barlowtf.launching import TETHERED, EndedJob, Job, run_jobs
 from barlowtf.records import (
     AblationPlan,
     AblationRecord,
-    AblationRow,
-    AblationRun,
     PlannedCell,
-    read_metrics,
     read_record,
-    read_results,
     write_record,
 )
-from barlowtf.report import ablation_table, render_ablation
 from barlowtf.tables import PROTOCOLS
 
 _LOG = logging.getLogger("barlowtf")
-PLAN_FILE, RESULTS_FILE = "ablation.json", "results.json"
-# What the last lines of a log say of a failure.
-_SHOWN_REASON = 300
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class AblateRequest:
         out: Folder of the plan, the runs and the results.
         overrides: Changes to the recipe, `section.key=value`.
         seeds: One run of each cell for each seed, >= 0.
-        protocols: Names of `PROTOCOLS`: what measures each run.
+        protocols: Names of `PROTOCOLS`: what measures each run; none: those that fit the data and take minutes.
         budget: Time that all runs may take: "60m"; None: as long as the recipe says.
         jobs: Runs at a time, >= 1; None: one for each GPU, without GPUs one.
         dry_run: Whether to plan only.
@@ -59,7 +59,7 @@ class AblateRequest:
     out: Path
     overrides: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
-    protocols: tuple[str, ...] = ("knn", "linear-fast")
+    protocols: tuple[str, ...] = ()
     budget: str | None = None
     jobs: int | None = None
     dry_run: bool = False
@@ -96,13 +96,16 @@ def ablate(request: AblateRequest) -> AblationRecord:
     for line in explain_plan(plan, jobs):
         _LOG.info("%s", line)
     if request.dry_run:
-        return _collect(request.out, plan)
+        return collect(request.out, plan)
     request.out.mkdir(parents=True, exist_ok=True)
     with runs.locked(request.out):
         write_record(plan_file, plan)
         waiting = _make_jobs(scope, plan, request.out)
+        for seed in plan.seeds:
+            for cell in plan.cells:
+                _wait_for(folder_of(request.out, cell, seed))
         received = _run(waiting, plan, request.out, jobs, machine.gpus)
-        record = _write(request.out, plan)
+        record = write_results(request.out, plan)
     if received is not None:
         raise Interrupted(f"Stopped by {received.name}, saved. The same command goes on.", received)
     return record
@@ -138,25 +141,47 @@ def _require_new(folder: Path) -> None:
         )
 
 
+def _wait_for(folder: Path) -> None:
+    """Waits for a run that a call before this one has started, and that ends because that call was killed.
+
+    Raises:
+        CheckpointError: Another process still uses it after a minute.
+    """
+    deadline, told = time.monotonic() + _PATIENCE_SECONDS, False
+    while folder.exists():
+        try:
+            with runs.locked(folder):
+                return
+        except CheckpointError:
+            if time.monotonic() > deadline:
+                raise
+            if not told:
+                _LOG.info("Waiting for the run in %s, which a call before this one has started, to save.", folder)
+            told = True
+            time.sleep(0.5)
+
+
 def _make_jobs(scope: Scope, plan: AblationPlan, out: Path) -> list[tuple[Job, PlannedCell]]:
     """Returns what is still to run, all cells of the first seed first."""
     cells = dict(zip((cell.name for cell in scope.grid.every_cell()), scope.grid.every_cell(), strict=True))
     waiting = []
     for seed in plan.seeds:
         for planned in plan.cells:
-            run = runs.RunFolder(_folder_of(out, planned, seed))
-            missing = [name for name in plan.protocols if name not in _scores(run)]
+            run = runs.RunFolder(folder_of(out, planned, seed))
+            missing = [name for name in plan.protocols if name not in scores_of(run)]
             if run.finished and not missing:
                 continue
             recipe = cell_recipe(scope, cells[planned.name], seed=seed, epochs=planned.epochs)
             file = out / "recipes" / f"{planned.slug}-seed-{seed}.toml"
-            log = out / "logs" / f"{planned.slug}-seed-{seed}.log"
+            log = log_of(out, planned, seed)
             for path in (file, log):
                 path.parent.mkdir(exist_ok=True)
             write_file(file, dump_recipe(recipe))
-            train = ("pretrain", "--config", str(file), "--run-dir", str(run.path))
+            train = (*TETHERED, "pretrain", "--config", str(file), "--run-dir", str(run.path))
             named = (word for name in missing for word in ("--protocol", name))
-            measure = ("evaluate", "--encoder", str(run.path), *named)
+            measure = (*TETHERED, "evaluate", "--encoder", str(run.path), "--data", plan.labels, *named)
+            if plan.held_out is not None:
+                measure += ("--holdout", str(plan.held_out))
             commands = (*(() if run.finished else (train,)), measure)
             waiting.append((Job(f"{planned.name}, seed {seed}", commands, log), planned))
     return waiting
@@ -175,8 +200,8 @@ def _run(
         nonlocal done, left, spent, expected
         done, left = done + 1, left - planned[id(ended.job)]
         spent, expected = spent + ended.seconds, expected + planned[id(ended.job)]
-        record = _write(out, plan)
-        result = _told(record, ended) if ended.status == 0 else f"failed, see {ended.job.log}"
+        record = write_results(out, plan)
+        result = _told(record, ended) if ended.status == 0 else f"{last_line(ended.job.log)} See {ended.job.log}"
         rest = f"; about {format_time(left * spent / expected / jobs)} left" if left > 0 else ""
         _LOG.info("%d of %d  %s: %s (%s%s)", done, total, ended.job.name, result, format_time(ended.seconds), rest)
 
@@ -202,61 +227,3 @@ def _told(record: AblationRecord, ended: EndedJob) -> str:
             if ended.job.name == f"{row.cell}, seed {run.seed}":
                 return ", ".join(f"{name} {100 * score:.1f}" for name, score in run.scores.items())
     return "no result"
-
-
-def _write(out: Path, plan: AblationPlan) -> AblationRecord:
-    """Writes results, table and page; returns the results."""
-    record = _collect(out, plan)
-    write_record(out / RESULTS_FILE, record)
-    write_file(out / "table.md", ablation_table(record) + "\n")
-    curves = {
-        row.cell: {run.seed: _metrics(out, cell, run.seed) for run in row.runs}
-        for row, cell in zip(record.rows, plan.cells, strict=True)
-    }
-    page = render_ablation(record, curves, created=datetime.now(UTC), version=metadata.version("barlowtf"))
-    write_file(out / "index.html", page)
-    return record
-
-
-def _collect(out: Path, plan: AblationPlan) -> AblationRecord:
-    """Returns what the run folders hold."""
-    rows = tuple(
-        AblationRow(cell=cell.name, runs=tuple(_run_of(out, cell, seed, plan) for seed in plan.seeds))
-        for cell in plan.cells
-    )
-    surroundings = describe_surroundings(make_strategy("one"))
-    return AblationRecord(**dict(surroundings), plan=plan, rows=rows)
-
-
-def _run_of(out: Path, cell: PlannedCell, seed: int, plan: AblationPlan) -> AblationRun:
-    run = runs.RunFolder(_folder_of(out, cell, seed))
-    info = run.read_info()
-    scores = {name: score for name, score in _scores(run).items() if name in plan.protocols}
-    if info is None or not run.finished:
-        reason = info.failures[-1] if info is not None and info.failures else None
-        return AblationRun(seed=seed, status="failed" if reason else "missing", scores={}, reason=reason)
-    return AblationRun(
-        seed=seed,
-        status="finished" if len(scores) == len(plan.protocols) else "missing",
-        scores=scores,
-        loss=None if info.result is None else info.result.loss,
-        seconds=info.wall_seconds,
-    )
-
-
-def _scores(run: runs.RunFolder) -> dict[str, float]:
-    """Returns the first score by each protocol that has measured a run."""
-    results, _ = read_results(run.path / "results")
-    return {result.protocol: result.scores[result.shown_measures[0].name] for result in results}
-
-
-def _metrics(out: Path, cell: PlannedCell, seed: int) -> list[dict[str, float]]:
-    try:
-        return read_metrics(runs.RunFolder(_folder_of(out, cell, seed)).metrics)
-    except CheckpointError as error:
-        _LOG.warning("%s", error)
-        return []
-
-
-def _folder_of(out: Path, cell: PlannedCell, seed: int) -> Path:
-    return out / "runs" / cell.slug / f"seed-{seed}"

@@ -14,6 +14,7 @@ from barlowtf.config.grid import Cell, Grid, as_overrides
 from barlowtf.distribute import make_strategy
 from barlowtf.encoders.building import check_encoder, settle_loss
 from barlowtf.errors import ConfigError
+from barlowtf.evaluation import plan_judgement
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.settling import settled
 from barlowtf.experiment.step_time import step_memory, time_step
@@ -38,7 +39,7 @@ class Scope:
         base: Name or file of the base recipe.
         overrides: Changes to it, `section.key=value`; those of the grid and of a cell come after them.
         seeds: Of the runs of each cell.
-        protocols: What measures each run.
+        protocols: What measures each run; none: what fits the data and takes minutes.
         budget: Time that all runs may take, s; None: as long as the base recipe says.
         jobs: Runs at a time.
     """
@@ -92,7 +93,8 @@ def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:
     cells = scope.grid.every_cell()
     base = settled(load_recipe(scope.base, scope.overrides))
     recipes = [cell_recipe(scope, cell) for cell in cells]
-    source = open_split(base.data.source, "train")
+    source, labels = open_split(base.data.source, "train"), base.monitor.labels or base.data.source
+    protocols, held_out, _ = plan_judgement(labels)
     digest = _digest(scope, base)
     if before is None:
         per_epoch = [_steps_per_epoch(recipe, source.size) for recipe in recipes]
@@ -133,7 +135,9 @@ def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:
         sha256=digest,
         budget_seconds=scope.budget,
         seconds=round(of_one_seed * len(scope.seeds) / scope.jobs, 1),
-        protocols=scope.protocols,
+        protocols=scope.protocols or tuple(protocols),
+        labels=labels,
+        held_out=held_out,
         seeds=scope.seeds,
         cells=planned,
     )

@@ -25,9 +25,10 @@ from barlowtf.data import (
 )
 from barlowtf.encoders.loading import load_keras
 from barlowtf.errors import CheckpointError, ConfigError, DataError
+from barlowtf.experiment.ablation_results import PLAN_FILE, collect, folder_of, grid_page
 from barlowtf.experiment.output_files import require_page
 from barlowtf.models.features import extract_features
-from barlowtf.records import ReportedRun, ReportSummary
+from barlowtf.records import AblationPlan, ReportedRun, ReportSummary, read_record
 from barlowtf.report import EmbeddedImages, RunContents, read_run, render_page, shrink, write_projector
 
 _LOG = logging.getLogger("barlowtf")
@@ -62,18 +63,44 @@ def report(request: ReportRequest) -> ReportSummary:
         ConfigError: The page cannot be written there, or a recipe cannot be read.
     """
     require_page(request.out, "report.html")
+    if len(request.runs) == 1 and (request.runs[0] / PLAN_FILE).is_file():
+        return _report_grid(request.runs[0], request.out)
     names = _names(request.runs)
     contents = [read_run(path, name=name) for path, name in zip(request.runs, names, strict=True)]
     for run in contents:
         _embed(run, request.images, request.data)
     page = render_page(contents, created=datetime.now(UTC), version=metadata.version("barlowtf"))
+    size = _write(request.out, page)
+    return ReportSummary(report=str(request.out), bytes=size, runs=tuple(map(_summary, contents)))
+
+
+def _report_grid(folder: Path, out: Path) -> ReportSummary:
+    """Writes the page about a grid of runs."""
+    record = collect(folder, read_record(folder / PLAN_FILE, AblationPlan))
+    reported = tuple(
+        ReportedRun(
+            run=str(folder_of(folder, cell, run.seed)),
+            name=f"{cell.name}, seed {run.seed}",
+            status=run.status,
+            results=len(run.scores),
+            images=0,
+            notes=() if run.reason is None else (run.reason,),
+        )
+        for cell, row in zip(record.plan.cells, record.rows, strict=True)
+        for run in row.runs
+    )
+    return ReportSummary(report=str(out), bytes=_write(out, grid_page(folder, record)), runs=reported)
+
+
+def _write(out: Path, page: str) -> int:
+    """Writes a page; returns its size, bytes."""
     # Names of files and classes may hold bytes that are not text.
     content = page.encode("utf-8", "replace")
     try:
-        write_file(request.out, content)
+        write_file(out, content)
     except OSError as error:
-        raise ConfigError(f"Cannot write {request.out}: {error.strerror}. Choose another --out.") from error
-    return ReportSummary(report=str(request.out), bytes=len(content), runs=tuple(map(_summary, contents)))
+        raise ConfigError(f"Cannot write {out}: {error.strerror}. Choose another --out.") from error
+    return len(content)
 
 
 def _names(runs: Sequence[Path]) -> list[str]:

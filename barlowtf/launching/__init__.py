@@ -1,6 +1,6 @@
 """Processes of this machine: the workers of a rehearsed cluster, and jobs beside each other. No TensorFlow here."""
 
-from barlowtf.launching.jobs import EndedJob, Job, run_jobs
+from barlowtf.launching.jobs import TETHERED, EndedJob, Job, run_jobs
 from barlowtf.launching.workers import cluster_configs, free_ports, run_workers
 
 # Name of a strategy -> the devices that it uses; see `barlowtf.distribute.make_strategy`.
@@ -11,4 +11,4 @@ STRATEGIES = {
     "tpu": "all cores of a TPU",
 }
 
-__all__ = ["STRATEGIES", "EndedJob", "Job", "cluster_configs", "free_ports", "run_jobs", "run_workers"]
+__all__ = ["STRATEGIES", "TETHERED", "EndedJob", "Job", "cluster_configs", "free_ports", "run_jobs", "run_workers"]

@@ -1,4 +1,4 @@
-"""Jobs: command lines of barlowtf as processes, several at once, each with a log of its own."""
+"""Jobs: programs that run as processes, several at once, each with a log of its own."""
 
 import os
 import queue
@@ -15,6 +15,9 @@ from typing import NamedTuple, TypeAlias
 
 from barlowtf.launching.signals import signals_as_events
 
+# The command line of barlowtf for as long as its standard input is open.
+TETHERED = (sys.executable, "-m", "barlowtf.launching.tethered")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -22,7 +25,7 @@ class Job:
 
     Attributes:
         name: For messages.
-        commands: Arguments of `barlowtf`, one list a command.
+        commands: Program and arguments of each command; those of barlowtf start with `TETHERED`.
         log: File to which standard output and error are appended.
     """
 
@@ -52,8 +55,8 @@ def run_jobs(
 ) -> signal.Signals | None:
     """Runs jobs, some at a time, in their order. Call it from the main thread.
 
-    A signal goes to all that run; no other job starts, and those that run save and end. They also end, as by SIGTERM,
-    when this process is killed: each one watches a pipe that closes with it.
+    A signal goes to all that run; no other job starts, and those that run save and end. Standard input of each command
+    is a pipe that closes with this process: one that starts with `TETHERED` ends, as by SIGTERM, when it is killed.
 
     Args:
         jobs: What to run.
@@ -160,7 +163,7 @@ class _Pool:
             if self._stopped:
                 return None
             self._running[slot] = subprocess.Popen(
-                [sys.executable, "-m", "barlowtf.launching.tethered", *command],
+                command,
                 env={**os.environ, **self._environment(slot)},
                 stdin=subprocess.PIPE,
                 stdout=log,

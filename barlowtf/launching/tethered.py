@@ -10,6 +10,11 @@ import sys
 import threading
 
 
+def tether() -> None:
+    """Sends this process SIGTERM when its standard input is closed."""
+    threading.Thread(target=_end_with_input, name="tether", daemon=True).start()
+
+
 def _end_with_input() -> None:
     while os.read(0, 4096):
         pass
@@ -19,6 +24,6 @@ def _end_with_input() -> None:
 if __name__ == "__main__":
     from barlowtf_cli.start import run  # the folder cli/, installed under this name
 
-    threading.Thread(target=_end_with_input, name="tether", daemon=True).start()
+    tether()
     sys.argv[0] = "barlowtf"
     run()

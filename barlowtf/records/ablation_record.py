@@ -6,7 +6,7 @@ from pydantic import Field
 
 from barlowtf.records.files import Record
 from barlowtf.records.grouping import Scores, summarize
-from barlowtf.records.ranges import Amount, Count, Size
+from barlowtf.records.ranges import Amount, Count, Share, Size
 from barlowtf.records.surroundings import Surroundings
 
 
@@ -40,6 +40,8 @@ class AblationPlan(Record):
     encoder: str = Field(description="of the base recipe")
     data: str = Field(description="SPEC of the images")
     images: Count = Field(description="number of training images")
+    labels: str = Field(description="SPEC of the labeled images that measure each run")
+    held_out: Share | None = Field(description="share of them that is held out; null: there is a test split")
     other_scale: bool = Field(description="whether the published figures are of other images, encoder or epochs")
     sha256: str = Field(description="of the grid, the base recipe with its changes, and the length of the runs")
     budget_seconds: Amount | None = Field(description="time that all runs may take, s; null: none was given")
