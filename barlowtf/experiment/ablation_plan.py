@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def cell_recipe(scope: Scope, cell: Cell, *, seed: int = 0, epochs: int | None =
     Raises:
         ConfigError: A setting does not exist, or does not fit the others; the message names the cell.
     """
-    try:
+    with _naming(scope.table, cell):
         given = [*scope.overrides, *as_overrides(scope.grid.base), *as_overrides(cell.set)]
         if cell.lars and load_recipe(scope.base, given).optimizer.name == "lars":
             given += as_overrides(cell.lars)
@@ -76,8 +77,15 @@ def cell_recipe(scope: Scope, cell: Cell, *, seed: int = 0, epochs: int | None =
         recipe = settle_loss(settled(load_recipe(scope.base, given)))
         check_encoder(recipe)
         return recipe
+
+
+@contextmanager
+def _naming(table: str, cell: Cell) -> Iterator[None]:
+    """Adds the name of a cell to what is wrong with its recipe."""
+    try:
+        yield
     except ConfigError as error:
-        raise ConfigError(f"Cell {cell.name!r} of {scope.table}: {error}") from error
+        raise ConfigError(f"Cell {cell.name!r} of {table}: {error}") from error
 
 
 def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:
@@ -98,7 +106,7 @@ def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:
     digest = _digest(scope, base)
     if before is None:
         per_epoch = [_steps_per_epoch(recipe, source.size) for recipe in recipes]
-        seconds = _time_steps(recipes, source, per_epoch, scope.jobs)
+        seconds = _time_steps(scope, recipes, source, per_epoch)
         epochs = _choose_epochs(scope, recipes, per_epoch, seconds)
         planned = tuple(
             PlannedCell(
@@ -210,18 +218,19 @@ def _cost_key(recipe: Recipe) -> str:
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-def _time_steps(recipes: Sequence[Recipe], source: data.Source, per_epoch: Sequence[int], jobs: int) -> list[float]:
+def _time_steps(scope: Scope, recipes: Sequence[Recipe], source: data.Source, per_epoch: Sequence[int]) -> list[float]:
     """Returns the seconds of a step of each recipe; each kind of step is timed once, after a look at its memory."""
-    strategy, machine = make_strategy("one"), choosing.describe_machine()
+    strategy, machine, jobs = make_strategy("one"), choosing.describe_machine(), scope.jobs
     first = recipes[0].data
     source = data.preload(source, first.channels, rendering=data.rendering_of(first))
     limit = _MEMORY_SHARE * (machine.gpu_memory or machine.memory) / (1 if machine.gpus else jobs)
     known: dict[str, float] = {}
-    for recipe, steps in zip(recipes, per_epoch, strict=True):
+    for cell, recipe, steps in zip(scope.grid.every_cell(), recipes, per_epoch, strict=True):
         key = _cost_key(recipe)
         if key in known:
             continue
-        needed = step_memory(recipe, strategy)
+        with _naming(scope.table, cell):
+            needed = step_memory(recipe, strategy)
         if needed > limit:
             raise ConfigError(
                 f"A step of {recipe.train.batch_size} images takes {needed / 1e9:.1f} GB, and each of {jobs} "
