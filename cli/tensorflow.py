@@ -30,6 +30,8 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+    # It has been read: processes that this one starts are to choose for themselves.
+    del os.environ["TF_CPP_MIN_LOG_LEVEL"]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from barlowtf import records, tables
 from barlowtf.choosing import RULES
 from barlowtf.config import Recipe
+from barlowtf.config.grid import Grid, load_grid, named_grids
 from barlowtf.experiment.data_findings import DATA_DIAGNOSES
 from barlowtf.experiment.diagnosis import Diagnosis
 from barlowtf.experiment.machine_diagnoses import MACHINE_DIAGNOSES
@@ -156,6 +157,19 @@ def doctor_page() -> str:
     return _with_parts(DOCTOR, tables)
 
 
+def ablations_page() -> str:
+    """Returns docs/ablations.md with its tables of grids and of their keys, the rest as it is."""
+    grids = {name: load_grid(name) for name in named_grids()}
+    rows = "\n".join(
+        f"| `{name}` | {grid.question} | {len(grid.every_cell())} | {grid.source} |" for name, grid in grids.items()
+    )
+    parts = {
+        "grids": f"| grid | question | cells | source |\n|---|---|---|---|\n{rows}",
+        "grid keys": f"Keys of a grid:\n\n{_keys_table(Grid)}".replace(_ANY_VALUE, "values"),
+    }
+    return _with_parts(ABLATIONS, parts)
+
+
 def _diagnoses(table: Mapping[str, Diagnosis[Any]]) -> str:
     rows = "\n".join(
         f"| {name} | {diagnosis.severity} | {diagnosis.looks_at} | {diagnosis.change} |"
@@ -175,7 +189,9 @@ def _with_parts(page: str, parts: Mapping[str, str]) -> str:
     return text
 
 
-PHOTOS, DATA, DOCTOR = "../train-on-your-photos.md", "../data.md", "../doctor.md"
+PHOTOS, DATA, DOCTOR, ABLATIONS = "../train-on-your-photos.md", "../data.md", "../doctor.md", "../ablations.md"
+# Of a setting of any recipe.
+_ANY_VALUE = "true or false or integer or number or text or list of integer or list of number or list of text"
 PAGES = {
     "recipe.md": recipe_page,
     "records.md": records_page,
@@ -185,6 +201,7 @@ PAGES = {
     PHOTOS: photos_page,
     DATA: data_page,
     DOCTOR: doctor_page,
+    ABLATIONS: ablations_page,
 }
 
 
