@@ -232,7 +232,7 @@ def _tidy(folder: Path) -> None:
         for entry in entries:
             owner = entry.name.rpartition(_MARK)[2] if entry.name.startswith(".") else ""
             number = owner.removeprefix(beginning).partition("-")[0]
-            if owner.startswith(beginning) and number.isdecimal() and not _is_running(int(number)):
+            if owner.startswith(beginning) and number.isdecimal() and not is_running(int(number)):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 
@@ -244,7 +244,8 @@ def _machine() -> str:
     return f"{zlib.crc32(f'{socket.gethostname()} {namespace}'.encode()):08x}"
 
 
-def _is_running(number: int) -> bool:
+def is_running(number: int) -> bool:
+    """Returns whether there is a process of this number on this machine."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:

@@ -30,6 +30,7 @@ from .report import report
 from .search import search
 from .signals import ending_by_signals
 from .streams import STANDARD_OUTPUT
+from .tune import tune
 from .verbosity import LOGGER, add_verbosity, start_log
 
 
@@ -123,7 +124,7 @@ def main() -> None:
 
 
 for command in (
-    *(pretrain, recipe, evaluate, export, embed, predict, search, drift, ablate),
+    *(pretrain, recipe, evaluate, export, embed, predict, search, drift, ablate, tune),
     *(convert, report, data, doctor, launch),
 ):
     main.add_command(add_verbosity(command))

@@ -46,6 +46,7 @@ FILES = (
     ),
     ("Plans of grids", "`ablation.json` in the folder of `barlowtf ablate`.", records.AblationPlan),
     ("Results of grids", "`results.json` beside it; `plan` is the content of `ablation.json`.", records.AblationRecord),
+    ("Results of searches", "`results.json` in the folder of `barlowtf tune`.", records.TuneRecord),
     ("Comparisons of features", "What `barlowtf drift --json` prints.", records.DriftRecord),
     ("Records of predictions", "`FILE.json` beside the file of `barlowtf predict --out`.", records.PredictionRecord),
 )

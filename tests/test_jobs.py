@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from barlowtf.launching import TETHERED, Job, run_jobs
+from barlowtf.launching import TETHERED, Job, run_jobs, share_of_machine
 
 # Seconds until a test that hangs is given up.
 PATIENCE = 300
@@ -65,6 +65,13 @@ def test_slots_have_their_environment(tmp_path):
     jobs = [Job(name, (show,), tmp_path / name) for name in "ab"]
     ended_jobs(jobs, slots=1, environment=lambda slot: {"SLOT": f"slot {slot}"})
     assert {(tmp_path / name).read_text() for name in "ab"} == {"slot 0\n"}
+
+
+def test_slots_share_the_machine(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert share_of_machine(1, 0)(0) == {}
+    assert share_of_machine(4, 0)(3) == {"TF_NUM_INTRAOP_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    assert [share_of_machine(4, 2)(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(4)] == ["0", "1", "0", "1"]
 
 
 def test_a_signal_reaches_what_runs_and_nothing_else_starts(tmp_path):

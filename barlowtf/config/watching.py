@@ -34,6 +34,11 @@ class Monitor(Section):
     probe: bool = Field(
         False, description="with each kNN accuracy that of a linear classifier trained on the same features"
     )
+    split: Literal["test", "train"] = Field(
+        "test",
+        description="labeled images that kNN and probe classify; test: those of the test split; train: half of the "
+        "training images by the other half, so that settings can be chosen without a look at the test images",
+    )
     labels: str | None = Field(
         None,
         description="labeled images for kNN and probe, a SPEC as data.source; none: those of data.source",

@@ -17,6 +17,7 @@ from barlowtf.experiment.pretrain import PretrainRequest, pretrain
 from barlowtf.experiment.report import ReportRequest, report
 from barlowtf.experiment.search import SearchRequest, search
 from barlowtf.experiment.starting import extended_recipe, with_origin
+from barlowtf.experiment.tune import TuneRequest, tune
 
 __all__ = [
     "AblateRequest",
@@ -41,6 +42,7 @@ __all__ = [
     "ablate",
     "check_data",
     "SearchRequest",
+    "TuneRequest",
     "choose_recipe",
     "convert",
     "describe_data",
@@ -61,5 +63,6 @@ __all__ = [
     "report",
     "results_folder",
     "search",
+    "tune",
     "with_origin",
 ]

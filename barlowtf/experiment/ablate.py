@@ -1,10 +1,7 @@
 """`barlowtf ablate`: a grid -> its plan, one ordinary run for each cell and seed, a table and a page."""
 
 import logging
-import os
 import signal
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +10,7 @@ from barlowtf.atomic import write_file
 from barlowtf.config import dump_recipe
 from barlowtf.config.durations import format_time, parse_budget
 from barlowtf.config.grid import load_grid
-from barlowtf.errors import CheckpointError, ConfigError, Interrupted
+from barlowtf.errors import ConfigError, Interrupted
 from barlowtf.experiment.ablation_plan import Scope, cell_recipe, estimate, make_plan, require_same_plan
 from barlowtf.experiment.ablation_results import (
     PLAN_FILE,
@@ -24,7 +21,8 @@ from barlowtf.experiment.ablation_results import (
     scores_of,
     write_results,
 )
-from barlowtf.launching import TETHERED, EndedJob, Job, run_jobs
+from barlowtf.experiment.run_lock import wait_until_free
+from barlowtf.launching import TETHERED, EndedJob, Job, run_jobs, share_of_machine
 from barlowtf.records import (
     AblationPlan,
     AblationRecord,
@@ -35,7 +33,6 @@ from barlowtf.records import (
 from barlowtf.tables import PROTOCOLS
 
 _LOG = logging.getLogger("barlowtf")
-_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def ablate(request: AblateRequest) -> AblationRecord:
         waiting = _make_jobs(scope, plan, request.out)
         for seed in plan.seeds:
             for cell in plan.cells:
-                _wait_for(folder_of(request.out, cell, seed))
+                wait_until_free(folder_of(request.out, cell, seed))
         received = _run(waiting, plan, request.out, jobs, machine.gpus)
         record = write_results(request.out, plan)
     if received is not None:
@@ -139,26 +136,6 @@ def _require_new(folder: Path) -> None:
         raise ConfigError(
             f"Invalid --out: {folder} is there and holds no {PLAN_FILE}. Expected a new folder, or that of a grid."
         )
-
-
-def _wait_for(folder: Path) -> None:
-    """Waits for a run that a call before this one has started, and that ends because that call was killed.
-
-    Raises:
-        CheckpointError: Another process still uses it after a minute.
-    """
-    deadline, told = time.monotonic() + _PATIENCE_SECONDS, False
-    while folder.exists():
-        try:
-            with runs.locked(folder):
-                return
-        except CheckpointError:
-            if time.monotonic() > deadline:
-                raise
-            if not told:
-                _LOG.info("Waiting for the run in %s, which a call before this one has started, to save.", folder)
-            told = True
-            time.sleep(0.5)
 
 
 def _make_jobs(scope: Scope, plan: AblationPlan, out: Path) -> list[tuple[Job, PlannedCell]]:
@@ -205,19 +182,7 @@ def _run(
         rest = f"; about {format_time(left * spent / expected / jobs)} left" if left > 0 else ""
         _LOG.info("%d of %d  %s: %s (%s%s)", done, total, ended.job.name, result, format_time(ended.seconds), rest)
 
-    return run_jobs([job for job, _ in waiting], slots=jobs, ended=tell, environment=_environment(jobs, gpus))
-
-
-def _environment(jobs: int, gpus: int) -> Callable[[int], Mapping[str, str]]:
-    """Returns what gives each slot its share of the machine: a GPU, or some of the cores."""
-    cores = max((os.cpu_count() or 1) // jobs, 1)
-
-    def of_slot(slot: int) -> Mapping[str, str]:
-        if gpus:
-            return {"CUDA_VISIBLE_DEVICES": str(slot % gpus), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-        return {} if jobs == 1 else {"TF_NUM_INTRAOP_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
-
-    return of_slot
+    return run_jobs([job for job, _ in waiting], slots=jobs, ended=tell, environment=share_of_machine(jobs, gpus))
 
 
 def _told(record: AblationRecord, ended: EndedJob) -> str:

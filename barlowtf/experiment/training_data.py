@@ -30,6 +30,8 @@ def open_training_data(recipe: Recipe) -> data.Source:
 def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data.Source | None] | None:
     """Returns the labeled images that the run is measured on, train and test split; None where there are no labels.
 
+    No test split: there is none, or the recipe leaves it alone.
+
     Raises:
         ConfigError: The recipe names images for their labels that have none, or keeps the best epoch by labels where
             there are none.
@@ -39,7 +41,8 @@ def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data
     spec = recipe.monitor.labels
     train = source if spec is None else open_split(spec, "train")
     if train.has_labels and (train.class_names is None or len(train.class_names) > 1):
-        test = data.open_source(spec or recipe.data.source, "test")
+        of_train = recipe.monitor.split == "train"
+        test = None if of_train else data.open_source(spec or recipe.data.source, "test")
         if test is None or not test.has_labels:
             return train, None
         if recipe.monitor.knn_every_epochs is not None:

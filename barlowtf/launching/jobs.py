@@ -159,15 +159,30 @@ class _Pool:
 
     def _start(self, job: Job, command: tuple[str, ...], slot: int) -> subprocess.Popen[bytes] | None:
         """Starts a command; None where the jobs have been stopped."""
-        with self._lock, open(job.log, "ab") as log:
+        with self._lock:
             if self._stopped:
                 return None
-            self._running[slot] = subprocess.Popen(
-                command,
-                env={**os.environ, **self._environment(slot)},
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._running[slot] = start_command(command, log=job.log, environment=self._environment(slot))
             return self._running[slot]
+
+
+def start_command(command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a program in a session of its own, its standard input a pipe that this process holds.
+
+    Args:
+        command: Program and arguments.
+        log: File to which standard output and error are appended.
+        environment: Variables beside those of this process.
+
+    Raises:
+        OSError: It cannot be started, or the log cannot be written.
+    """
+    with open(log, "ab") as file:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )

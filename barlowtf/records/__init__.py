@@ -16,6 +16,7 @@ from barlowtf.records.run_info import RunBest, RunData, RunInfo, RunInit, RunPar
 from barlowtf.records.search_record import Match, QueryMatches, SearchRecord
 from barlowtf.records.skipped_image import SkippedImage
 from barlowtf.records.surroundings import Machine, Surroundings
+from barlowtf.records.tune_record import TuneRecord, TuneTrial
 from barlowtf.records.verdict import judge
 
 __all__ = [
@@ -64,6 +65,8 @@ __all__ = [
     "SkippedImage",
     "Subset",
     "Surroundings",
+    "TuneRecord",
+    "TuneTrial",
     "append_line",
     "judge",
     "harms",

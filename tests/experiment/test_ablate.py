@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
 from barlowtf.errors import CheckpointError, ConfigError, DataError, Interrupted
-from barlowtf.experiment import AblateRequest, ablate, ablation_plan
+from barlowtf.experiment import AblateRequest, ablate, ablation_plan, run_lock
 from barlowtf.launching import EndedJob
 from barlowtf.records import AblationPlan, AblationRecord, RunResult, read_record, write_record, write_result
 from tests.result_records import make_result, make_run_info
@@ -236,7 +236,7 @@ def test_a_signal_ends_it_with_what_is_there(grid, tmp_path, timed, monkeypatch)
 
 def test_waits_for_the_run_of_a_killed_call(grid, tmp_path, timed, processes, monkeypatch):
     ablate(request(grid, tmp_path))
-    monkeypatch.setattr(command, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(run_lock, "_PATIENCE_SECONDS", 0.1)
     with runs.locked(tmp_path / "out/runs/small/seed-0"), pytest.raises(CheckpointError, match="Another process uses"):
         ablate(request(grid, tmp_path))
 
@@ -251,13 +251,6 @@ def test_labels_without_a_test_split_are_held_out(grid, tmp_path, timed, process
     unlabeled = (f"data.source={json.dumps(str(train / 'dark'))}", "train.batch_size=8", "data.channels=3")
     with pytest.raises(DataError, match="no labels"):
         ablate(request(grid, tmp_path / "other", overrides=unlabeled))
-
-
-def test_slots_share_the_machine(monkeypatch):
-    monkeypatch.setattr(command.os, "cpu_count", lambda: 8)
-    assert command._environment(1, 0)(0) == {}
-    assert command._environment(4, 0)(3) == {"TF_NUM_INTRAOP_THREADS": "2", "OMP_NUM_THREADS": "2"}
-    assert [command._environment(4, 2)(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(4)] == ["0", "1", "0", "1"]
 
 
 def test_report_of_a_grid(grid, tmp_path, timed, processes):
