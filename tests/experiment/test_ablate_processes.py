@@ -1,8 +1,6 @@
-"""A grid of real runs: killed in the middle and gone on with, it leaves the table of the grid that nothing stopped."""
+"""Grids and searches of real runs: killed in the middle and gone on with, they leave the table of the unbroken ones."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,50 +16,63 @@ title = "Two weights"
 [axes]
 "loss.lambd" = [0.0051, 0.1]
 """
-SMALL = ["model.encoder=resnet10_w0p0625", "model.projector=[16]", "augment.size=8", "optimizer.warmup_epochs=0"]
+SETTINGS = (
+    *("model.encoder=resnet10_w0p0625", "model.projector=[16]", "augment.size=8", "optimizer.warmup_epochs=0"),
+    *("train.epochs=6", "checkpoint.every_steps=5"),
+)
 
 
-def command(out, grid, *words):
-    settings = [word for text in (*SMALL, "train.epochs=6", "checkpoint.every_steps=5") for word in ("--set", text)]
-    words = ("--out", str(out), "--jobs", "2", "--protocol", "knn", *settings, *words)
-    return [sys.executable, "-m", "barlowtf", "ablate", str(grid), *words]
+def run(*words):
+    settings = [word for text in SETTINGS for word in ("--set", text)]
+    return [sys.executable, "-m", "barlowtf", *map(str, words), *settings]
 
 
-def scores(out):
-    rows = json.loads((out / "results.json").read_text())["rows"]
-    return {row["cell"]: [run["scores"] for run in row["runs"]] for row in rows}
+def is_saved(out):
+    """Whether a run under a folder has saved a step."""
+    return any(path.name.startswith("step-") for path in out.rglob("checkpoints/*"))
 
 
-def saved_steps(out):
-    return [int(path.name.rpartition("-")[2]) for path in out.glob("runs/*/*/checkpoints/*") if path.name[-1].isdigit()]
-
-
-def wait_until(happened, what, process):
+def kill_once_saved(command, out):
+    """Starts a command and kills it, as the system does when memory is short, once one of its runs has saved."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert process.poll() is None, f"ended with {process.returncode} before {what}"
-        assert time.monotonic() < deadline, what
+    while not is_saved(out):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stopped_grid_goes_on_to_the_same_table(tmp_path, number):
-    grid = tmp_path / "grid.toml"
-    grid.write_text(GRID)
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    subprocess.run(command(whole, grid), check=True, capture_output=True, timeout=PATIENCE)
-
-    process = subprocess.Popen(command(stopped, grid), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_until(lambda: saved_steps(stopped), "a run has saved a step", process)
-    os.kill(process.pid, number)
+    process.kill()
     process.communicate(timeout=PATIENCE)
-    assert process.returncode == (-9 if number == signal.SIGKILL else 143)
-    # The runs have ended with it, or end now: the next call waits for them.
-    done = subprocess.run(
-        command(stopped, grid, "--json"), capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    assert process.returncode == -9
+
+
+def result_of(command):
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    record = json.loads(done.stdout)
-    assert [run["status"] for row in record["rows"] for run in row["runs"]] == ["finished"] * 2
-    assert scores(stopped) == scores(whole)
-    assert "Resuming" in "".join(path.read_text() for path in (stopped / "logs").iterdir())
+    return json.loads(done.stdout)
+
+
+def logs(out):
+    return "".join(path.read_text() for path in out.rglob("*.log"))
+
+
+def test_a_killed_grid_goes_on_to_the_same_table(tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID)
+    words = ("ablate", tmp_path / "grid.toml", "--jobs", 2, "--protocol", "knn", "--out")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    expected = result_of(run(*words, whole))
+    kill_once_saved(run(*words, killed), killed)
+    # Its runs end with it, and the next call waits for them.
+    found = result_of(run(*words, killed))
+    scores = [[(each["seed"], each["status"], each["scores"]) for each in row["runs"]] for row in found["rows"]]
+    assert scores == [[(each["seed"], "finished", each["scores"]) for each in row["runs"]] for row in expected["rows"]]
+    assert "Resuming" in logs(killed)
+
+
+def test_a_killed_search_goes_on_to_the_same_table(tmp_path):
+    words = ("tune", "--trials", 2, "--search", "loss.lambd=0.001:0.1:log", "--out")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    expected = result_of(run(*words, whole))
+    kill_once_saved(run(*words, killed), killed)
+    found = result_of(run(*words, killed))
+    assert (found["trials"], found["best"]) == (expected["trials"], expected["best"])
+    assert "Resuming" in logs(killed)
