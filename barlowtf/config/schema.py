@@ -138,6 +138,10 @@ class Model(Section):
         "auto", description="of a ResNet; half: small at stride 2; auto: small below 64 pixels, else imagenet"
     )
     projector: tuple[Width, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
+    projector_bias: bool = Field(False, description="biases in the projector's linear layers, and in a predictor's")
+    projector_normalization: bool = Field(
+        True, description="normalization before each ReLU of the projector; the paper's table 5 has it without"
+    )
     init: str | None = Field(
         None,
         description="weights to start from: a finished run, a .keras, .pth, .pt or .safetensors file, or keras:NAME; "

@@ -138,7 +138,7 @@ LAYOUTS = (
     Layout("SwAV", (("state_dict",), ()), ("",), (r"projection_head\.",), heads=("projection_head.", "prototypes.")),
     # Source: facebookresearch/dino main_dino.py; eval_linear.py evaluates the teacher, --checkpoint_key.
     Layout("DINO", (("teacher",), ("student",)), ("backbone.",), (r"head\.",)),
-    # Source: facebookresearch/vicreg main_vicreg.py. Its projector has biases, and barlowtf makes none that has.
+    # Source: facebookresearch/vicreg main_vicreg.py. Its projector has biases but in the last layer: not barlowtf's.
     Layout("VICReg", (("model",), ()), ("backbone.",), (r"projector\.0\.bias$",)),
     # Source: pytorch/examples imagenet/main.py; best_prec1 in its first versions.
     Layout("PyTorch ImageNet example", (("state_dict",),), ("",), (r"fc\.weight$",), ("best_acc1", "best_prec1")),

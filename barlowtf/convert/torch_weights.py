@@ -1,8 +1,6 @@
 """From PyTorch's tensors to the weights of an encoder and its projector: all of them, or none."""
 
 import logging
-import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +9,10 @@ import keras
 import numpy as np
 
 from barlowtf.convert.encoder_tensors import EncoderTensors, Tensor, find_encoder
+from barlowtf.convert.projector_tensors import projector_of
 from barlowtf.convert.resnet_names import TorchWeight, from_torch_layout, named_weights
 from barlowtf.errors import ConversionError
-from barlowtf.models import make_encoder, make_projector
+from barlowtf.models import make_encoder
 from barlowtf.models.resnet import RESNETS, bottleneck_block, resnet_name
 
 _LOG = logging.getLogger("barlowtf")
@@ -158,9 +157,8 @@ def _make_models(name: str, parts: EncoderTensors, stem: str | None) -> TorchMod
     encoder = _make_encoder(name, parts, stem)
     wanted, projector = named_weights(encoder), None
     if parts.projector:
-        widths = _projector_widths(parts.projector)
-        if widths:
-            projector = make_projector(encoder.output_shape[-1], widths, dtype="float32")
+        projector = projector_of(parts.projector, encoder.output_shape[-1])
+        if projector is not None:
             wanted |= named_weights(projector)
     tensors = parts.encoder | parts.projector
     _require_fit(wanted, tensors, f"{name} holds no whole {encoder.name}; nothing was loaded.")
@@ -223,29 +221,6 @@ def _first_shape(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
 def _count_blocks(tensors: Mapping[str, Tensor], stage: int) -> int:
     prefix = f"layer{stage}."
     return len({name.split(".")[1] for name in tensors if name.startswith(prefix)})
-
-
-def _projector_widths(tensors: Mapping[str, Tensor]) -> list[int]:
-    """Returns the widths of the linear layers, each as most of the tensors that have it show it.
-
-    Layer 3i is linear and 3i + 1 its normalization, which the last one has not. A width that nothing shows is given as
-    1: all tensors that have it are missing.
-    """
-    indices = [int(match[1]) for name in tensors if (match := re.match(r"projector\.(\d{1,6})\.", name))]
-    # A normalization without a linear layer behind it lacks that one. More layers than tensors there cannot be.
-    count = min((max(indices) + 2) // 3 + 1, len(tensors)) if indices else 0
-
-    def sizes(layer: int, part: str, dimensions: int) -> tuple[int, ...]:
-        tensor = tensors.get(f"projector.{layer}.{part}")
-        return tensor.value.shape if tensor is not None and tensor.value.ndim == dimensions else ()
-
-    widths = []
-    for first in range(0, 3 * count, 3):
-        parts = ("weight", "bias", "running_mean", "running_var")
-        shown = [*sizes(first, "weight", 2)[:1], *(size for part in parts for size in sizes(first + 1, part, 1))]
-        shown += sizes(first + 3, "weight", 2)[1:]
-        widths.append(max(1, Counter(shown).most_common(1)[0][0]) if shown else 1)
-    return widths
 
 
 def _require_fit(

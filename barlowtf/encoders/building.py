@@ -139,7 +139,14 @@ def build_parts(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
     """Returns the untrained encoder and projector of a recipe, without an optimizer."""
     policy, seed = recipe.train.precision, recipe.train.seed
     encoder = build_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
-    projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
+    projector = make_projector(
+        encoder.output_shape[-1],
+        recipe.model.projector,
+        bias=recipe.model.projector_bias,
+        normalization=recipe.model.projector_normalization,
+        dtype=policy,
+        seed=seed,
+    )
     return encoder, projector
 
 

@@ -44,6 +44,18 @@ def test_a_head_is_the_classifier():
     np.testing.assert_allclose(features @ state["fc.weight"].T + state["fc.bias"], head(features), atol=1e-6)
 
 
+@pytest.mark.parametrize("widths", [(5,), (6, 5), (7, 6, 5)])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("normalization", [False, True])
+def test_every_projector_there_and_back_is_exact(widths, bias, normalization):
+    encoder = thin(10)
+    projector = randomized(make_projector(32, widths, bias=bias, normalization=normalization))
+    back = make_models_of(state_dict_of(encoder, projector)).projector
+    assert [weight.path for weight in back.weights] == [weight.path for weight in projector.weights]
+    for one, other in zip(projector.get_weights(), back.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
 @pytest.mark.parametrize("stem", ["imagenet", "small", "half"])
 def test_there_and_back_is_exact(stem):
     encoder, projector = thin(10, stem, dtype="mixed_bfloat16"), randomized(make_projector(32, (6, 5)))
@@ -156,16 +168,18 @@ def test_pytorch_loads_the_file_and_computes_the_same_features(tmp_path, torch, 
     assert np.linalg.norm(received - expected) < 1e-5 * np.linalg.norm(expected)
 
 
-def test_the_whole_model_of_pytorch_loads_the_file(tmp_path, torch):
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("normalization", [False, True])
+def test_the_whole_model_of_pytorch_loads_the_file(tmp_path, torch, bias, normalization):
     """Names of nn.Module, so that `load_state_dict(strict=True)` has nothing to complain about."""
     nn = torch.nn
     model = nn.Module()
     model.backbone = torchvision_resnet(torch, 18, 4, "imagenet")
-    model.projector = nn.Sequential(
-        *(nn.Linear(32, 6, bias=False), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 5, bias=False))
-    )
+    between = (nn.BatchNorm1d(6), nn.ReLU()) if normalization else (nn.ReLU(),)
+    model.projector = nn.Sequential(nn.Linear(32, 6, bias=bias), *between, nn.Linear(6, 5, bias=bias))
     model.bn = nn.BatchNorm1d(5, affine=False)
-    encoder, projector = thin(), randomized(make_projector(32, (6, 5)))
+    encoder = thin()
+    projector = randomized(make_projector(32, (6, 5), bias=bias, normalization=normalization))
     write_tensors(tmp_path / "whole.pth", state_dict_of(encoder, projector))
     state = torch.load(tmp_path / "whole.pth", weights_only=True)
     assert list(state) == list(model.state_dict())
