@@ -83,7 +83,10 @@ def test_overrides_are_typed_like_toml(file):
         ("augment.area=[0.5, 1.5]", ["area", "at most 1"]),
         ("augment.mean=[0.5, 0.5]", ["mean"]),
         ("data.channels=4", ["data.channels = 4"]),
-        ("optimizer.name=adam", ["Invalid optimizer.name: received 'adam', expected one of lars, lamb, adamw, sgd."]),
+        (
+            "optimizer.name=adam",
+            ["Invalid optimizer.name: received 'adam', expected one of lars, lamb, adamw, sgd, torch_sgd."],
+        ),
         ("optimizer.name=[1]", ["optimizer"]),
         ("optimizer.momentum=1.0", ["Invalid optimizer.momentum: received 1.0, expected a number less than 1"]),
         ("optimizer.warmup_epochs=20", ["optimizer.warmup_epochs: received 20", "less than train.epochs = 20"]),
