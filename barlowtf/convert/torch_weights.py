@@ -14,6 +14,7 @@ from barlowtf.convert.resnet_names import TorchWeight, from_torch_layout, named_
 from barlowtf.errors import ConversionError
 from barlowtf.models import make_encoder
 from barlowtf.models.resnet import RESNETS, bottleneck_block, resnet_name
+from barlowtf.models.stems import stem_of
 
 _LOG = logging.getLogger("barlowtf")
 # What stands in place of conv1 where the stem has several convolutions: timm's resnet50d, MMSelfSup's deep_stem.
@@ -22,7 +23,7 @@ _DEEP_STEM = ("conv1.0.", "stem.")
 _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
     (block is bottleneck_block, counts): depth for depth, (block, counts) in RESNETS.items()
 }
-_STEM_OF_KERNEL = {7: "imagenet", 3: "small"}
+_IMAGENET_KERNEL, _SMALL_KERNEL = 7, 3
 _VARIANCE = ".running_var"
 # Of each kind of fault; a file may hold a million.
 _NAMES_SHOWN = 100
@@ -102,6 +103,7 @@ def load_torch_weights(
         "Make the encoder with the architecture, width, stem and channels of the file.",
     )
     _assign(wanted, parts.encoder)
+    _compare_stems(_name(path_or_state_dict), parts, encoder)
     projector = tuple(tensor.name for tensor in parts.projector.values())
     taken = tuple(parts.encoder[key].name for key in wanted)
     return LoadedWeights(taken, parts.passed_over + projector, parts.layout, parts.prefix)
@@ -134,8 +136,8 @@ def make_models_of(
 
     Args:
         path_or_state_dict: As of `load_torch_weights`.
-        stem: See `barlowtf.models.make_encoder`: "imagenet", "small" or "half". None: imagenet where the kernel of
-            the first convolution is 7×7, small where it is 3×3, which half has too.
+        stem: See `barlowtf.models.make_encoder`: "imagenet", "small", "small_padded" or "half". None: imagenet where
+            the kernel of the first convolution is 7×7; where it is 3×3 small_padded for solo-learn, else small.
         prefix: What stands before the encoder's names, with or without the keys that lead to the state dict:
             "module.encoder_k.", "student.module.backbone.". Nothing else is taken then. None: the encoder that was
             trained is looked for, see `barlowtf.convert.encoder_tensors.find_encoder`.
@@ -163,7 +165,24 @@ def _make_models(name: str, parts: EncoderTensors, stem: str | None) -> TorchMod
     tensors = parts.encoder | parts.projector
     _require_fit(wanted, tensors, f"{name} holds no whole {encoder.name}; nothing was loaded.")
     _assign(wanted, tensors)
+    _compare_stems(name, parts, encoder)
     return TorchModels(encoder, projector, parts.passed_over, parts.layout, parts.prefix)
+
+
+def _compare_stems(name: str, parts: EncoderTensors, encoder: keras.Model) -> None:
+    """Warns where an encoder has another stem than the project that wrote the file gives its own."""
+    first = parts.encoder.get("conv1.weight")
+    if parts.small_stem == "small" or first is None or first.value.shape[2:] != (_SMALL_KERNEL, _SMALL_KERNEL):
+        return
+    try:
+        stem = stem_of(encoder)
+    except ValueError:  # It is not one of barlowtf's ResNets: whoever made it knows its first layers.
+        return
+    if stem != parts.small_stem:
+        _LOG.warning(
+            '%s: the encoder has the stem "%s", and %s trains with "%s", so features differ.',
+            *(name, stem, parts.layout or "its project", parts.small_stem),
+        )
 
 
 def _make_encoder(name: str, parts: EncoderTensors, stem: str | None) -> keras.Model:
@@ -177,7 +196,7 @@ def _make_encoder(name: str, parts: EncoderTensors, stem: str | None) -> keras.M
             "Expected conv1.weight, one convolution of 7x7 or 3x3. Take a model without a deep stem, in timm resnet50 "
             "and not resnet50d."
         )
-    if depth is None or shape[2] not in _STEM_OF_KERNEL:
+    if depth is None or shape[2] not in (_IMAGENET_KERNEL, _SMALL_KERNEL):
         depths = ", ".join(map(str, sorted(_DEPTHS.values())))
         raise ConversionError(
             f"{name} is no ResNet that barlowtf knows. Received {counts} blocks in layer1 to layer4 and conv1.weight "
@@ -187,7 +206,7 @@ def _make_encoder(name: str, parts: EncoderTensors, stem: str | None) -> keras.M
     filters, channels, kernel, _ = shape
     _require_size(name, parts, filters)
     if stem is None:
-        stem = _STEM_OF_KERNEL[kernel]
+        stem = "imagenet" if kernel == _IMAGENET_KERNEL else parts.small_stem
         if stem == "small":
             _LOG.info('%s: conv1 is 3x3, taken for the stem "small" (stride 1); "half" has stride 2.', name)
     try:

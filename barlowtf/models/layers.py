@@ -60,6 +60,27 @@ class Layers:
             dtype=self.dtype,
         )(x)
 
+    def padded_convolution(
+        self, x: keras.KerasTensor, filters: int, kernel_size: int, zeros: int, *, name: str
+    ) -> keras.KerasTensor:
+        """Convolution at stride 1 without bias, behind `zeros` zeros on every side.
+
+        Source: PyTorch nn.Conv2d (weights U(-1/√fan_in, 1/√fan_in)).
+        """
+        x = keras.layers.ZeroPadding2D(zeros, name=f"{name}_pad", dtype=self.dtype)(x)
+        return Convolution(
+            filters,
+            kernel_size,
+            1,
+            "valid",
+            use_bias=False,
+            kernel_initializer=keras.initializers.VarianceScaling(
+                1 / 3, "fan_in", "uniform", seed=layer_seed(self.seed, name)
+            ),
+            name=name,
+            dtype=self.dtype,
+        )(x)
+
     def linear(self, x: keras.KerasTensor, units: int, *, name: str, bias: bool = False) -> keras.KerasTensor:
         """Linear layer, without a bias unless asked for.
 

@@ -175,6 +175,10 @@ def test_cifar10_has_the_settings_of_solo_learn():
     assert (optimizer.learning_rate, optimizer.bias_learning_rate, optimizer.weight_decay) == (0.3, 0.3, 1e-4)
     assert (optimizer.eta, optimizer.clip, optimizer.gradient_scale) == (0.02, True, 0.1)
     assert (optimizer.warmup_epochs, optimizer.warmup_start, optimizer.final_scale) == (10, 3e-5, 0.0)
+    model = recipe.model
+    assert (model.encoder, model.stem, model.zero_residual) == ("resnet18", "small_padded", False)
+    assert (model.projector, model.projector_bias, model.projector_normalization) == ((2048,) * 3, True, True)
+    assert (recipe.train.epochs, recipe.train.batch_size, recipe.loss.settings["lambd"]) == (1000, 256, 0.0051)
 
 
 def test_unknown_recipe_names_the_nearest():

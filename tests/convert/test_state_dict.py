@@ -56,7 +56,7 @@ def test_every_projector_there_and_back_is_exact(widths, bias, normalization):
         np.testing.assert_array_equal(one, other, strict=True)
 
 
-@pytest.mark.parametrize("stem", ["imagenet", "small", "half"])
+@pytest.mark.parametrize("stem", ["imagenet", "small", "small_padded", "half"])
 def test_there_and_back_is_exact(stem):
     encoder, projector = thin(10, stem, dtype="mixed_bfloat16"), randomized(make_projector(32, (6, 5)))
     back = make_models_of(state_dict_of(encoder, projector), stem=stem)
@@ -127,8 +127,8 @@ def torchvision_resnet(torch, depth, base, stem):
     class ResNet(nn.Module):
         def __init__(self):
             super().__init__()
-            size, stride = {"imagenet": (7, 2), "small": (3, 1), "half": (3, 2)}[stem]
-            self.conv1 = nn.Conv2d(3, base, size, stride, size // 2, bias=False)
+            kinds = {"imagenet": (7, 2, 3), "small": (3, 1, 1), "small_padded": (3, 1, 2), "half": (3, 2, 1)}
+            self.conv1 = nn.Conv2d(3, base, *kinds[stem], bias=False)
             self.bn1 = nn.BatchNorm2d(base)
             self.maxpool = nn.MaxPool2d(3, 2, 1) if stem == "imagenet" else nn.Identity()
             inputs = base
@@ -149,7 +149,9 @@ def torchvision_resnet(torch, depth, base, stem):
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-@pytest.mark.parametrize(("depth", "stem"), [(18, "imagenet"), (50, "imagenet"), (18, "small"), (10, "half")])
+@pytest.mark.parametrize(
+    ("depth", "stem"), [(18, "imagenet"), (50, "imagenet"), (18, "small"), (18, "small_padded"), (10, "half")]
+)
 def test_pytorch_loads_the_file_and_computes_the_same_features(tmp_path, torch, depth, stem, suffix):
     safetensors = pytest.importorskip("safetensors.torch") if suffix == "safetensors" else None
     encoder = thin(depth, stem, dtype="float32")

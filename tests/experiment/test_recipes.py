@@ -39,3 +39,27 @@ def test_a_projector_with_biases_and_without_normalization(tmp_path):
     for number, (own, taken) in enumerate(((settings, ["encoder", "projector"]), ([*SMALL, widths], ["encoder"]))):
         pretrain("--config", "digits", "--init", run, "--run-dir", tmp_path / str(number), settings=own)
         assert json.loads((tmp_path / str(number) / "run.json").read_text())["init"]["taken"] == taken
+
+
+@pytest.fixture(scope="module")
+def padded_run(tmp_path_factory):
+    """A run with the stem of solo-learn and residual branches that do not start at zero."""
+    run = tmp_path_factory.mktemp("runs") / "padded"
+    settings = (*SMALL, "model.stem=small_padded", "model.zero_residual=false", "model.projector=[8, 8]")
+    pretrain("--config", "digits", "--run-dir", run, settings=settings)
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["saved-model", "keras", "tflite", "onnx", "torch", "hub"])
+def test_exports_of_the_padded_stem(padded_run, name):
+    result = CliRunner().invoke(
+        main, ["export", "--encoder", str(padded_run), "--format", name, "--images", "64", "--json"]
+    )
+    if name == "hub":
+        assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith("Error: ")
+        assert "timm has no other ResNets. Choose --format torch, onnx or keras." in result.stderr
+        return
+    # Each export is loaded in a fresh process and compared with the encoder before it gets its name.
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["files"]
