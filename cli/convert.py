@@ -29,8 +29,9 @@ _NAMES_SHOWN = 3
 )
 @click.option(
     "--stem",
-    type=click.Choice(["imagenet", "small", "half"]),
-    help="From PyTorch: first layers. Default: imagenet where the first kernel is 7x7, small where it is 3x3.",
+    type=click.Choice(["imagenet", "small", "small_padded", "half"]),
+    help="From PyTorch: first layers. Default: imagenet where the first kernel is 7x7; where it is 3x3, small_padded "
+    "for solo-learn, else small.",
 )
 @click.option(
     "--projector",

@@ -11,6 +11,9 @@ from barlowtf.choosing.training_rules import (
 )
 from barlowtf.config import Recipe
 
+# The losses that the known rates belong to.
+BARLOW_TWINS = ("barlow_twins", "mixed_barlow_twins")
+
 
 @dataclass(frozen=True)
 class KnownRate:
@@ -26,8 +29,13 @@ class KnownRate:
 
 
 def known_rate(recipe: Recipe) -> KnownRate | None:
-    """Returns the rate that is known for the optimizer, batch and encoder nearest to a recipe's; None: none is."""
+    """Returns the rate that is known for the optimizer, batch and encoder nearest to a recipe's; None: none is.
+
+    Rates are known for the Barlow Twins loss alone: other losses have other gradients.
+    """
     optimizer, batch = recipe.optimizer, recipe.train.batch_size
+    if recipe.loss.name not in BARLOW_TWINS:
+        return None
     if optimizer.name == "adamw":
         if is_resnet(recipe.model.encoder):
             return KnownRate(RESNET_ADAMW_RATE, "the recipes cifar10-cpu and digits")

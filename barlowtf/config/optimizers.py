@@ -71,5 +71,17 @@ class SGD(Schedule):
     momentum: Momentum = Field(0.9, description="share of the last update that is kept")
 
 
-OPTIMIZERS: dict[str, type[Schedule]] = {"lars": LARS, "lamb": LAMB, "adamw": AdamW, "sgd": SGD}
-Optimizer = Annotated[LARS | LAMB | AdamW | SGD, Field(discriminator="name")]
+class TorchSGD(Schedule):
+    """Stochastic gradient descent with momentum as PyTorch has it: the rate outside the momentum buffer."""
+
+    name: Literal["torch_sgd"] = "torch_sgd"
+    learning_rate: Positive = Field(0.03, description="per 256 images of batch; SimSiam's for CIFAR-10")
+    weight_decay: NonNegative = Field(5e-4, description="of all parameters, as a part of the gradient; SimSiam's")
+    momentum: Momentum = Field(0.9, description="share of the last update that is kept")
+
+
+OPTIMIZERS: dict[str, type[Schedule]] = {
+    **{"lars": LARS, "lamb": LAMB, "adamw": AdamW},
+    **{"sgd": SGD, "torch_sgd": TorchSGD},
+}
+Optimizer = Annotated[LARS | LAMB | AdamW | SGD | TorchSGD, Field(discriminator="name")]

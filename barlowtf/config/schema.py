@@ -134,10 +134,19 @@ class Model(Section):
         description="a name of the table of encoders (resnet50, resnet18_w0p5, keras:MobileNetV3Small, vit_s16, ...), "
         '"package.module:name" or "file.py:name"',
     )
-    stem: Literal["auto", "imagenet", "small", "half"] = Field(
-        "auto", description="of a ResNet; half: small at stride 2; auto: small below 64 pixels, else imagenet"
+    stem: Literal["auto", "imagenet", "small", "small_padded", "half"] = Field(
+        "auto",
+        description="of a ResNet; half: small at stride 2; small_padded: small behind two zeros on every side, as in "
+        "solo-learn; auto: small below 64 pixels, else imagenet",
+    )
+    zero_residual: bool = Field(
+        True, description="residual branches of a ResNet start at zero; false: as torchvision's do by default"
     )
     projector: tuple[Width, ...] = Field((8192, 8192, 8192), min_length=1, description="widths of the linear layers")
+    projector_bias: bool = Field(False, description="biases in the projector's linear layers, and in a predictor's")
+    projector_normalization: bool = Field(
+        True, description="normalization before each ReLU of the projector; the paper's table 5 has it without"
+    )
     init: str | None = Field(
         None,
         description="weights to start from: a finished run, a .keras, .pth, .pt or .safetensors file, or keras:NAME; "

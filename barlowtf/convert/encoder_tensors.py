@@ -1,6 +1,5 @@
 """The tensors of the encoder in a checkpoint, by torchvision's names, wherever the program that wrote it put them."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ from barlowtf.convert.prefixes import common_prefix, encoder_prefix, resnet_pref
 from barlowtf.convert.torch_files import Keys, read_content, state_at, state_dicts, to_arrays, usual_place
 from barlowtf.errors import ConversionError
 
-_LOG = logging.getLogger("barlowtf")
 # The authors' whole model: encoder and projector, whose linear layers have no bias.
 _BACKBONE, _PROJECTOR, _OTHER_PROJECTOR = "backbone.", "projector.", "projector.0.bias"
 _CLASSIFIER = "fc."
@@ -39,6 +37,7 @@ class EncoderTensors(NamedTuple):
         prefix: What stands before the encoder's names, the keys that lead to the state dict first:
             "teacher.module.backbone.".
         first_names: The first names of each state dict of the file, for messages.
+        small_stem: The stem of an encoder whose first kernel is 3x3.
     """
 
     encoder: dict[str, Tensor]
@@ -47,6 +46,7 @@ class EncoderTensors(NamedTuple):
     layout: str | None
     prefix: str
     first_names: str
+    small_stem: str = "small"
 
 
 class _Place(NamedTuple):
@@ -86,10 +86,9 @@ def find_encoder(source: str | Path | Mapping[str, Any], *, prefix: str | None =
     else:
         place = recognized or _by_general_rules(file, named, usual_place(content))
     found = _sort(to_arrays(file, state_at(content, place.keys)), place, given=prefix is not None)
-    layout, first = place.layout, found.encoder.get("conv1.weight")
-    if layout is not None and layout.caution and first is not None and first.value.shape[2:] == (3, 3):
-        _LOG.warning("%s: %s.", file, layout.caution)
+    layout = place.layout
     return found._replace(
+        small_stem="small" if layout is None else layout.small_stem,
         layout=None if layout is None or prefix is not None else layout.name,
         first_names=_first_names({place.keys: named[place.keys]} if prefix is not None else named),
     )

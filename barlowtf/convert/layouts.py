@@ -36,7 +36,7 @@ class Layout:
         heads: What names behind the prefix start with that are not the encoder's, beside the classifier "fc.".
         projector: What the names of a projector start with that `barlowtf.models.make_projector` makes; None: the
             projector, if any, is another one.
-        caution: What tensors cannot tell about a first kernel of 3x3 pixels; "": nothing.
+        small_stem: The stem of its ResNets whose first kernel is 3x3, which tensors cannot tell.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Layout:
     beside: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     projector: str | None = None
-    caution: str = ""
+    small_stem: str = "small"
 
     def prefix_in(self, names: Iterable[str]) -> str | None:
         """Returns the prefix of the encoder in a state dict of this layout, or None where it is another one.
@@ -101,14 +101,14 @@ LAYOUTS = (
         (r"projector\.", r"bn\."),
         projector="projector.",
     ),
-    # Source: vturrisi/solo-learn solo/methods/base.py; downstream/object_detection/convert_model_to_detectron2.py for
-    # "encoder.", the name in its first versions.
+    # Source: vturrisi/solo-learn solo/methods/base.py, which pads conv1 by 2 pixels for CIFAR;
+    # downstream/object_detection/convert_model_to_detectron2.py for "encoder.", the name in its first versions.
     Layout(
         "solo-learn",
         (("state_dict",),),
         ("backbone.", "encoder."),
         (r"classifier\.weight$",),
-        caution="solo-learn pads conv1 by 2 pixels for CIFAR, and this encoder by 1, so their features differ",
+        small_stem="small_padded",
     ),
     # Source: lightly-ai/lightly examples/pytorch_lightning/*.py, benchmarks/imagenet/resnet50/*.py,
     # lightly/models/modules/heads.py. Its DINO example has a teacher, which is the one that is evaluated.
@@ -138,7 +138,7 @@ LAYOUTS = (
     Layout("SwAV", (("state_dict",), ()), ("",), (r"projection_head\.",), heads=("projection_head.", "prototypes.")),
     # Source: facebookresearch/dino main_dino.py; eval_linear.py evaluates the teacher, --checkpoint_key.
     Layout("DINO", (("teacher",), ("student",)), ("backbone.",), (r"head\.",)),
-    # Source: facebookresearch/vicreg main_vicreg.py. Its projector has biases, and barlowtf makes none that has.
+    # Source: facebookresearch/vicreg main_vicreg.py. Its projector has biases but in the last layer: not barlowtf's.
     Layout("VICReg", (("model",), ()), ("backbone.",), (r"projector\.0\.bias$",)),
     # Source: pytorch/examples imagenet/main.py; best_prec1 in its first versions.
     Layout("PyTorch ImageNet example", (("state_dict",),), ("",), (r"fc\.weight$",), ("best_acc1", "best_prec1")),

@@ -19,6 +19,8 @@ _TORCH_WEIGHT = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+# The only layers that may have a bias.
+_PROJECTOR = "projector."
 
 
 class TorchWeight(NamedTuple):
@@ -41,12 +43,15 @@ def named_weights(model: keras.Model, names: Mapping[str, str] | None = None) ->
     weights = {}
     for layer_name, module in (torch_names(model) if names is None else names).items():
         for variable in model.get_layer(layer_name).weights:
-            if variable.name not in _TORCH_WEIGHT:
+            part = _TORCH_WEIGHT.get(variable.name)
+            if variable.name == "bias" and module.startswith(_PROJECTOR):
+                part = "bias"
+            if part is None:
                 raise ValueError(
                     f"Invalid model: received the weight {variable.path}, expected an encoder of barlowtf "
                     "(convolutions without bias and batch normalizations) or its projector."
                 )
-            name = f"{module}.{_TORCH_WEIGHT[variable.name]}"
+            name = f"{module}.{part}"
             shape = tuple(variable.shape)
             # HWIO -> OIHW; [in, out] -> [out, in]; vectors stay
             weights[name] = TorchWeight(variable, (*shape[:-3:-1], *shape[:-2]))

@@ -1,8 +1,6 @@
 """From PyTorch's tensors to the weights of an encoder and its projector: all of them, or none."""
 
 import logging
-import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +9,12 @@ import keras
 import numpy as np
 
 from barlowtf.convert.encoder_tensors import EncoderTensors, Tensor, find_encoder
+from barlowtf.convert.projector_tensors import projector_of
 from barlowtf.convert.resnet_names import TorchWeight, from_torch_layout, named_weights
 from barlowtf.errors import ConversionError
-from barlowtf.models import make_encoder, make_projector
+from barlowtf.models import make_encoder
 from barlowtf.models.resnet import RESNETS, bottleneck_block, resnet_name
+from barlowtf.models.stems import stem_of
 
 _LOG = logging.getLogger("barlowtf")
 # What stands in place of conv1 where the stem has several convolutions: timm's resnet50d, MMSelfSup's deep_stem.
@@ -23,7 +23,7 @@ _DEEP_STEM = ("conv1.0.", "stem.")
 _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
     (block is bottleneck_block, counts): depth for depth, (block, counts) in RESNETS.items()
 }
-_STEM_OF_KERNEL = {7: "imagenet", 3: "small"}
+_IMAGENET_KERNEL, _SMALL_KERNEL = 7, 3
 _VARIANCE = ".running_var"
 # Of each kind of fault; a file may hold a million.
 _NAMES_SHOWN = 100
@@ -103,6 +103,7 @@ def load_torch_weights(
         "Make the encoder with the architecture, width, stem and channels of the file.",
     )
     _assign(wanted, parts.encoder)
+    _compare_stems(_name(path_or_state_dict), parts, encoder)
     projector = tuple(tensor.name for tensor in parts.projector.values())
     taken = tuple(parts.encoder[key].name for key in wanted)
     return LoadedWeights(taken, parts.passed_over + projector, parts.layout, parts.prefix)
@@ -135,8 +136,8 @@ def make_models_of(
 
     Args:
         path_or_state_dict: As of `load_torch_weights`.
-        stem: See `barlowtf.models.make_encoder`: "imagenet", "small" or "half". None: imagenet where the kernel of
-            the first convolution is 7×7, small where it is 3×3, which half has too.
+        stem: See `barlowtf.models.make_encoder`: "imagenet", "small", "small_padded" or "half". None: imagenet where
+            the kernel of the first convolution is 7×7; where it is 3×3 small_padded for solo-learn, else small.
         prefix: What stands before the encoder's names, with or without the keys that lead to the state dict:
             "module.encoder_k.", "student.module.backbone.". Nothing else is taken then. None: the encoder that was
             trained is looked for, see `barlowtf.convert.encoder_tensors.find_encoder`.
@@ -158,14 +159,30 @@ def _make_models(name: str, parts: EncoderTensors, stem: str | None) -> TorchMod
     encoder = _make_encoder(name, parts, stem)
     wanted, projector = named_weights(encoder), None
     if parts.projector:
-        widths = _projector_widths(parts.projector)
-        if widths:
-            projector = make_projector(encoder.output_shape[-1], widths, dtype="float32")
+        projector = projector_of(parts.projector, encoder.output_shape[-1])
+        if projector is not None:
             wanted |= named_weights(projector)
     tensors = parts.encoder | parts.projector
     _require_fit(wanted, tensors, f"{name} holds no whole {encoder.name}; nothing was loaded.")
     _assign(wanted, tensors)
+    _compare_stems(name, parts, encoder)
     return TorchModels(encoder, projector, parts.passed_over, parts.layout, parts.prefix)
+
+
+def _compare_stems(name: str, parts: EncoderTensors, encoder: keras.Model) -> None:
+    """Warns where an encoder has another stem than the project that wrote the file gives its own."""
+    first = parts.encoder.get("conv1.weight")
+    if parts.small_stem == "small" or first is None or first.value.shape[2:] != (_SMALL_KERNEL, _SMALL_KERNEL):
+        return
+    try:
+        stem = stem_of(encoder)
+    except ValueError:  # It is not one of barlowtf's ResNets: whoever made it knows its first layers.
+        return
+    if stem != parts.small_stem:
+        _LOG.warning(
+            '%s: the encoder has the stem "%s", and %s trains with "%s", so features differ.',
+            *(name, stem, parts.layout or "its project", parts.small_stem),
+        )
 
 
 def _make_encoder(name: str, parts: EncoderTensors, stem: str | None) -> keras.Model:
@@ -179,7 +196,7 @@ def _make_encoder(name: str, parts: EncoderTensors, stem: str | None) -> keras.M
             "Expected conv1.weight, one convolution of 7x7 or 3x3. Take a model without a deep stem, in timm resnet50 "
             "and not resnet50d."
         )
-    if depth is None or shape[2] not in _STEM_OF_KERNEL:
+    if depth is None or shape[2] not in (_IMAGENET_KERNEL, _SMALL_KERNEL):
         depths = ", ".join(map(str, sorted(_DEPTHS.values())))
         raise ConversionError(
             f"{name} is no ResNet that barlowtf knows. Received {counts} blocks in layer1 to layer4 and conv1.weight "
@@ -189,7 +206,7 @@ def _make_encoder(name: str, parts: EncoderTensors, stem: str | None) -> keras.M
     filters, channels, kernel, _ = shape
     _require_size(name, parts, filters)
     if stem is None:
-        stem = _STEM_OF_KERNEL[kernel]
+        stem = "imagenet" if kernel == _IMAGENET_KERNEL else parts.small_stem
         if stem == "small":
             _LOG.info('%s: conv1 is 3x3, taken for the stem "small" (stride 1); "half" has stride 2.', name)
     try:
@@ -223,29 +240,6 @@ def _first_shape(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
 def _count_blocks(tensors: Mapping[str, Tensor], stage: int) -> int:
     prefix = f"layer{stage}."
     return len({name.split(".")[1] for name in tensors if name.startswith(prefix)})
-
-
-def _projector_widths(tensors: Mapping[str, Tensor]) -> list[int]:
-    """Returns the widths of the linear layers, each as most of the tensors that have it show it.
-
-    Layer 3i is linear and 3i + 1 its normalization, which the last one has not. A width that nothing shows is given as
-    1: all tensors that have it are missing.
-    """
-    indices = [int(match[1]) for name in tensors if (match := re.match(r"projector\.(\d{1,6})\.", name))]
-    # A normalization without a linear layer behind it lacks that one. More layers than tensors there cannot be.
-    count = min((max(indices) + 2) // 3 + 1, len(tensors)) if indices else 0
-
-    def sizes(layer: int, part: str, dimensions: int) -> tuple[int, ...]:
-        tensor = tensors.get(f"projector.{layer}.{part}")
-        return tensor.value.shape if tensor is not None and tensor.value.ndim == dimensions else ()
-
-    widths = []
-    for first in range(0, 3 * count, 3):
-        parts = ("weight", "bias", "running_mean", "running_var")
-        shown = [*sizes(first, "weight", 2)[:1], *(size for part in parts for size in sizes(first + 1, part, 1))]
-        shown += sizes(first + 3, "weight", 2)[1:]
-        widths.append(max(1, Counter(shown).most_common(1)[0][0]) if shown else 1)
-    return widths
 
 
 def _require_fit(

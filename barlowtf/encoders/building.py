@@ -11,7 +11,7 @@ from barlowtf.config import Recipe
 from barlowtf.config.optimizers import OPTIMIZERS
 from barlowtf.errors import ConfigError
 from barlowtf.models import BarlowTwins, make_encoder, make_projector
-from barlowtf.models.encoder import open_kind, require_stem
+from barlowtf.models.encoder import open_kind, require_start, require_stem
 from barlowtf.models.transfer import InitialWeights
 from barlowtf.optim import AdamW, make_optimizer
 
@@ -104,7 +104,7 @@ def check_encoder(recipe: Recipe) -> None:
     """Refuses a recipe whose encoder does not go with its other settings, before anything is read, built or written.
 
     Raises:
-        ConfigError: There is no such encoder, it has no such stem, or the optimizer does not train it.
+        ConfigError: There is no such encoder, it has no such stem or start, or the optimizer does not train it.
     """
     name, stem, optimizer = recipe.model.encoder, recipe.model.stem, recipe.optimizer.name
     try:
@@ -112,6 +112,10 @@ def check_encoder(recipe: Recipe) -> None:
         require_stem(name, kind, stem)
     except ValueError as error:
         raise ConfigError(f"{error} Set model.encoder and model.stem.") from error
+    try:
+        require_start(name, kind, recipe.model.zero_residual)
+    except ValueError as error:
+        raise ConfigError(f"{error} Set model.zero_residual.") from error
     if stem == "auto" and kind.stems and _only_size(recipe) is None:
         others = [key for key, size in recipe.augment.image_sizes.items() if size != recipe.augment.size]
         raise ConfigError(
@@ -139,7 +143,14 @@ def build_parts(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
     """Returns the untrained encoder and projector of a recipe, without an optimizer."""
     policy, seed = recipe.train.precision, recipe.train.seed
     encoder = build_encoder(recipe, _only_size(recipe), dtype=policy, seed=seed)
-    projector = make_projector(encoder.output_shape[-1], recipe.model.projector, dtype=policy, seed=seed)
+    projector = make_projector(
+        encoder.output_shape[-1],
+        recipe.model.projector,
+        bias=recipe.model.projector_bias,
+        normalization=recipe.model.projector_normalization,
+        dtype=policy,
+        seed=seed,
+    )
     return encoder, projector
 
 
@@ -155,9 +166,16 @@ def build_encoder(recipe: Recipe, size: int | None, *, dtype: str, seed: int) ->
     Raises:
         ConfigError: There is no such encoder.
     """
-    shape = (size, size, recipe.data.channels)
+    model, shape = recipe.model, (size, size, recipe.data.channels)
     try:
-        return make_encoder(recipe.model.encoder, image_shape=shape, stem=recipe.model.stem, dtype=dtype, seed=seed)
+        return make_encoder(
+            model.encoder,
+            image_shape=shape,
+            stem=model.stem,
+            zero_residual=model.zero_residual,
+            dtype=dtype,
+            seed=seed,
+        )
     except ValueError as error:
         raise ConfigError(f"{error} Set model.encoder and model.stem.") from error
 

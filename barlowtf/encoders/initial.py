@@ -91,7 +91,8 @@ def origin_settings(spec: str) -> dict[str, Any]:
     if not path.exists() or not beside.exists():
         return {}
     model = load_recipe(beside).model
-    return {"model.encoder": model.encoder, "model.stem": model.stem, "model.projector": list(model.projector)}
+    taken = ("encoder", "stem", "projector", "projector_bias", "projector_normalization")
+    return {f"model.{name}": value for name, value in model.model_dump(mode="json").items() if name in taken}
 
 
 def open_origin(spec: str, *, stem: str = "auto") -> Origin:

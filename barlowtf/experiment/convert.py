@@ -16,13 +16,12 @@ from barlowtf.convert import compare_with_recorded, make_models_of, read_tensors
 from barlowtf.encoders.loading import finished_encoder, load_keras
 from barlowtf.errors import CheckpointError, ConfigError, ConversionError
 from barlowtf.models.fingerprint import weights_sha256
+from barlowtf.models.stems import stem_of
 from barlowtf.records import ConvertedEncoder, ConvertRecord, RecordedComparison
 from barlowtf.train.interruption import Interruption
 
 _LOG = logging.getLogger("barlowtf")
 _TORCH = (".pth", ".pt", ".safetensors")
-# Kernel size and stride of the first convolution -> stem.
-_STEMS = {(7, 2): "imagenet", (3, 1): "small", (3, 2): "half"}
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _to_torch(request: ConvertRequest) -> ConvertRecord:
     try:
         state = state_dict_of(encoder, projector)
         # What was built from the tensors is an encoder that barlowtf knows, and takes images of any size.
-        rebuilt = make_models_of(state, stem=_stem_of(encoder))
+        rebuilt = make_models_of(state, stem=stem_of(encoder))
     except (ValueError, AttributeError, ConversionError) as error:
         with_it = "" if projector is None else f" with the projector {request.projector}"
         raise ConversionError(f"{source}{with_it} cannot be written for PyTorch. {error}") from error
@@ -134,8 +133,11 @@ def _to_torch(request: ConvertRequest) -> ConvertRecord:
             raise ConversionError(f"{out} did not read back as it was written, and was not kept. Try again.")
     described = _describe(rebuilt.encoder)
     if described.stem != "imagenet":
-        stride = encoder.get_layer("conv1").strides[0]
-        _LOG.info("conv1 is 3x3 at stride %d and no max pool follows: change a torchvision ResNet so.", stride)
+        stride, zeros = encoder.get_layer("conv1").strides[0], 2 if described.stem == "small_padded" else 1
+        _LOG.info(
+            "conv1 is 3x3 at stride %d with padding %d and no max pool follows: change a torchvision ResNet so.",
+            *(stride, zeros),
+        )
     return ConvertRecord(
         files={"state_dict": str(out)},
         encoder=described,
@@ -158,23 +160,10 @@ def _encoder_file(source: Path) -> Path:
     return finished_encoder(source)
 
 
-def _stem_of(encoder: keras.Model) -> str:
-    first = next((layer for layer in encoder.layers if layer.name == "conv1"), None)
-    if first is None:
-        raise ValueError("Invalid model: received none with a layer conv1, expected a ResNet of barlowtf.")
-    shape = (first.kernel_size[0], first.strides[0])
-    if shape not in _STEMS:
-        raise ValueError(
-            f"Invalid first convolution: received {shape[0]}x{shape[0]} at stride {shape[1]}, expected 7x7 at stride "
-            "2, or 3x3 at stride 1 or 2."
-        )
-    return _STEMS[shape]
-
-
 def _describe(encoder: keras.Model) -> ConvertedEncoder:
     return ConvertedEncoder(
         name=encoder.name,
-        stem=_stem_of(encoder),
+        stem=stem_of(encoder),
         channels=int(encoder.input_shape[-1]),
         feature_width=int(encoder.output_shape[-1]),
         sha256=weights_sha256(encoder),

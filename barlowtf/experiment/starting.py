@@ -23,7 +23,10 @@ from barlowtf.records import RunInit, RunParent
 
 _LOG = logging.getLogger("barlowtf")
 # What the state of a run belongs to, so that a run that goes on from it has the same.
-_KEPT = ("data.channels", "model.encoder", "model.stem", "model.projector", "loss.name", "optimizer.name")
+_KEPT = (
+    *("data.channels", "model.encoder", "model.stem", "loss.name", "optimizer.name"),
+    *("model.projector", "model.projector_bias", "model.projector_normalization"),
+)
 
 
 @dataclass(frozen=True)

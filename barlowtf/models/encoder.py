@@ -19,6 +19,7 @@ def make_encoder(
     *,
     image_shape: tuple[int | None, int | None, int],
     stem: str = "auto",
+    zero_residual: bool = True,
     dtype: str | None = None,
     seed: int = 0,
 ) -> keras.Model:
@@ -34,8 +35,11 @@ def make_encoder(
             because the self-supervised literature scales all.
         image_shape: Height, width and channels of an image. Height and width may be None: any size.
         stem: One of the kind's `stems`, or "auto". Of a ResNet: "imagenet" (7×7 convolution and max pool), "small" (3×3
-            convolution), "half" (the same at stride 2); "auto" is small where the height is given and below 64 pixels.
-            Encoders without stems take "auto" alone.
+            convolution), "small_padded" (the same behind two zeros on every side, as in solo-learn), "half" (small at
+            stride 2); "auto" is small where the height is given and below 64 pixels. Encoders without stems take "auto"
+            alone.
+        zero_residual: Whether the residual branches of a ResNet start at zero, as in the authors' code. False: as in
+            torchvision by default. Other encoders start as they do, and take True alone.
         dtype: Keras dtype policy, "float32" or "mixed_bfloat16"; None: the global one.
         seed: Seed of the first weights, >= 0.
 
@@ -44,8 +48,8 @@ def make_encoder(
         are float32 whatever the policy, and a layer's name is its torchvision name with "_" for ".".
 
     Raises:
-        ValueError: Unknown name or stem, a width of 0, or an image shape that is not (H, W, C) or that the encoder does
-            not take.
+        ValueError: Unknown name or stem, a width of 0, a start that the encoder does not have, or an image shape that
+            is not (H, W, C) or that it does not take.
         ConfigError: The user's encoder cannot be imported, or is not an encoder.
 
     Source: arXiv:1512.03385; torchvision resnet.py.
@@ -53,7 +57,9 @@ def make_encoder(
     _check(image_shape)
     kind = open_kind(name)
     require_stem(name, kind, stem)
-    model = kind.build(name, image_shape=tuple(image_shape), stem=stem, dtype=dtype, seed=seed)
+    require_start(name, kind, zero_residual)
+    start = {} if zero_residual else {"zero_residual": False}
+    model = kind.build(name, image_shape=tuple(image_shape), stem=stem, dtype=dtype, seed=seed, **start)
     return _functional(name, model)
 
 
@@ -67,6 +73,15 @@ def require_stem(name: str, kind: EncoderKind, stem: str) -> None:
         )
     expected = ", ".join(f'"{known}"' for known in kind.stems[:-1])
     raise ValueError(f'Invalid stem: received "{stem}", expected "auto", {expected} or "{kind.stems[-1]}".')
+
+
+def require_start(name: str, kind: EncoderKind, zero_residual: bool) -> None:
+    """Raises ValueError where an encoder has no residual branches that start at zero, see `make_encoder`."""
+    if not zero_residual and not kind.zero_residual:
+        raise ValueError(
+            f"Invalid zero_residual: received false for the encoder {name}, expected true: it has no residual branches "
+            "that start at zero."
+        )
 
 
 def open_kind(name: str) -> EncoderKind:

@@ -24,6 +24,8 @@ class EncoderKind:
             of timm, or raises ValueError where timm has none. None: there is no export to a hub folder.
         stems: Values of model.stem beside "auto"; `build` is never called with another. (): its first layers are its
             own.
+        zero_residual: Whether its residual branches start at zero and `build` takes `zero_residual=False`, which lets
+            them start as the other layers do.
         refused_optimizers: Name of an optimizer that does not train such encoders -> the reason, for the message.
         members: Names to show in documentation, all of them or examples.
     """
@@ -34,5 +36,6 @@ class EncoderKind:
     torch_names: Callable[[keras.Model], Mapping[str, str]] | None = None
     timm: Callable[[keras.Model, int], TimmModel] | None = None
     stems: tuple[str, ...] = ()
+    zero_residual: bool = False
     refused_optimizers: Mapping[str, str] = field(default_factory=dict)
     members: tuple[str, ...] = ()

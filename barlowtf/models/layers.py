@@ -4,6 +4,7 @@ A layer's name is its PyTorch name with "_" for ".": "layer1_0_conv1" is "layer1
 the seed and this name alone, never from the order in which layers are made.
 """
 
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -59,16 +60,41 @@ class Layers:
             dtype=self.dtype,
         )(x)
 
-    def linear(self, x: keras.KerasTensor, units: int, *, name: str) -> keras.KerasTensor:
-        """Linear layer without bias.
+    def padded_convolution(
+        self, x: keras.KerasTensor, filters: int, kernel_size: int, zeros: int, *, name: str
+    ) -> keras.KerasTensor:
+        """Convolution at stride 1 without bias, behind `zeros` zeros on every side.
 
-        Source: PyTorch nn.Linear (weights U(-1/√fan_in, 1/√fan_in)).
+        Source: PyTorch nn.Conv2d (weights U(-1/√fan_in, 1/√fan_in)).
         """
-        return keras.layers.Dense(
-            units,
+        x = keras.layers.ZeroPadding2D(zeros, name=f"{name}_pad", dtype=self.dtype)(x)
+        return Convolution(
+            filters,
+            kernel_size,
+            1,
+            "valid",
             use_bias=False,
             kernel_initializer=keras.initializers.VarianceScaling(
                 1 / 3, "fan_in", "uniform", seed=layer_seed(self.seed, name)
+            ),
+            name=name,
+            dtype=self.dtype,
+        )(x)
+
+    def linear(self, x: keras.KerasTensor, units: int, *, name: str, bias: bool = False) -> keras.KerasTensor:
+        """Linear layer, without a bias unless asked for.
+
+        Source: PyTorch nn.Linear (weights and biases U(-1/√fan_in, 1/√fan_in)).
+        """
+        bound = 1 / math.sqrt(x.shape[-1])
+        return keras.layers.Dense(
+            units,
+            use_bias=bias,
+            kernel_initializer=keras.initializers.VarianceScaling(
+                1 / 3, "fan_in", "uniform", seed=layer_seed(self.seed, name)
+            ),
+            bias_initializer=keras.initializers.RandomUniform(
+                -bound, bound, seed=layer_seed(self.seed, f"{name}.bias")
             ),
             name=name,
             dtype=self.dtype,

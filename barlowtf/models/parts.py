@@ -43,6 +43,8 @@ def make_parts(
 ) -> ModelParts:
     """Returns the parts that a loss asks for, new; the copies start equal to encoder and projector.
 
+    A predictor has biases where the projector's last layer has one.
+
     Args:
         loss: See `barlowtf.losses.Parts`.
         encoder: Images -> features.
@@ -60,8 +62,9 @@ def make_parts(
         )
     predictor = None
     if parts.predictor is not None:
-        policy, width = projector.layers[-1].dtype_policy.name, projector.output_shape[-1]
-        predictor = make_projector(width, (*parts.predictor, width), dtype=policy, name="predictor")
+        last, width = projector.layers[-1], projector.output_shape[-1]
+        widths, bias, policy = (*parts.predictor, width), getattr(last, "use_bias", False), last.dtype_policy.name
+        predictor = make_projector(width, widths, bias=bias, dtype=policy, name="predictor")
     if parts.target != "moving_average":
         return ModelParts(predictor, None, None)
     if micro_batch is not None:

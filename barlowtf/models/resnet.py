@@ -1,7 +1,7 @@
 """ResNet v1.5: residual stages with the stride in the 3×3 convolution.
 
-Gamma of each block's last normalization starts at 0, so that each block starts as the identity: the authors of Barlow
-Twins ask torchvision for it (zero_init_residual), whose default is 1.
+Gamma of each block's last normalization starts at 0, so that each block starts as the identity, unless
+`zero_residual` is off: the authors of Barlow Twins ask torchvision for it (zero_init_residual), whose default is 1.
 
 Source: arXiv:1512.03385; torchvision resnet.py; facebookresearch/barlowtwins main.py, BarlowTwins.__init__.
 """
@@ -16,11 +16,10 @@ import numpy as np
 from barlowtf.models.encoder_kind import EncoderKind
 from barlowtf.models.folding import find_folds
 from barlowtf.models.layers import Layers
-from barlowtf.models.stems import half_stem, imagenet_stem, small_stem
+from barlowtf.models.stems import STEMS
 from barlowtf.models.timm_model import TimmModel
 
 Block = Callable[..., keras.KerasTensor]
-STEMS = {"imagenet": imagenet_stem, "small": small_stem, "half": half_stem}
 _SMALL_IMAGE = 64
 _IMAGENET_KERNEL, _TIMM_BASE = 7, 64
 # Those with a name in timm; the others are one of these with other numbers of blocks.
@@ -28,7 +27,9 @@ _TIMM_DEPTHS, _KERAS_HUB_DEPTHS = (18, 34, 50, 101, 152, 200), (18, 34, 50, 101,
 _BLOCK_LAYER = re.compile(r"layer(\d+)_(\d+)_(downsample_)?")
 
 
-def basic_block(layers: Layers, x: keras.KerasTensor, channels: int, stride: int, name: str) -> keras.KerasTensor:
+def basic_block(
+    layers: Layers, x: keras.KerasTensor, channels: int, stride: int, name: str, last_gamma: str = "zeros"
+) -> keras.KerasTensor:
     """Two 3×3 convolutions and a shortcut.
 
     Args:
@@ -37,6 +38,7 @@ def basic_block(layers: Layers, x: keras.KerasTensor, channels: int, stride: int
         channels: Channels of the output.
         stride: Stride of the first convolution, 1 or 2.
         name: Name of the block, "layer1_0".
+        last_gamma: First gamma of the last normalization, "zeros" or "ones".
 
     Returns:
         float [N, ⌈H/stride⌉, ⌈W/stride⌉, channels].
@@ -45,11 +47,13 @@ def basic_block(layers: Layers, x: keras.KerasTensor, channels: int, stride: int
     y = layers.normalization(y, name=f"{name}_bn1")
     y = layers.relu(y, name=f"{name}_relu1")
     y = layers.convolution(y, channels, 3, 1, name=f"{name}_conv2")
-    y = layers.normalization(y, name=f"{name}_bn2", gamma="zeros")
+    y = layers.normalization(y, name=f"{name}_bn2", gamma=last_gamma)
     return _join(layers, x, y, stride, name)
 
 
-def bottleneck_block(layers: Layers, x: keras.KerasTensor, channels: int, stride: int, name: str) -> keras.KerasTensor:
+def bottleneck_block(
+    layers: Layers, x: keras.KerasTensor, channels: int, stride: int, name: str, last_gamma: str = "zeros"
+) -> keras.KerasTensor:
     """1×1, 3×3 and 1×1 convolutions and a shortcut.
 
     Args:
@@ -58,6 +62,7 @@ def bottleneck_block(layers: Layers, x: keras.KerasTensor, channels: int, stride
         channels: Channels between the convolutions; the output has four times as many.
         stride: Stride of the 3×3 convolution, 1 or 2.
         name: Name of the block, "layer1_0".
+        last_gamma: First gamma of the last normalization, "zeros" or "ones".
 
     Returns:
         float [N, ⌈H/stride⌉, ⌈W/stride⌉, 4 * channels].
@@ -69,7 +74,7 @@ def bottleneck_block(layers: Layers, x: keras.KerasTensor, channels: int, stride
     y = layers.normalization(y, name=f"{name}_bn2")
     y = layers.relu(y, name=f"{name}_relu2")
     y = layers.convolution(y, 4 * channels, 1, 1, name=f"{name}_conv3")
-    y = layers.normalization(y, name=f"{name}_bn3", gamma="zeros")
+    y = layers.normalization(y, name=f"{name}_bn3", gamma=last_gamma)
     return _join(layers, x, y, stride, name)
 
 
@@ -107,7 +112,9 @@ def resnet_name(depth: int, base: int) -> str:
     return f"resnet{depth}{width}"
 
 
-def residual_stages(layers: Layers, x: keras.KerasTensor, depth: int, base: int) -> keras.KerasTensor:
+def residual_stages(
+    layers: Layers, x: keras.KerasTensor, depth: int, base: int, last_gamma: str = "zeros"
+) -> keras.KerasTensor:
     """The four stages of a ResNet; each but the first halves height and width and doubles the channels.
 
     Args:
@@ -115,6 +122,7 @@ def residual_stages(layers: Layers, x: keras.KerasTensor, depth: int, base: int)
         x: float [N, H, W, base], from the stem.
         depth: Key of `RESNETS`.
         base: Channels of the first stage, 64 at width 1.
+        last_gamma: As of the blocks.
 
     Returns:
         float [N, ⌈H/8⌉, ⌈W/8⌉, d], >= 0; d = 8 * base for basic blocks, 32 * base for bottlenecks.
@@ -123,12 +131,18 @@ def residual_stages(layers: Layers, x: keras.KerasTensor, depth: int, base: int)
     for stage, count in enumerate(counts, start=1):
         for index in range(count):
             stride = 2 if stage > 1 and index == 0 else 1
-            x = block(layers, x, base * 2 ** (stage - 1), stride, f"layer{stage}_{index}")
+            x = block(layers, x, base * 2 ** (stage - 1), stride, f"layer{stage}_{index}", last_gamma)
     return x
 
 
 def build_resnet(
-    name: str, *, image_shape: tuple[int | None, int | None, int], stem: str, dtype: str | None, seed: int
+    name: str,
+    *,
+    image_shape: tuple[int | None, int | None, int],
+    stem: str,
+    dtype: str | None,
+    seed: int,
+    zero_residual: bool = True,
 ) -> keras.Model:
     """A ResNet v1.5 without its classifier; see `barlowtf.models.make_encoder` for arguments and result."""
     depth, base = _parse(name)
@@ -138,7 +152,7 @@ def build_resnet(
     layers = Layers(dtype, seed)
     images = keras.Input(image_shape, dtype="float32", name="images")
     x = STEMS[stem](layers, images, base)
-    x = residual_stages(layers, x, depth, base)
+    x = residual_stages(layers, x, depth, base, "zeros" if zero_residual else "ones")
     # In float32, because a mean of many bfloat16 values loses digits, and features are stored and compared.
     features = keras.layers.GlobalAveragePooling2D(name="avgpool", dtype="float32")(x)
     return keras.Model(images, features, name=name)
@@ -217,5 +231,6 @@ RESNET = EncoderKind(
     torch_names,
     timm_resnet,
     stems=tuple(STEMS),
+    zero_residual=True,
     members=(*(f"resnet{depth}" for depth in RESNETS), "resnet50_w2", "resnet18_w0p5"),
 )

@@ -8,6 +8,7 @@ import tensorflow as tf
 from barlowtf.config import optimizers as settings_of
 from barlowtf.optim.lamb import LAMB
 from barlowtf.optim.lars import LARS
+from barlowtf.optim.momentum import MomentumSGD
 from barlowtf.optim.schedules import WarmupCosine
 
 
@@ -64,7 +65,8 @@ def make_optimizer(
     """The optimizer of a recipe, with its schedules.
 
     Weight decay acts inside the trust ratio for "lars" and "lamb", apart from the gradient for "adamw" and "sgd", and
-    never on biases and normalization parameters (rank <= 1). `settings.gradient_scale` is applied by the training step.
+    not on biases and normalization parameters (rank <= 1); for "torch_sgd" it is a part of every parameter's gradient.
+    `settings.gradient_scale` is applied by the training step.
 
     Args:
         settings: The recipe's table `optimizer`.
@@ -105,6 +107,8 @@ def make_optimizer(
             return AdamW(rate, weight_decay=decay)
         case settings_of.SGD():
             return SGD(rate, momentum=settings.momentum, weight_decay=decay)
+        case settings_of.TorchSGD():
+            return MomentumSGD(rate, momentum=settings.momentum, weight_decay=decay)
 
 
 def _biases(variables: list[keras.Variable]) -> list[keras.Variable]:

@@ -9,7 +9,7 @@ class ConvertedEncoder(Record):
     """The converted encoder."""
 
     name: str = Field(description="architecture and width, resnet50 or resnet18_w2")
-    stem: str = Field(description="first layers: imagenet, small or half")
+    stem: str = Field(description="first layers: imagenet, small, small_padded or half")
     channels: int = Field(description="channels of its images")
     feature_width: int = Field(description="width of the features")
     sha256: str = Field(description="of its weights")

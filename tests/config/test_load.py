@@ -83,7 +83,10 @@ def test_overrides_are_typed_like_toml(file):
         ("augment.area=[0.5, 1.5]", ["area", "at most 1"]),
         ("augment.mean=[0.5, 0.5]", ["mean"]),
         ("data.channels=4", ["data.channels = 4"]),
-        ("optimizer.name=adam", ["Invalid optimizer.name: received 'adam', expected one of lars, lamb, adamw, sgd."]),
+        (
+            "optimizer.name=adam",
+            ["Invalid optimizer.name: received 'adam', expected one of lars, lamb, adamw, sgd, torch_sgd."],
+        ),
         ("optimizer.name=[1]", ["optimizer"]),
         ("optimizer.momentum=1.0", ["Invalid optimizer.momentum: received 1.0, expected a number less than 1"]),
         ("optimizer.warmup_epochs=20", ["optimizer.warmup_epochs: received 20", "less than train.epochs = 20"]),
@@ -172,6 +175,10 @@ def test_cifar10_has_the_settings_of_solo_learn():
     assert (optimizer.learning_rate, optimizer.bias_learning_rate, optimizer.weight_decay) == (0.3, 0.3, 1e-4)
     assert (optimizer.eta, optimizer.clip, optimizer.gradient_scale) == (0.02, True, 0.1)
     assert (optimizer.warmup_epochs, optimizer.warmup_start, optimizer.final_scale) == (10, 3e-5, 0.0)
+    model = recipe.model
+    assert (model.encoder, model.stem, model.zero_residual) == ("resnet18", "small_padded", False)
+    assert (model.projector, model.projector_bias, model.projector_normalization) == ((2048,) * 3, True, True)
+    assert (recipe.train.epochs, recipe.train.batch_size, recipe.loss.settings["lambd"]) == (1000, 256, 0.0051)
 
 
 def test_unknown_recipe_names_the_nearest():

@@ -5,13 +5,14 @@ import logging
 import numpy as np
 import pytest
 
-from barlowtf.convert import make_encoder_of, make_models_of
+from barlowtf.convert import load_torch_weights, make_encoder_of, make_models_of
 from barlowtf.convert.encoder_tensors import find_encoder
 from barlowtf.convert.layouts import LAYOUTS
 from barlowtf.encoders import load
 from barlowtf.encoders.initial import open_origin
 from barlowtf.errors import ConversionError
 from barlowtf.models.fingerprint import weights_sha256
+from barlowtf.models.stems import stem_of
 from tests.convert.checkpoints import SAMPLES, assert_taken, at, epoch, linear, mlp, normalization, sample
 
 
@@ -103,11 +104,16 @@ def test_a_deep_stem_is_refused_by_name(resnet_state, stem):
 
 def test_features_that_would_differ_are_told(resnet_state, caplog):
     small = resnet_state | {"conv1.weight": resnet_state["conv1.weight"][:, :, 2:5, 2:5]}
-    make_encoder_of(sample("solo-learn", small))
-    assert "solo-learn pads conv1 by 2 pixels for CIFAR" in caplog.text
+    encoder = make_encoder_of(sample("solo-learn", small), stem="small")
+    warning = 'the encoder has the stem "small", and solo-learn trains with "small_padded", so features differ'
+    assert caplog.text.count(warning) == 1
+    load_torch_weights(encoder, sample("solo-learn", small))
+    assert caplog.text.count(warning) == 2
     caplog.clear()
-    make_encoder_of(sample("Lightly", small, 3))
-    find_encoder(sample("solo-learn", resnet_state))
+    assert stem_of(make_encoder_of(sample("solo-learn", small))) == "small_padded"
+    assert stem_of(make_encoder_of(sample("solo-learn", small), prefix="backbone.")) == "small_padded"
+    assert stem_of(make_encoder_of(sample("Lightly", small, 3))) == "small"
+    make_encoder_of(sample("solo-learn", resnet_state))
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 

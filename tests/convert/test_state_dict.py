@@ -44,7 +44,19 @@ def test_a_head_is_the_classifier():
     np.testing.assert_allclose(features @ state["fc.weight"].T + state["fc.bias"], head(features), atol=1e-6)
 
 
-@pytest.mark.parametrize("stem", ["imagenet", "small", "half"])
+@pytest.mark.parametrize("widths", [(5,), (6, 5), (7, 6, 5)])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("normalization", [False, True])
+def test_every_projector_there_and_back_is_exact(widths, bias, normalization):
+    encoder = thin(10)
+    projector = randomized(make_projector(32, widths, bias=bias, normalization=normalization))
+    back = make_models_of(state_dict_of(encoder, projector)).projector
+    assert [weight.path for weight in back.weights] == [weight.path for weight in projector.weights]
+    for one, other in zip(projector.get_weights(), back.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "small", "small_padded", "half"])
 def test_there_and_back_is_exact(stem):
     encoder, projector = thin(10, stem, dtype="mixed_bfloat16"), randomized(make_projector(32, (6, 5)))
     back = make_models_of(state_dict_of(encoder, projector), stem=stem)
@@ -115,8 +127,8 @@ def torchvision_resnet(torch, depth, base, stem):
     class ResNet(nn.Module):
         def __init__(self):
             super().__init__()
-            size, stride = {"imagenet": (7, 2), "small": (3, 1), "half": (3, 2)}[stem]
-            self.conv1 = nn.Conv2d(3, base, size, stride, size // 2, bias=False)
+            kinds = {"imagenet": (7, 2, 3), "small": (3, 1, 1), "small_padded": (3, 1, 2), "half": (3, 2, 1)}
+            self.conv1 = nn.Conv2d(3, base, *kinds[stem], bias=False)
             self.bn1 = nn.BatchNorm2d(base)
             self.maxpool = nn.MaxPool2d(3, 2, 1) if stem == "imagenet" else nn.Identity()
             inputs = base
@@ -137,7 +149,9 @@ def torchvision_resnet(torch, depth, base, stem):
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-@pytest.mark.parametrize(("depth", "stem"), [(18, "imagenet"), (50, "imagenet"), (18, "small"), (10, "half")])
+@pytest.mark.parametrize(
+    ("depth", "stem"), [(18, "imagenet"), (50, "imagenet"), (18, "small"), (18, "small_padded"), (10, "half")]
+)
 def test_pytorch_loads_the_file_and_computes_the_same_features(tmp_path, torch, depth, stem, suffix):
     safetensors = pytest.importorskip("safetensors.torch") if suffix == "safetensors" else None
     encoder = thin(depth, stem, dtype="float32")
@@ -156,16 +170,18 @@ def test_pytorch_loads_the_file_and_computes_the_same_features(tmp_path, torch, 
     assert np.linalg.norm(received - expected) < 1e-5 * np.linalg.norm(expected)
 
 
-def test_the_whole_model_of_pytorch_loads_the_file(tmp_path, torch):
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("normalization", [False, True])
+def test_the_whole_model_of_pytorch_loads_the_file(tmp_path, torch, bias, normalization):
     """Names of nn.Module, so that `load_state_dict(strict=True)` has nothing to complain about."""
     nn = torch.nn
     model = nn.Module()
     model.backbone = torchvision_resnet(torch, 18, 4, "imagenet")
-    model.projector = nn.Sequential(
-        *(nn.Linear(32, 6, bias=False), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 5, bias=False))
-    )
+    between = (nn.BatchNorm1d(6), nn.ReLU()) if normalization else (nn.ReLU(),)
+    model.projector = nn.Sequential(nn.Linear(32, 6, bias=bias), *between, nn.Linear(6, 5, bias=bias))
     model.bn = nn.BatchNorm1d(5, affine=False)
-    encoder, projector = thin(), randomized(make_projector(32, (6, 5)))
+    encoder = thin()
+    projector = randomized(make_projector(32, (6, 5), bias=bias, normalization=normalization))
     write_tensors(tmp_path / "whole.pth", state_dict_of(encoder, projector))
     state = torch.load(tmp_path / "whole.pth", weights_only=True)
     assert list(state) == list(model.state_dict())

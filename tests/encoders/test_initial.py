@@ -165,6 +165,7 @@ def test_settings_that_belong_to_weights(tmp_path):
     (tmp_path / "recipe.toml").write_text(dump_recipe(load_recipe("digits", SMALL)))
     (tmp_path / "encoder.keras").touch()
     expected = {"model.encoder": "resnet10_w0p0625", "model.stem": "small", "model.projector": [16, 16]}
+    expected |= {"model.projector_bias": False, "model.projector_normalization": True}
     assert origin_settings(str(tmp_path)) == origin_settings(str(tmp_path / "encoder.keras")) == expected
 
 

@@ -104,7 +104,7 @@ def test_to_pytorch(place, encoder, source):
         f"weights     {place}/made.safetensors (72 tensors, {NAME}, stem half, features of width 32)",
         "recorded    no official output for these weights",
     ]
-    assert "conv1 is 3x3 at stride 2 and no max pool follows" in result.stderr
+    assert "conv1 is 3x3 at stride 2 with padding 1 and no max pool follows" in result.stderr
     written, expected = read_tensors(place / "made.safetensors"), state_dict_of(encoder)
     assert set(written) == set(expected)
     for name, value in expected.items():

@@ -91,7 +91,9 @@ def recipe_of(name, *settings):
 @pytest.mark.parametrize("call", [experiment.pretrain, plan])
 def test_lars_is_refused_for_transformers_before_anything_starts(call, tmp_path):
     recipe = recipe_of("vit_ti4", "optimizer.name=lars", "data.source=missing")
-    with pytest.raises(ConfigError, match="received lars for the encoder vit_ti4, expected lamb, adamw, sgd: .*1912"):
+    with pytest.raises(
+        ConfigError, match="received lars for the encoder vit_ti4, expected lamb, adamw, sgd, torch_sgd: .*1912"
+    ):
         call(experiment.PretrainRequest(recipe, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
     check_encoder(recipe_of("vit_ti4"))

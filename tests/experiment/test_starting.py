@@ -295,7 +295,8 @@ def test_a_run_that_stopped_while_frozen_is_resumed_first(frozen, tmp_path):
 @pytest.mark.slow
 def test_a_recipe_that_is_chosen_takes_the_encoder_of_the_weights(first):
     given = [f"model.init={first.path}", "model.projector=[8]"]
-    assert with_origin(given) == ('model.encoder="resnet10_w0p0625"', 'model.stem="small"', *given)
+    known = ('model.encoder="resnet10_w0p0625"', 'model.stem="small"')
+    assert with_origin(given) == (*known, "model.projector_bias=false", "model.projector_normalization=true", *given)
     assert with_origin(["model.init=keras:MobileNetV3Small"])[0] == 'model.encoder="keras:MobileNetV3Small"'
     assert with_origin(["train.epochs=3"]) == ("train.epochs=3",)
     assert with_origin(["model.init=missing"]) == ("model.init=missing",)

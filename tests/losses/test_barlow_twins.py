@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from barlowtf.config import load_recipe
 from barlowtf.losses import LossTerms, barlow_twins_loss, cheaper_form
 
 FORMS = ["correlation", "gram"]
@@ -58,6 +59,20 @@ def test_equals_the_authors_code(golden, case, form):
         assert relative_distance(terms.total, record[f"{case}/loss"]) < 1e-5
         assert relative_distance(gradients[0], record[f"{case}/dz1"]) < 1e-5
         assert relative_distance(gradients[1], record[f"{case}/dz2"]) < 1e-5
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("case", [0, 1, 2])
+def test_a_tenth_equals_solo_learn(golden, case, form):
+    """Its scale_loss is the recipe's gradient_scale; the rest are the defaults of the recipe cifar10."""
+    recipe = load_recipe("cifar10")
+    scale, lambd = recipe.optimizer.gradient_scale, recipe.loss.settings["lambd"]
+    with np.load(golden / "barlow_solo.npz") as record:
+        terms, gradients = value_and_gradient(record[f"{case}/z1"], record[f"{case}/z2"], lambd=lambd, form=form)
+        # float32 against float64, as above.
+        assert relative_distance(scale * terms.total, record[f"{case}/loss"]) < 1e-5
+        assert relative_distance(scale * gradients[0], record[f"{case}/dz1"]) < 1e-5
+        assert relative_distance(scale * gradients[1], record[f"{case}/dz2"]) < 1e-5
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -95,6 +95,7 @@ def test_gradient_reaches_every_weight_that_is_not_gated():
         ({"name": "vgg16"}, r'received "vgg16", expected resnet10 to resnet200; .*"file.py:name"'),
         ({"name": "resnet50_w0"}, r'received "resnet50_w0", expected a width'),
         ({"stem": "big"}, r'Invalid stem: received "big"'),
+        ({"name": "vit_ti4", "zero_residual": False}, "Invalid zero_residual: received false for the encoder vit_ti4"),
         ({"image_shape": (32, 32)}, r"Invalid image shape: received \(32, 32\)"),
         ({"image_shape": (32, 32, None)}, r"Invalid image shape: received \(32, 32, None\)"),
         ({"image_shape": (0, 32, 3)}, r"Invalid image shape: received \(0, 32, 3\)"),

@@ -110,6 +110,13 @@ def test_a_copy_is_equal_and_not_trainable_but_takes_batch_statistics():
     np.testing.assert_array_equal(mine.moving_mean, theirs.moving_mean)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_predictor_has_biases_where_the_projector_has(bias):
+    projector = make_projector(8, (16, WIDTH), bias=bias, dtype="float32")
+    predictor = BarlowTwins(encoder(), projector, loss=byol_loss(), total_steps=8).predictor
+    assert [layer.use_bias for layer in predictor.layers if isinstance(layer, keras.layers.Dense)] == [bias, bias]
+
+
 def test_the_copy_follows_parameters_after_each_step():
     model = make_model()
     copies = [model.target_encoder, model.target_projector]

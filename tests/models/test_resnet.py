@@ -76,6 +76,18 @@ def test_a_block_starts_as_the_identity(block, expansion):
     assert np.abs(model(x, training=True) - np.maximum(x, 0)).max() > 0.1
 
 
+@pytest.mark.parametrize("name", ["resnet18_w0p0625", "resnet50_w0p0625"])
+def test_residual_branches_that_do_not_start_at_zero(name):
+    models = [make_encoder(name, image_shape=(16, 16, 3), zero_residual=zero) for zero in (True, False)]
+    last = "bn3" if name.startswith("resnet50") else "bn2"
+    for one, other in zip(*(model.layers for model in models), strict=True):
+        for weight, changed in zip(one.weights, other.weights, strict=True):
+            is_last = one.name.startswith("layer") and one.name.endswith(last) and weight.name == "gamma"
+            np.testing.assert_array_equal(changed, weight + 1 if is_last else weight)
+    gammas = [layer.gamma.numpy() for layer in models[1].layers if hasattr(layer, "gamma")]
+    assert len(gammas) > 16 and all((gamma == 1).all() for gamma in gammas)
+
+
 def test_the_stride_sits_in_the_3x3_convolution():
     """Version 1.5: the 1×1 convolution before it still sees every pixel."""
     inputs = keras.Input((8, 8, 4))

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from barlowtf.config import load_recipe
 from barlowtf.config.optimizers import OPTIMIZERS
-from barlowtf.optim import LAMB, LARS, SGD, AdamW, make_optimizer
+from barlowtf.optim import LAMB, LARS, SGD, AdamW, MomentumSGD, make_optimizer
 
 LENGTH = {"batch_size": 512, "steps_per_epoch": 5, "epochs": 20}
 NAMES = list(OPTIMIZERS)
@@ -14,7 +15,7 @@ def settings(name, **changes):
     return OPTIMIZERS[name](**changes)
 
 
-@pytest.mark.parametrize(("name", "kind"), list(zip(NAMES, [LARS, LAMB, AdamW, SGD], strict=True)))
+@pytest.mark.parametrize(("name", "kind"), list(zip(NAMES, [LARS, LAMB, AdamW, SGD, MomentumSGD], strict=True)))
 def test_makes_what_the_recipe_names(name, kind):
     optimizer = make_optimizer(settings(name, learning_rate=0.3), **LENGTH)
     assert type(optimizer) is kind
@@ -35,7 +36,65 @@ def test_a_start_rate_reaches_the_schedule():
     assert float(optimizer.learning_rate) == pytest.approx(3e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_cifar10_has_the_rates_of_solo_learn():
+    """195 steps an epoch: 50,000 images in batches of 256, without the last, partial one."""
+    recipe = load_recipe("cifar10")
+    optimizer = make_optimizer(
+        recipe.optimizer, batch_size=recipe.train.batch_size, steps_per_epoch=195, epochs=recipe.train.epochs
+    )
+    config = optimizer.get_config()
+    assert [config[name] for name in ("weight_decay", "momentum", "eta", "clip")] == [1e-4, 0.9, 0.02, True]
+    warmup, total = 1950, 195_000
+    for step in (0, 1, 1000, 1949, 1950, 1951, 100_000, 194_999):
+        expected = 0.3 * (1 + np.cos(np.pi * (step - warmup) / (total - warmup))) / 2
+        if step < warmup:
+            expected = 3e-5 + step * (0.3 - 3e-5) / (warmup - 1)
+        optimizer.iterations.assign(step)
+        for rate in (optimizer.learning_rate, optimizer.bias_learning_rate):
+            assert float(rate) == pytest.approx(expected, rel=1e-6, abs=1e-12)  # float32 of a float64 formula
+
+
+def test_torch_sgd_decays_every_parameter_in_the_gradient():
+    variables = [keras.Variable(np.full((2, 2), 0.5, np.float32)), keras.Variable([1.0, 2.0])]
+    options = {"learning_rate": 0.1, "weight_decay": 0.5, "warmup_epochs": 0.0, "final_scale": 1.0}
+    optimizer = make_optimizer(settings("torch_sgd", **options), **LENGTH)
+    expected, buffers = [variable.numpy() for variable in variables], [0.0, 0.0]
+    for gradients in ([[[0.1, 0.2], [0.3, -0.4]], [0.1, 0.2]], [[[0.0, 0.1], [0.2, 0.3]], [-0.1, 0.0]]):
+        optimizer.apply([tf.constant(gradient) for gradient in gradients], variables)
+        for index, gradient in enumerate(gradients):
+            buffers[index] = 0.9 * buffers[index] + np.array(gradient) + 0.5 * expected[index]
+            expected[index] = expected[index] - 0.2 * buffers[index]  # The rate times 512 / 256.
+    for variable, value in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, rtol=1e-6)  # float32 of two steps
+
+
+def test_torch_sgd_on_two_replicas(two_replicas):
+    start = np.linspace(-1, 1, 6).reshape(2, 3).astype(np.float32)
+
+    def optimizer():
+        return make_optimizer(settings("torch_sgd", warmup_epochs=0.0), **LENGTH)
+
+    with two_replicas.scope():
+        weight, mirrored = keras.Variable(start), optimizer()
+        mirrored.build([weight])
+
+    @tf.function
+    def step():
+        def replica():
+            index = tf.distribute.get_replica_context().replica_id_in_sync_group
+            mirrored.apply([tf.cast(index + 1, tf.float32) * start], [weight])  # Different data on each replica.
+
+        two_replicas.run(replica)
+
+    plain, reference = keras.Variable(start), optimizer()
+    for _ in range(3):
+        step()
+        reference.apply([tf.constant(3 * start)], [plain])
+    for copy in two_replicas.experimental_local_results(weight.value):
+        np.testing.assert_allclose(copy.numpy(), plain.numpy(), rtol=1e-6)  # The same kernels on the same sums.
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "torch_sgd"])
 def test_decay_leaves_out_biases(name):
     def after(decay):
         weight, bias = keras.Variable(np.full((2, 2), 0.5, np.float32)), keras.Variable([1.0, 2.0])
