@@ -22,6 +22,7 @@ LOSSES: Table[Any] = Table(
             "barlowtf.losses.simsiam:SIMSIAM",
             "prediction of the other view's embedding, without its gradient",
         ),
+        "swav": ("barlowtf.losses.swav:SWAV", "prediction of the other views' assignments to prototypes"),
         "frossl": ("barlowtf.losses.frossl:FROSSL", "agreement, and small Frobenius norms of the covariances"),
     },
 )

@@ -26,7 +26,8 @@ class Embedder:
         parts: What that is.
         pairs: P, >= 1.
         local_views: K, >= 0.
-        seed: Of the shares of mixed images.
+        seed: Of what is drawn for a step.
+        step: Number of the step, integer [], >= 0.
         frozen: Whether the moving-average copy of the encoder is in inference mode while training.
     """
 
@@ -36,9 +37,10 @@ class Embedder:
     pairs: int
     local_views: int
     seed: int
+    step: tf.Tensor
     frozen: bool = False
 
-    def embed_views(self, views: Sequence[tf.Tensor], step: tf.Tensor, *, training: bool) -> list[ViewEmbeddings]:
+    def embed_views(self, views: Sequence[tf.Tensor], *, training: bool) -> list[ViewEmbeddings]:
         """Returns the embeddings of all views: P of side a, P of side b, then K P local ones.
 
         Each side is one batch of encoder and projector, and so are the local views and the mixtures: batch statistics
@@ -46,23 +48,25 @@ class Embedder:
 
         Args:
             views: View a and view b, float32 [P * n, H, W, C]; where there are some, local ones, [K * P * n, h, w, C].
-            step: Number of the step, integer [], from which the share of a mixture is drawn.
             training: Whether batch statistics normalize.
         """
         view_a, view_b, *local = views
         side_a = self._embed_side(view_a, training=training)
         side_b = self._embed_side(view_b, training=training)
         if self.parts.mixture:
-            side_a = self._add_mixtures(side_a, view_a, view_b, step, training=training)
+            side_a = self._add_mixtures(side_a, view_a, view_b, training=training)
         return [*side_a, *side_b, *(each for view in local for each in self._embed_local(view, training=training))]
 
     def complete(self, z: tf.Tensor, target: tf.Tensor | None, count: int, *, training: bool) -> list[ViewEmbeddings]:
-        """Returns the embeddings of `count` views with their predictions, each [n, D] of [count * n, D]."""
-        predictor = self.models.predictor
+        """Returns the embeddings of `count` views with predictions and scores, each [n, D] of [count * n, D]."""
+        predictor, prototypes = self.models.predictor, self.models.prototypes
         prediction = None if predictor is None else predictor(z, training=training)
+        scores = None if prototypes is None else prototypes(z, frozen=self.step < self.parts.frozen_prototypes)
         return [
-            ViewEmbeddings(*of_view)
-            for of_view in zip(*(_split(part, count) for part in (z, prediction, target)), strict=True)
+            ViewEmbeddings(rows, predicted, targeted, scores=scored)
+            for rows, predicted, targeted, scored in zip(
+                *(_split(part, count) for part in (z, prediction, target, scores)), strict=True
+            )
         ]
 
     def targets(self, images: tf.Tensor | None, z: tf.Tensor, *, training: bool) -> tf.Tensor | None:
@@ -91,10 +95,10 @@ class Embedder:
         return [view._replace(local=True) for view in embedded]
 
     def _add_mixtures(
-        self, side_a: list[ViewEmbeddings], view_a: tf.Tensor, view_b: tf.Tensor, step: tf.Tensor, *, training: bool
+        self, side_a: list[ViewEmbeddings], view_a: tf.Tensor, view_b: tf.Tensor, *, training: bool
     ) -> list[ViewEmbeddings]:
         """Returns side a with the embeddings of its mixtures with side b."""
-        alpha = mixing_share(self.seed, step)
+        alpha = mixing_share(self.seed, self.step)
         z = self.embed(mix(view_a, view_b, alpha, pairs=self.pairs), training=training)
         return [
             view._replace(mixture=Mixture(rows, neighbors(tf.shape(rows)[0]), alpha))

@@ -6,6 +6,7 @@ import keras
 
 from barlowtf.losses import BoundLoss
 from barlowtf.models.projector import make_projector
+from barlowtf.models.prototypes import Prototypes
 from barlowtf.models.target import copy_model
 
 
@@ -13,6 +14,7 @@ class ModelParts(NamedTuple):
     """What is trained or kept beside encoder and projector; None where the loss does not ask for it."""
 
     predictor: keras.Model | None
+    prototypes: Prototypes | None
     target_encoder: keras.Model | None
     target_projector: keras.Model | None
 
@@ -58,12 +60,14 @@ def make_parts(
         raise ValueError(
             f"Invalid micro_batch: received {micro_batch} with the loss {loss.spec}, which mixes images, expected None."
         )
+    width = projector.output_shape[-1]
+    prototypes = None if parts.prototypes is None else Prototypes(width, parts.prototypes)
     predictor = None
     if parts.predictor is not None:
-        policy, width = projector.layers[-1].dtype_policy.name, projector.output_shape[-1]
+        policy = projector.layers[-1].dtype_policy.name
         predictor = make_projector(width, (*parts.predictor, width), dtype=policy, name="predictor")
     if parts.target != "moving_average":
-        return ModelParts(predictor, None, None)
+        return ModelParts(predictor, prototypes, None, None)
     if micro_batch is not None:
         raise ValueError(
             f"Invalid micro_batch: received {micro_batch} with the loss {loss.spec}, which needs a moving-average copy "
@@ -75,4 +79,4 @@ def make_parts(
             f"Invalid total_steps: received None with the loss {loss.spec}, expected the steps of the training: "
             f"its momentum goes from {first} to {last}."
         )
-    return ModelParts(predictor, copy_model(encoder), copy_model(projector))
+    return ModelParts(predictor, prototypes, copy_model(encoder), copy_model(projector))
