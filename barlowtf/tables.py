@@ -23,6 +23,10 @@ LOSSES: Table[Any] = Table(
             "prediction of the other view's embedding, without its gradient",
         ),
         "swav": ("barlowtf.losses.swav:SWAV", "prediction of the other views' assignments to prototypes"),
+        "lejepa": (
+            "barlowtf.losses.lejepa:LEJEPA",
+            "agreement, and SIGReg: embeddings distributed as standard normal ones",
+        ),
         "frossl": ("barlowtf.losses.frossl:FROSSL", "agreement, and small Frobenius norms of the covariances"),
     },
 )

@@ -49,6 +49,7 @@ class ViewEmbeddings(NamedTuple):
     mixture: Mixture | None = None  # of a view a with the view b of its pair; None where `Parts.mixture` is off
     local: bool = False
     scores: tf.Tensor | None = None  # float32 [n, K], cosines of z and each prototype; None without prototypes
+    directions: tf.Tensor | None = None  # float32 [M, D], see `Parts.directions`, the same in all views and replicas
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Parts:
         prototypes: K >= 1, number of trained vectors of length 1 that embeddings are compared with. None: there are
             none.
         frozen_prototypes: Number of steps, >= 0, at the start of the training in which no gradient reaches them.
+        directions: M >= 1, number of vectors of length 1 in uniform directions, drawn anew for each step. None: there
+            are none.
     """
 
     predictor: tuple[int, ...] | None = None
@@ -75,6 +78,7 @@ class Parts:
     mixture: bool = False
     prototypes: int | None = None
     frozen_prototypes: int = 0
+    directions: int | None = None
 
 
 Terms = Mapping[str, tf.Tensor]

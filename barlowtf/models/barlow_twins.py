@@ -12,7 +12,7 @@ from barlowtf.losses.contract import TOTAL
 from barlowtf.models import micro_batches
 from barlowtf.models.compiling import resolve_jit_compile
 from barlowtf.models.embedding import Embedder, by_kind
-from barlowtf.models.finiteness import all_finite, first_nonfinite, square_sum
+from barlowtf.models.finiteness import all_finite, first_nonfinite, names_of_checked, square_sum
 from barlowtf.models.gradient_tape import gradient_tape
 from barlowtf.models.parts import ModelParts, make_parts, require_batching
 from barlowtf.models.target import follow, momentum_at
@@ -78,7 +78,7 @@ class BarlowTwins(keras.Model):
                 The loss is the mean over all pairs of views of which at least one is full.
             total_steps: Steps of the whole training, >= 1, for a loss with a moving average whose momentum changes.
             first_step: Updates that the optimizer has made before this training's first, >= 0.
-            seed: Seed of what a loss draws for each step, in [0, 2**32): the shares of mixed images.
+            seed: Seed of what a loss draws for each step, in [0, 2**32): shares of mixed images, directions.
             **kwargs: Of `keras.Model`.
 
         Raises:
@@ -203,7 +203,8 @@ class BarlowTwins(keras.Model):
     def _embedder(self, *, frozen: bool = False) -> Embedder:
         models = ModelParts(self.predictor, self.prototypes, self.target_encoder, self.target_projector)
         embed, parts = self._embed_frozen if frozen else self, self.bound_loss.parts
-        return Embedder(embed, models, parts, self.pairs, self.local_views, self.seed, self._step(), frozen)
+        width = self.projector.output_shape[-1]
+        return Embedder(embed, models, parts, width, self.pairs, self.local_views, self.seed, self._step(), frozen)
 
     def _embed_frozen(self, images: tf.Tensor, *, training: bool) -> tf.Tensor:
         return self.projector(self.encoder(images, training=False), training=training)
@@ -289,10 +290,8 @@ class BarlowTwins(keras.Model):
     @property
     def checked_names(self) -> list[str]:
         """Names of the tensors that `first_nonfinite` counts, in the order in which a step makes them."""
-        views = ["view a", "view b"] + ["local views"] * (self.local_views > 0)
-        embedded = views + ["mixtures"] * self.bound_loss.parts.mixture
-        inputs = [*(f"images of {name}" for name in views), *(f"embeddings of {name}" for name in embedded), "loss"]
-        return inputs + [f"gradient of {variable.path}" for variable in self.trainable_variables]
+        local, mixtures = self.local_views > 0, self.bound_loss.parts.mixture
+        return names_of_checked(self.trainable_variables, local=local, mixtures=mixtures)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""

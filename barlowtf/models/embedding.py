@@ -5,12 +5,13 @@ Letters: n images of this replica, P pairs of full views and K local views for e
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import keras
 import tensorflow as tf
 
-from barlowtf.augment import mixing_share
+from barlowtf.augment import mixing_share, random_directions
 from barlowtf.losses import Mixture, Parts, ViewEmbeddings
 from barlowtf.models.mixtures import mix, neighbors
 from barlowtf.models.parts import ModelParts
@@ -24,6 +25,7 @@ class Embedder:
         embed: (images, training=...) -> embeddings: encoder and projector.
         models: What the loss asked for beside them.
         parts: What that is.
+        width: D, >= 1.
         pairs: P, >= 1.
         local_views: K, >= 0.
         seed: Of what is drawn for a step.
@@ -34,6 +36,7 @@ class Embedder:
     embed: Callable[..., tf.Tensor]
     models: ModelParts
     parts: Parts
+    width: int
     pairs: int
     local_views: int
     seed: int
@@ -63,7 +66,7 @@ class Embedder:
         prediction = None if predictor is None else predictor(z, training=training)
         scores = None if prototypes is None else prototypes(z, frozen=self.step < self.parts.frozen_prototypes)
         return [
-            ViewEmbeddings(rows, predicted, targeted, scores=scored)
+            ViewEmbeddings(rows, predicted, targeted, scores=scored, directions=self._directions)
             for rows, predicted, targeted, scored in zip(
                 *(_split(part, count) for part in (z, prediction, target, scores)), strict=True
             )
@@ -84,6 +87,12 @@ class Embedder:
             projector = cast(keras.Model, self.models.target_projector)
             z = projector(encoder(images, training=training and not self.frozen), training=training)
         return tf.stop_gradient(z)
+
+    @cached_property
+    def _directions(self) -> tf.Tensor | None:
+        """The directions of the step, drawn once for all views."""
+        count = self.parts.directions
+        return None if count is None else random_directions(self.seed, self.step, count, self.width)
 
     def _embed_side(self, images: tf.Tensor, *, training: bool) -> list[ViewEmbeddings]:
         z = self.embed(images, training=training)

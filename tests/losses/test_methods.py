@@ -7,6 +7,7 @@ import tensorflow as tf
 from barlowtf.losses import ViewEmbeddings, bind
 from barlowtf.losses.byol import byol_loss
 from barlowtf.losses.frossl import frossl_loss
+from barlowtf.losses.lejepa import lejepa_loss
 from barlowtf.losses.simclr import simclr_loss
 from barlowtf.losses.simsiam import simsiam_loss
 from barlowtf.losses.swav import swav_loss
@@ -29,6 +30,13 @@ def of_cosines(*embeddings):
     return swav_loss(scores[:2], scores[2:])
 
 
+def of_directions(*embeddings):
+    """LeJEPA's loss of two full views and local ones, in directions that share no symmetry with the data."""
+    directions = np.random.default_rng(5).standard_normal((7, embeddings[0].shape[1]))
+    directions = np.float32(directions / np.linalg.norm(directions, axis=1, keepdims=True))
+    return lejepa_loss(embeddings[:2], embeddings[2:], directions=directions)
+
+
 METHODS = {
     "simclr": (simclr_loss, 2),
     "simsiam": (of_predictions(simsiam_loss), 4),
@@ -37,6 +45,8 @@ METHODS = {
     "frossl of three views": (frossl_loss, 3),
     "swav": (of_cosines, 2),
     "swav with a local view": (of_cosines, 3),
+    "lejepa": (of_directions, 2),
+    "lejepa with a local view": (of_directions, 3),
 }
 # Floats of the originals run in float32 are off by 5e-7 in a loss and 1.5e-6 in a gradient.
 LOSS, GRADIENT = 1e-5, 1e-4
