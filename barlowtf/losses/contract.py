@@ -70,6 +70,7 @@ class Parts:
         frozen_prototypes: Number of steps, >= 0, at the start of the training in which no gradient reaches them.
         directions: M >= 1, number of vectors of length 1 in uniform directions, drawn anew for each step. None: there
             are none.
+        full_rank: Whether the global batch must have more images than the embeddings have dimensions.
     """
 
     predictor: tuple[int, ...] | None = None
@@ -79,6 +80,7 @@ class Parts:
     prototypes: int | None = None
     frozen_prototypes: int = 0
     directions: int | None = None
+    full_rank: bool = False
 
 
 Terms = Mapping[str, tf.Tensor]

@@ -11,6 +11,7 @@ from barlowtf.losses.lejepa import lejepa_loss
 from barlowtf.losses.simclr import simclr_loss
 from barlowtf.losses.simsiam import simsiam_loss
 from barlowtf.losses.swav import swav_loss
+from barlowtf.losses.wmse import wmse_loss
 from tests.losses.comparing import correlated_views, on_two_replicas, relative_distance, value_and_gradients
 
 
@@ -45,6 +46,7 @@ METHODS = {
     "frossl of three views": (frossl_loss, 3),
     "swav": (of_cosines, 2),
     "swav with a local view": (of_cosines, 3),
+    "wmse": (lambda *views: wmse_loss(*(z[:, :4] for z in views)), 2),
     "lejepa": (of_directions, 2),
     "lejepa with a local view": (of_directions, 3),
 }
@@ -212,7 +214,7 @@ def test_local_views_predict_and_are_not_predicted():
 
 
 def test_wrong_embeddings_are_errors():
-    for loss in (simclr_loss, frossl_loss):
+    for loss in (simclr_loss, frossl_loss, wmse_loss):
         for shapes in (([4, 3], [4, 2]), ([4, 3, 1], [4, 3, 1]), ([1, 3], [1, 3])):
             with pytest.raises(ValueError, match="Invalid .* received .* expected"):
                 loss(*map(tf.zeros, shapes))
