@@ -26,6 +26,12 @@ LOSSES: Table[Any] = Table(
             "barlowtf.losses.simsiam:SIMSIAM",
             "prediction of the other view's embedding, without its gradient",
         ),
+        "swav": ("barlowtf.losses.swav:SWAV", "prediction of the other views' assignments to prototypes"),
+        "wmse": ("barlowtf.losses.wmse:WMSE", "agreement of whitened embeddings"),
+        "lejepa": (
+            "barlowtf.losses.lejepa:LEJEPA",
+            "agreement, and SIGReg: embeddings distributed as standard normal ones",
+        ),
         "frossl": ("barlowtf.losses.frossl:FROSSL", "agreement, and small Frobenius norms of the covariances"),
     },
 )

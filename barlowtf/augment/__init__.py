@@ -15,6 +15,7 @@ from barlowtf.augment.draws import (
     local_streams,
     mixing_share,
     pair_epoch,
+    random_directions,
     uniforms,
 )
 from barlowtf.augment.flip import flip
@@ -52,6 +53,7 @@ __all__ = [
     "mixing_share",
     "normalize",
     "pair_epoch",
+    "random_directions",
     "random_resized_crop",
     "solarize",
     "turn",

@@ -7,6 +7,7 @@ the examples comes from `barlowtf.data.order`.
 Source: J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Threefry, table 2 and section 4.2).
 """
 
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -19,6 +20,7 @@ WINDOW = 16
 _LOCAL = 32
 # Of a step, not of an example.
 _MIXTURE = 2**32 - 1
+_DIRECTIONS = 2**32 - 2
 
 # Threefry-2x32: rotation of each round modulo 8, rounds between two key injections, and the key schedule's parity word.
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
@@ -127,6 +129,27 @@ def mixing_share(seed: int, step: tf.Tensor) -> tf.Tensor:
         float32 [], uniform in [0, 1): Beta(1, 1), as in wgcban/mix-bt.
     """
     return uniforms(example_seeds(seed, step, tf.zeros([1], tf.int64)), _MIXTURE, 1)[0, 0]
+
+
+def random_directions(seed: int, step: tf.Tensor, count: int, width: int) -> tf.Tensor:
+    """Returns vectors of length 1 in uniform directions, drawn anew for each step.
+
+    Direction m does not depend on `count`.
+
+    Args:
+        seed: Seed of the run, in [0, 2**32).
+        step: Number of the step, integer [], >= 0.
+        count: Number M of directions, >= 1.
+        width: Dimensions D, >= 1.
+
+    Returns:
+        float32 [M, D]: normal numbers (Box and Muller's transform), divided by their length.
+    """
+    half = (width + 1) // 2
+    u = uniforms(example_seeds(seed, step, tf.range(count, dtype=tf.int64)), _DIRECTIONS, 2 * half)
+    radii, angles = tf.sqrt(-2.0 * tf.math.log1p(-u[:, :half])), 2.0 * math.pi * u[:, half:]
+    normal = tf.concat([radii * tf.cos(angles), radii * tf.sin(angles)], axis=1)[:, :width]
+    return tf.math.l2_normalize(normal, axis=1)
 
 
 def threefry(key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

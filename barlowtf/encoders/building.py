@@ -53,6 +53,8 @@ def _build_model(recipe: Recipe, steps_per_epoch: int, initial: InitialWeights |
         )
     if loss.parts.mixture:
         _check_mixtures(recipe)
+    if loss.parts.full_rank:
+        _check_rank(recipe)
     encoder, projector = build_parts(recipe)
     if initial is not None:
         initial.assign(encoder, projector)
@@ -97,6 +99,16 @@ def _check_mixtures(recipe: Recipe) -> None:
         raise ConfigError(
             f"Invalid train.batch_size: received {train.batch_size}, expected a multiple of {2 * replicas} with the "
             f"loss {recipe.loss.name}, which mixes neighbors on each of {replicas} replicas."
+        )
+
+
+def _check_rank(recipe: Recipe) -> None:
+    """Raises ConfigError where the batch has no more images than the embeddings have dimensions."""
+    images, width = recipe.train.batch_size, recipe.model.projector[-1]
+    if images <= width:
+        raise ConfigError(
+            f"Invalid train.batch_size: received {images}, expected more than the {width} dimensions of the embeddings "
+            f"with the loss {recipe.loss.name}. Set train.batch_size or model.projector."
         )
 
 

@@ -48,6 +48,8 @@ class ViewEmbeddings(NamedTuple):
     target: tf.Tensor | None = None  # float [n, D], without gradient; None without a target
     mixture: Mixture | None = None  # of a view a with the view b of its pair; None where `Parts.mixture` is off
     local: bool = False
+    scores: tf.Tensor | None = None  # float32 [n, K], cosines of z and each prototype; None without prototypes
+    directions: tf.Tensor | None = None  # float32 [M, D], see `Parts.directions`, the same in all views and replicas
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,22 @@ class Parts:
             m * copy + (1 - m) * trained, m = last - (last - first) * (cos(pi * s / S) + 1) / 2.
         mixture: Whether each view a is also embedded mixed with the view b of another image, see `Mixture`: a third
             pass through encoder and projector, with batch statistics of its own.
+        prototypes: K >= 1, number of trained vectors of length 1 that embeddings are compared with. None: there are
+            none.
+        frozen_prototypes: Number of steps, >= 0, at the start of the training in which no gradient reaches them.
+        directions: M >= 1, number of vectors of length 1 in uniform directions, drawn anew for each step. None: there
+            are none.
+        full_rank: Whether the global batch must have more images than the embeddings have dimensions.
     """
 
     predictor: tuple[int, ...] | None = None
     target: Literal["none", "stop_gradient", "moving_average"] = "none"
     momentum: tuple[float, float] = (0.996, 1.0)
     mixture: bool = False
+    prototypes: int | None = None
+    frozen_prototypes: int = 0
+    directions: int | None = None
+    full_rank: bool = False
 
 
 Terms = Mapping[str, tf.Tensor]

@@ -12,7 +12,7 @@ from barlowtf.losses.contract import TOTAL
 from barlowtf.models import micro_batches
 from barlowtf.models.compiling import resolve_jit_compile
 from barlowtf.models.embedding import Embedder, by_kind
-from barlowtf.models.finiteness import all_finite, first_nonfinite, square_sum
+from barlowtf.models.finiteness import all_finite, first_nonfinite, names_of_checked, square_sum
 from barlowtf.models.gradient_tape import gradient_tape
 from barlowtf.models.parts import ModelParts, make_parts, require_batching
 from barlowtf.models.target import follow, momentum_at
@@ -78,7 +78,7 @@ class BarlowTwins(keras.Model):
                 The loss is the mean over all pairs of views of which at least one is full.
             total_steps: Steps of the whole training, >= 1, for a loss with a moving average whose momentum changes.
             first_step: Updates that the optimizer has made before this training's first, >= 0.
-            seed: Seed of what a loss draws for each step, in [0, 2**32): the shares of mixed images.
+            seed: Seed of what a loss draws for each step, in [0, 2**32): shares of mixed images, directions.
             **kwargs: Of `keras.Model`.
 
         Raises:
@@ -104,7 +104,7 @@ class BarlowTwins(keras.Model):
         self.seed = seed
         self._given_loss = loss
         self.bound_loss = bind("barlow_twins", {"lambd": lambd, "form": form}) if loss is None else loss
-        self.predictor, self.target_encoder, self.target_projector = make_parts(
+        self.predictor, self.prototypes, self.target_encoder, self.target_projector = make_parts(
             self.bound_loss, encoder, projector, micro_batch=micro_batch, total_steps=total_steps
         )
         names = ("loss", *self.loss_terms, "gradient_norm")
@@ -148,7 +148,7 @@ class BarlowTwins(keras.Model):
         Returns:
             float32 scalars: loss and its terms, each the mean over the batches so far.
         """
-        views = self._embedder().embed_views(self._make_views(data), self._step(), training=False)
+        views = self._embedder().embed_views(self._make_views(data), training=False)
         terms = self.bound_loss.compute(views)
         return self._update_means(_named(terms))
 
@@ -186,7 +186,7 @@ class BarlowTwins(keras.Model):
         terms, gradients, finite = differentiate(data, frozen=frozen)
         step = self._step() - self.first_step
         variables = self.trainable_variables
-        # Encoder, projector, predictor: those that learn are the last ones.
+        # In the order of the parts, the encoder first: those that learn are the last ones.
         self.optimizer.apply(gradients, variables[len(variables) - len(gradients) :])
         if self.target_encoder is not None:
             targets = ((self.target_encoder, self.encoder), (self.target_projector, self.projector))
@@ -201,9 +201,10 @@ class BarlowTwins(keras.Model):
         }
 
     def _embedder(self, *, frozen: bool = False) -> Embedder:
-        models = ModelParts(self.predictor, self.target_encoder, self.target_projector)
-        embed = self._embed_frozen if frozen else self
-        return Embedder(embed, models, self.bound_loss.parts, self.pairs, self.local_views, self.seed, frozen)
+        models = ModelParts(self.predictor, self.prototypes, self.target_encoder, self.target_projector)
+        embed, parts = self._embed_frozen if frozen else self, self.bound_loss.parts
+        width = self.projector.output_shape[-1]
+        return Embedder(embed, models, parts, width, self.pairs, self.local_views, self.seed, self._step(), frozen)
 
     def _embed_frozen(self, images: tf.Tensor, *, training: bool) -> tf.Tensor:
         return self.projector(self.encoder(images, training=False), training=training)
@@ -216,15 +217,15 @@ class BarlowTwins(keras.Model):
     def _differentiate(self, data: tuple[tf.Tensor, ...], *, frozen: bool) -> _Differentiated:
         views = self._make_views(data)
         with gradient_tape() as tape:
-            embedded = self._embedder(frozen=frozen).embed_views(views, self._step(), training=True)
+            embedded = self._embedder(frozen=frozen).embed_views(views, training=True)
             terms, share = self._terms_and_share(embedded)
         gradients = tape.gradient(share, self._behind_encoder() if frozen else self.trainable_variables)
         finite = [all_finite(tensor) for tensor in (*views, *by_kind(embedded, self.pairs))]
         return _Differentiated(terms, gradients, finite)
 
     def _behind_encoder(self) -> list[keras.Variable]:
-        """Returns the trainable variables of projector and predictor, the last ones of `trainable_variables`."""
-        parts = (part for part in (self.projector, self.predictor) if part is not None)
+        """Returns the trainable variables of projector, predictor and prototypes, the last ones of all."""
+        parts = (part for part in (self.projector, self.predictor, self.prototypes) if part is not None)
         return [variable for part in parts for variable in part.trainable_variables]
 
     def _differentiate_in_parts(self, data: tuple[tf.Tensor, ...], *, frozen: bool) -> _Differentiated:
@@ -254,7 +255,7 @@ class BarlowTwins(keras.Model):
             d_y = micro_batches.cut(d_y, size)
             of_encoder = micro_batches.encoder_gradients(self.encoder, self._make_views, parts, d_y)
         finite = [finite_a, finite_b, all_finite(z_a), all_finite(z_b)]
-        # Encoder, projector, predictor, as in `trainable_variables`.
+        # Encoder, projector, predictor, prototypes, as in `trainable_variables`.
         return _Differentiated(terms, [*of_encoder, *of_rest], finite)
 
     def _make_views(self, data: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
@@ -289,10 +290,8 @@ class BarlowTwins(keras.Model):
     @property
     def checked_names(self) -> list[str]:
         """Names of the tensors that `first_nonfinite` counts, in the order in which a step makes them."""
-        views = ["view a", "view b"] + ["local views"] * (self.local_views > 0)
-        embedded = views + ["mixtures"] * self.bound_loss.parts.mixture
-        inputs = [*(f"images of {name}" for name in views), *(f"embeddings of {name}" for name in embedded), "loss"]
-        return inputs + [f"gradient of {variable.path}" for variable in self.trainable_variables]
+        local, mixtures = self.local_views > 0, self.bound_loss.parts.mixture
+        return names_of_checked(self.trainable_variables, local=local, mixtures=mixtures)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""

@@ -1,5 +1,8 @@
 """Which tensor of a training step is the first that is not finite."""
 
+from collections.abc import Sequence
+
+import keras
 import tensorflow as tf
 
 
@@ -24,3 +27,17 @@ def first_nonfinite(forward: list[tf.Tensor], gradient_sums: tf.Tensor) -> tf.Te
     bad = tf.logical_not(tf.concat([tf.stack(forward), tf.math.is_finite(gradient_sums)], axis=0))
     first = tf.cast(tf.argmax(tf.cast(bad, tf.int32)), tf.float32)
     return tf.where(tf.reduce_any(bad), first, -1.0)
+
+
+def names_of_checked(variables: Sequence[keras.Variable], *, local: bool, mixtures: bool) -> list[str]:
+    """Returns the names of the tensors that `first_nonfinite` counts, in the order in which a step makes them.
+
+    Args:
+        variables: The trained ones, in the order of their gradients.
+        local: Whether there are local views.
+        mixtures: Whether there are mixed images.
+    """
+    views = ["view a", "view b"] + ["local views"] * local
+    embedded = views + ["mixtures"] * mixtures
+    inputs = [*(f"images of {name}" for name in views), *(f"embeddings of {name}" for name in embedded), "loss"]
+    return inputs + [f"gradient of {variable.path}" for variable in variables]

@@ -6,6 +6,7 @@ import keras
 
 from barlowtf.losses import BoundLoss
 from barlowtf.models.projector import make_projector
+from barlowtf.models.prototypes import Prototypes
 from barlowtf.models.target import copy_model
 
 
@@ -13,6 +14,7 @@ class ModelParts(NamedTuple):
     """What is trained or kept beside encoder and projector; None where the loss does not ask for it."""
 
     predictor: keras.Model | None
+    prototypes: Prototypes | None
     target_encoder: keras.Model | None
     target_projector: keras.Model | None
 
@@ -60,13 +62,15 @@ def make_parts(
         raise ValueError(
             f"Invalid micro_batch: received {micro_batch} with the loss {loss.spec}, which mixes images, expected None."
         )
+    width = projector.output_shape[-1]
+    prototypes = None if parts.prototypes is None else Prototypes(width, parts.prototypes)
     predictor = None
     if parts.predictor is not None:
-        last, width = projector.layers[-1], projector.output_shape[-1]
-        widths, bias, policy = (*parts.predictor, width), getattr(last, "use_bias", False), last.dtype_policy.name
+        end = projector.layers[-1]
+        widths, bias, policy = (*parts.predictor, width), getattr(end, "use_bias", False), end.dtype_policy.name
         predictor = make_projector(width, widths, bias=bias, dtype=policy, name="predictor")
     if parts.target != "moving_average":
-        return ModelParts(predictor, None, None)
+        return ModelParts(predictor, prototypes, None, None)
     if micro_batch is not None:
         raise ValueError(
             f"Invalid micro_batch: received {micro_batch} with the loss {loss.spec}, which needs a moving-average copy "
@@ -78,4 +82,4 @@ def make_parts(
             f"Invalid total_steps: received None with the loss {loss.spec}, expected the steps of the training: "
             f"its momentum goes from {first} to {last}."
         )
-    return ModelParts(predictor, copy_model(encoder), copy_model(projector))
+    return ModelParts(predictor, prototypes, copy_model(encoder), copy_model(projector))

@@ -34,7 +34,8 @@ def test_every_loss_keeps_the_contract(name):
     bound = bind(name)
     assert isinstance(bound.loss, Loss) and bound.loss.name == name
     random = tf.random.Generator.from_seed(1)
-    views = [ViewEmbeddings(*[random.normal([8, 4]) for _ in range(3)]) for _ in range(4)]
+    drawn = {"scores": random.uniform([8, 5], -1.0, 1.0), "directions": tf.eye(4)}
+    views = [ViewEmbeddings(*[random.normal([8, 4]) for _ in range(3)], **drawn) for _ in range(4)]
     mixture = Mixture(random.normal([8, 4]), tf.range(8), tf.constant(0.5))
     views[:2] = [view._replace(mixture=mixture) for view in views[:2]]
     terms = bound.compute(views)

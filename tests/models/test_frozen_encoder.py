@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf.losses import ViewEmbeddings
+from barlowtf.losses import ViewEmbeddings, bind
 from barlowtf.models import BarlowTwins, make_projector
 from barlowtf.optim import AdamW
 from tests.models.test_parts import byol_loss, encoder, views
@@ -35,13 +35,14 @@ def equal(before, after):
         {"micro_batch": 8},
         {"pairs": 2},
         {"loss": byol_loss(), "total_steps": 8},
+        {"loss": bind("swav", {"prototypes": 5, "freeze_prototypes": 0})},
     ],
-    ids=["plain", "micro-batch", "pairs", "moving average"],
+    ids=["plain", "micro-batch", "pairs", "moving average", "prototypes"],
 )
 def test_only_the_rest_learns(options):
     model = make_model(**options)
     kept = [part for part in (model.encoder, model.target_encoder) if part is not None]
-    learning = [part for part in (model.projector, model.predictor) if part is not None]
+    learning = [part for part in (model.projector, model.predictor, model.prototypes) if part is not None]
     before = [values(part) for part in (*kept, *learning)]
     logs = model.frozen_training_logs(views())
     after = [values(part) for part in (*kept, *learning)]
