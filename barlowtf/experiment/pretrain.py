@@ -18,6 +18,7 @@ from barlowtf.encoders.restoring import restore_parts
 from barlowtf.errors import CheckpointError, DataError, Interrupted, TrainingError
 from barlowtf.experiment.run_notes import keep_failure, sameness_of
 from barlowtf.experiment.same_images import CheckData, describe_images, require_same_images
+from barlowtf.experiment.same_recipe import note_recipe, require_same_recipe
 from barlowtf.experiment.settling import settled
 from barlowtf.experiment.starting import find_start
 from barlowtf.experiment.step_memory import require_memory
@@ -67,6 +68,8 @@ class PretrainRequest:
 def pretrain(request: PretrainRequest) -> RunInfo:
     """Pre-trains an encoder without labels; resumes where the folder holds an unfinished run of the recipe.
 
+    A folder whose run has saved nothing takes any recipe, and the run begins anew; see `same_recipe`.
+
     Returns:
         The content of run.json. On a worker that is not the chief `result` is None: only the chief measures and writes.
 
@@ -104,10 +107,11 @@ def pretrain(request: PretrainRequest) -> RunInfo:
             require_memory(recipe, model, strategy.num_replicas_in_sync, choosing.describe_machine())
         run = runs.open_run(request.run_dir, recipe) if chief else runs.RunFolder(request.run_dir)
         with runs.locked(run.path) if chief else nullcontext():
+            changes = require_same_recipe(run, recipe) if chief else []
             images = describe_images(recipe.data.source, source, request.check_data if chief else "off", labeled)
             images = require_same_images(run, images, request.check_data)
             if chief:
-                runs.note_source(run, recipe)
+                note_recipe(run, recipe, changes)
             finished = run.read_info() if run.finished else None
             require_agreement(strategy, {"whether the run is finished": finished is not None})
             if finished is not None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from barlowtf import runs
-from barlowtf.config import Recipe, load_recipe
-from barlowtf.errors import CheckpointError, ConfigError
+from barlowtf.config import Recipe
+from barlowtf.errors import CheckpointError
 from barlowtf.models import checkpoint
 from barlowtf.records import RunInfo, read_metrics
 
@@ -67,10 +67,7 @@ def read_run(folder: Path) -> RunFacts:
     run = runs.RunFolder(folder)
     if not run.recipe.exists():
         raise CheckpointError(f"{folder} is not a run folder: it holds no recipe.toml. Name one of barlowtf pretrain.")
-    try:
-        recipe = load_recipe(run.recipe)
-    except ConfigError as error:
-        raise CheckpointError(f"Cannot read the recipe of the run folder {folder}: {error}") from error
+    recipe = run.read_recipe()
     info = run.read_info()
     unfinished = info is None or info.status != "finished"
     return RunFacts(

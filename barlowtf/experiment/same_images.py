@@ -6,7 +6,6 @@ from typing import Literal, TypeAlias
 
 from barlowtf import data, runs
 from barlowtf.errors import CheckpointError
-from barlowtf.models import checkpoint
 from barlowtf.records import RunData, RunInfo
 
 _LOG = logging.getLogger("barlowtf")
@@ -45,7 +44,7 @@ def require_same_images(run: runs.RunFolder, now: RunData, check: CheckData) -> 
         CheckpointError: The images are others.
     """
     info = run.read_info()
-    if info is None or not (info.status == "finished" or checkpoint.list_checkpoints(run.checkpoints)):
+    if info is None or not run.has_saved:
         return now
     before = info.data
     if before.measured != now.measured:
