@@ -119,6 +119,26 @@ def test_another_optimizer_keeps_the_keys_that_both_have(file, order, caplog):
     assert not caplog.records
 
 
+def test_fewer_epochs_than_the_warm_up_shorten_it(file, caplog):
+    caplog.set_level("INFO")
+    recipe = load_recipe("cifar10", ["train.epochs=2"])
+    before = load_recipe("cifar10")
+    expected = before.optimizer.warmup_epochs * 2 / before.train.epochs
+    assert recipe.optimizer.warmup_epochs == pytest.approx(expected, rel=0.01)
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith("optimizer.warmup_epochs is ") and "train.epochs, 2 instead of " in line
+    # The default of both, where the file has none.
+    assert load_recipe(file, ["train.epochs=8"]).optimizer.warmup_epochs == 4
+    file.write_text("")
+    assert load_recipe(file, ["train.epochs=10"]).optimizer.warmup_epochs == 0.1
+    assert load_recipe(file, ["train.epochs=11"]).optimizer.warmup_epochs == 10
+    with pytest.raises(ConfigError, match=r"warmup_epochs: received 9, .* 2; .* --set optimizer\.warmup_epochs=0\.$"):
+        load_recipe("cifar10", ["optimizer.warmup_epochs=9", "train.epochs=2"])
+    file.write_text("[train]\nepochs = 5\n")
+    with pytest.raises(ConfigError, match="warmup_epochs: received 10, expected less than train.epochs = 5"):
+        load_recipe(file)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_another_loss_starts_anew(order, caplog):
     caplog.set_level("INFO", "barlowtf")
