@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
@@ -38,6 +38,8 @@ _WRITTEN = (
     *("recipe.toml", "run.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", "results", "exports"),
     *("features", "table.md", "_embed.json", ".parts", ".features"),
 )
+
+Status: TypeAlias = Literal["not started", "running", "killed", "interrupted", "finished"]
 
 # Says in a reserved folder who has reserved it.
 _HOLDER, _HOLDER_BYTES = ".lock-holder", 500
@@ -123,10 +125,9 @@ class RunFolder:
         return read_record(self.info, RunInfo) if self.info.exists() else None
 
     @property
-    def status(self) -> Literal["not started", "running", "interrupted", "finished"]:
+    def status(self) -> Status:
         """How far the run is."""
-        info = self.read_info()
-        return "not started" if info is None else info.status
+        return status_of(self.read_info(), self.path)
 
     @property
     def finished(self) -> bool:
@@ -137,6 +138,13 @@ class RunFolder:
     def has_saved(self) -> bool:
         """Whether something of what was learned is on the disk; if not, the run can only begin anew."""
         return self.status == "finished" or any(self.checkpoints.glob("step-*"))
+
+
+def status_of(info: RunInfo | None, folder: Path) -> Status:
+    """Returns how far the run in a folder is; it was killed where run.json says "running" and no process holds it."""
+    if info is None:
+        return "not started"
+    return "killed" if info.status == "running" and not is_held(folder) else info.status
 
 
 def projector_beside(encoder: Path) -> Path:
@@ -202,6 +210,20 @@ def locked(folder: Path) -> Iterator[None]:
         raise CheckpointError(
             f"Another process uses {folder}{_holder_named(holder)}. Wait for it, or choose another folder."
         ) from error
+
+
+def is_held(folder: Path) -> bool:
+    """Returns whether a process has reserved a folder, see `locked`; one that cannot be written is held by none."""
+    lock = folder / ".lock"
+    if lock.is_symlink() or not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
 
 
 def _holder_named(holder: Path) -> str:

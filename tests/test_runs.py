@@ -65,6 +65,15 @@ def test_one_process_trains_in_a_folder(tmp_path, recipe):
     assert sorted(path.name for path in run.path.iterdir() if path.name != ".lock") == ["recipe.toml"]
 
 
+def test_running_without_a_process_is_killed(tmp_path, recipe):
+    run = runs.open_run(tmp_path / "run", recipe)
+    write_record(run.info, make_run_info(status="running"))
+    assert run.status == "killed"
+    with runs.locked(run.path):
+        assert run.status == "running"
+    assert run.status == "killed"
+
+
 def test_metrics_after_the_resumed_step_are_forgotten(tmp_path):
     path = tmp_path / "metrics.jsonl"
     for step in (0, 5, 10, 15):

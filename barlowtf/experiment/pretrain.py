@@ -28,7 +28,7 @@ from barlowtf.leaving import undone_by
 from barlowtf.models import checkpoint
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.saving import save_model
-from barlowtf.records import RunInfo, RunSteps, write_record
+from barlowtf.records import RunInfo, RunSteps, read_metrics, write_record
 from barlowtf.train.error_console import error_console
 from barlowtf.train.interruption import Interruption
 from barlowtf.train.requeue import requeueing
@@ -154,6 +154,7 @@ def _train(job: Job) -> RunInfo:
     # The last epoch's measurements are missing where a run was killed between its last step and them.
     repeat_epoch_end = False
     if chief:
+        _log_lost_steps(run, start_step)
         # A run that starts at step 0 measures its first encoder anew.
         runs.forget_after(run.metrics, start_step if start_step else -1)
         repeat_epoch_end = lacks_measurements(run.metrics, start_step, job.steps_per_epoch)
@@ -241,6 +242,19 @@ def _log_start(job: Job, start_step: int) -> None:
     left_out = job.source.size - job.steps_per_epoch * job.recipe.train.batch_size
     if left_out:
         _LOG.info("%d of %d images are left out of each epoch, others each time.", left_out, job.source.size)
+
+
+def _log_lost_steps(run: runs.RunFolder, start_step: int) -> None:
+    """Logs how many steps were taken before and not saved."""
+    recorded = max((line["step"] for line in read_metrics(run.metrics)), default=0)
+    if recorded > start_step:
+        _LOG.info(
+            "%s ended after step %d or later with %s: at least %d steps are lost, and are taken again.",
+            run.path,
+            recorded,
+            f"step {start_step} saved" if start_step else "nothing saved",
+            recorded - start_step,
+        )
 
 
 def _interrupted(job: Job, step: int) -> Interrupted:

@@ -6,6 +6,7 @@ import pytest
 
 from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
+from barlowtf.encoders import load
 from barlowtf.errors import CheckpointError
 from barlowtf.experiment.same_recipe import note_recipe, require_same_recipe
 from barlowtf.records import append_line, read_lines, write_record
@@ -124,6 +125,13 @@ def test_a_run_that_was_ended_before_its_first_save_is_trained_by_another_recipe
         stopped.setattr(callbacks.StepMetrics, "on_train_batch_end", stop)
         with pytest.raises(Stop):
             pretrain("train.batch_size=700")
+    # As if it had been killed.
+    before = runs.RunFolder(tmp_path / "run")
+    write_record(before.info, before.read_info().model_copy(update={"status": "running"}))
+    append_line(before.metrics, {"step": 1})
+    assert before.status == "killed"
+    with pytest.raises(CheckpointError, match=r"has no encoder.keras yet: it was killed. Resume it"):
+        load(str(before.path))
     info = pretrain()
     assert (info.status, info.steps.per_epoch) == ("finished", 3)
     assert [line["step"] for line in read_lines(tmp_path / "run" / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
