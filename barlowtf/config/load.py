@@ -91,6 +91,29 @@ def _number(tables: Mapping[str, Any], section: str, key: str) -> float:
     return value if isinstance(value, int | float) and abs(value) < 2**53 else 0
 
 
+def check_overrides(overrides: Iterable[str]) -> None:
+    """Checks overrides by themselves, for a recipe that is still to be chosen: keys, types and ranges.
+
+    Whether they fit together is seen once the recipe is there.
+
+    Args:
+        overrides: Strings `section.key=value`.
+
+    Raises:
+        ConfigError: Unknown key, wrong type or range.
+    """
+    tables: dict[str, Any] = {}
+    for text in overrides:
+        override(tables, text)
+    try:
+        Recipe.model_validate(_fit(_with_optimizer(tables), Recipe))
+    except ValidationError as error:
+        faults = [dict(item) for item in error.errors() if item["type"] != "value_error"]
+        if faults:
+            lines = in_one_line([_explain(item, tables) for item in faults[:SHOWN_FAULTS]], len(faults))
+            raise ConfigError(as_sentence(lines)) from error
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """Returns the complete recipe as TOML; `load_recipe` reads it back equal."""
     text: str = tomli_w.dumps(_with_none(recipe.model_dump(mode="python")))
@@ -156,10 +179,16 @@ def _value(text: str) -> Any:
         return text
 
 
-def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
+def _with_optimizer(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns tables in which the optimizer has a name."""
     tables = dict(tables)
     if isinstance(tables.get("optimizer"), dict):
         tables["optimizer"] = {"name": Recipe.model_fields["optimizer"].default.name, **tables["optimizer"]}
+    return tables
+
+
+def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
+    tables = _with_optimizer(tables)
     try:
         # Strict models take a list for a tuple and an int for a float only from JSON-like input; both are TOML's way.
         return Recipe.model_validate(_fit(tables, Recipe))
@@ -191,7 +220,9 @@ def _explain(error: dict[str, Any], tables: Mapping[str, Any]) -> str:
             f"expected one of {', '.join(fields)}"
         )
     known = [f"optimizer.{key}" for key in fields]
-    return explain({**error, "loc": (section, *place)}, known, owner=f"optimizer {name}")
+    # Of a recipe that is still to be chosen the optimizer may not be known.
+    owner = f"optimizer {name}" if "name" in tables["optimizer"] else ""
+    return explain({**error, "loc": (section, *place)}, known, owner=owner)
 
 
 def _fit(value: Any, model: type[BaseModel]) -> Any:

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from barlowtf.config import Recipe, dump_recipe, load_recipe, named_recipes, recipe_differences
+from barlowtf.config import Recipe, check_overrides, dump_recipe, load_recipe, named_recipes, recipe_differences
 from barlowtf.errors import ConfigError
 
 
@@ -232,3 +232,31 @@ def test_settings_that_exclude_each_other():
     parent = ["parent.run=runs/first", "parent.updates=3"]
     with pytest.raises(ConfigError, match="model.init: received 'runs/other', expected none where parent.run is"):
         load_recipe("digits", ["model.init=runs/other", *parent])
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("optimizer.lr=0.1", "Unknown setting 'optimizer.lr'. Did you mean 'optimizer.learning_rate'?"),
+        ("lr=0.1", "Unknown setting 'lr'. Did you mean 'optimizer.learning_rate'?"),
+        ("optimizer.wd=0.1", "Did you mean 'optimizer.weight_decay'?"),
+        ("train.bs=8", "Did you mean 'train.batch_size'?"),
+        ("epochs=8", "Did you mean 'train.epochs'?"),
+        ("momentum=0.9", "Did you mean 'optimizer.momentum'?"),
+        ("model.backbone=resnet18", "Did you mean 'model.encoder'?"),
+        ("train.epochs=soon", "Invalid train.epochs: received 'soon', expected a valid integer."),
+        ("optimizer.name=adagrad", "received 'adagrad', expected one of lars, lamb, adamw, sgd."),
+    ],
+)
+def test_overrides_are_checked_without_a_recipe(setting, meant):
+    with pytest.raises(ConfigError) as caught:
+        check_overrides([setting])
+    assert meant in str(caught.value)
+
+
+def test_whether_overrides_fit_together_is_seen_with_the_recipe(file):
+    # More than the default epochs, and a setting that not all optimizers have.
+    check_overrides(["optimizer.warmup_epochs=2000", "optimizer.momentum=0.5", "loss.lambd=0.1"])
+    check_overrides(["optimizer.name=adamw", "train.epochs=5"])
+    with pytest.raises(ConfigError, match="optimizer.momentum' of optimizer adamw, a setting of lars, sgd"):
+        check_overrides(["optimizer.name=adamw", "optimizer.momentum=0.5"])

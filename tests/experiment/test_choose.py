@@ -12,6 +12,7 @@ from PIL import Image
 
 from barlowtf import choosing
 from barlowtf.config import load_recipe
+from barlowtf.errors import ConfigError
 from barlowtf.experiment import ChooseRequest, choose, choose_recipe
 
 
@@ -134,3 +135,21 @@ def test_a_folder_of_photographs_is_trained_and_resumed_without_a_recipe(photos,
     first, second = ((tmp_path / folder / "metrics.jsonl").read_text() for folder in ("runs/photos", "other"))
     losses = [[json.loads(line).get("loss") for line in text.splitlines()] for text in (first, second)]
     assert losses[0] == losses[1] and any(loss is not None for loss in losses[0])
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("optimizer.lr=0.1", r"Did you mean 'optimizer\.learning_rate'"),
+        ("train.epochs=soon", r"Invalid train\.epochs: received 'soon'"),
+        ("loss.lambada=1", r"Did you mean 'loss\.lambd'"),
+        ("loss.name=barlow", "Unknown loss: received 'barlow'"),
+    ],
+)
+def test_settings_are_checked_before_an_image_is_read(photos, monkeypatch, setting, words):
+    def fail(*_):
+        raise AssertionError("an image was read")
+
+    monkeypatch.setattr(choose, "open_split", fail)
+    with pytest.raises(ConfigError, match=words):
+        choose_recipe(ChooseRequest(str(photos), [setting]))
