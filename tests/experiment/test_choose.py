@@ -1,6 +1,7 @@
 """A recipe for images that nobody has written one for: budget, ladder, memory, command."""
 
 import json
+import shutil
 import tomllib
 from dataclasses import replace
 
@@ -153,3 +154,17 @@ def test_settings_are_checked_before_an_image_is_read(photos, monkeypatch, setti
     monkeypatch.setattr(choose, "open_split", fail)
     with pytest.raises(ConfigError, match=words):
         choose_recipe(ChooseRequest(str(photos), [setting]))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_what_cannot_be_read_is_named_once_by_timing_and_training(photos, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    (folder / "7.jpg").write_bytes(b"<html>")
+    short = ["--epochs", "1", "--image-size", "16", "--encoder", "resnet10_w0p0625", "--set", "model.projector=[16]"]
+    words = ["--data", str(folder), "--run-dir", str(tmp_path / "run"), *short]
+    result = CliRunner().invoke(main, ["pretrain", *words, "--set", "train.batch_size=8"])
+    assert result.exit_code == 0
+    assert "1 of 20 sampled unreadable" in result.stderr
+    assert result.stderr.count("Unreadable image") == 1
