@@ -66,7 +66,8 @@ _CHOOSING_STRATEGIES = ("one", "mirrored")
     default="sample",
     show_default=True,
     help="How the images of a resumed run are compared with those that it began with: by names, sizes and a sample of "
-    "the bytes; by all bytes, which are then recorded in the run; off: as many other images are accepted.",
+    "the bytes; by all bytes, which are then recorded in the run; off: other images are accepted, if their number "
+    "is the same.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the recipe, sizes, steps, learning rates and memory, and stop.")
 @json_option

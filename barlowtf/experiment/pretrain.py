@@ -49,8 +49,8 @@ class PretrainRequest:
         strategy: "one", "mirrored", "multiworker" or "tpu", see `barlowtf.distribute.make_strategy`.
         replicas: With "mirrored" on a machine without GPUs: number of logical CPU devices.
         check_data: How the images of a resumed run are compared with those that it began with: "sample", by names,
-            sizes and a sample of the bytes; "full", by all bytes, once they have been recorded; "off", as many other
-            images are accepted.
+            sizes and a sample of the bytes; "full", by all bytes, once they have been recorded; "off", other images are
+            accepted, if their number is the same.
         console: Where the progress bar is drawn; None: standard error.
         timed_step_seconds: Seconds that a step took when it was timed (`choose_recipe`): it is said where the run takes
             much longer.
