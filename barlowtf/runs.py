@@ -12,6 +12,8 @@
         encoder.keras    the trained encoder, written at the end; encoder.projector.keras beside it
         best.keras       the encoder after the best epoch, written at the end; best.projector.keras beside it
         results/  exports/  features/
+        earlier-1/           recipe, run.json and measurements of an attempt that saved nothing, where another recipe
+                             began anew in the folder
 """
 
 import json
@@ -21,12 +23,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
 from barlowtf.atomic import write_file
-from barlowtf.config import Recipe, dump_recipe, load_recipe, recipe_differences
+from barlowtf.config import Recipe, dump_recipe, load_recipe
 from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.leaving import undone_by
 from barlowtf.records import RunInfo, read_metrics, read_record
@@ -36,6 +38,8 @@ _WRITTEN = (
     *("recipe.toml", "run.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", "results", "exports"),
     *("features", "table.md", "_embed.json", ".parts", ".features"),
 )
+
+Status: TypeAlias = Literal["not started", "running", "killed", "interrupted", "finished"]
 
 # Says in a reserved folder who has reserved it.
 _HOLDER, _HOLDER_BYTES = ".lock-holder", 500
@@ -101,6 +105,17 @@ class RunFolder:
         """Folder of the training images' features, one folder for each encoder and data set."""
         return self.path / "features"
 
+    def read_recipe(self) -> Recipe:
+        """Returns the recipe in the folder.
+
+        Raises:
+            CheckpointError: The file is missing or damaged.
+        """
+        try:
+            return load_recipe(self.recipe)
+        except ConfigError as error:
+            raise CheckpointError(f"Cannot read the recipe of the run folder {self.path}: {error}") from error
+
     def read_info(self) -> RunInfo | None:
         """Returns the content of run.json, None before the first step.
 
@@ -110,15 +125,26 @@ class RunFolder:
         return read_record(self.info, RunInfo) if self.info.exists() else None
 
     @property
-    def status(self) -> Literal["not started", "running", "interrupted", "finished"]:
+    def status(self) -> Status:
         """How far the run is."""
-        info = self.read_info()
-        return "not started" if info is None else info.status
+        return status_of(self.read_info(), self.path)
 
     @property
     def finished(self) -> bool:
         """Whether the run has reached its last step and left its encoder."""
         return self.encoder.exists() and self.status == "finished"
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether something of what was learned is on the disk; if not, the run can only begin anew."""
+        return self.status == "finished" or any(self.checkpoints.glob("step-*"))
+
+
+def status_of(info: RunInfo | None, folder: Path) -> Status:
+    """Returns how far the run in a folder is; it was killed where run.json says "running" and no process holds it."""
+    if info is None:
+        return "not started"
+    return "killed" if info.status == "running" and not is_held(folder) else info.status
 
 
 def projector_beside(encoder: Path) -> Path:
@@ -127,15 +153,14 @@ def projector_beside(encoder: Path) -> Path:
 
 
 def open_run(path: str | Path, recipe: Recipe) -> RunFolder:
-    """Returns the run folder for a recipe: a new one, or the one where this recipe has run before.
+    """Returns the run folder for a recipe: a new one with the recipe in it, or one that is there.
 
     Raises:
-        CheckpointError: The folder holds a run of another recipe (the message lists the keys that differ), is not a
-            run folder, or cannot be made.
+        CheckpointError: The recipe in the folder cannot be read, the folder is not a run folder, or it cannot be made.
     """
     run = RunFolder(Path(path))
     if run.recipe.exists():
-        _require_same_recipe(run, recipe)
+        run.read_recipe()
         return run
     if run.path.exists() and not run.path.is_dir():
         raise CheckpointError(f"Invalid run folder: received {run.path}, which is a file. Choose another --run-dir.")
@@ -150,27 +175,6 @@ def open_run(path: str | Path, recipe: Recipe) -> RunFolder:
     except OSError as error:
         raise CheckpointError(f"Cannot make the run folder {run.path}: {error.strerror}.") from error
     return run
-
-
-def _require_same_recipe(run: RunFolder, recipe: Recipe) -> None:
-    try:
-        before = load_recipe(run.recipe)
-    except ConfigError as error:
-        raise CheckpointError(f"Cannot read the recipe of the run folder {run.path}: {error}") from error
-    # The same images may lie elsewhere by now; their fingerprint tells.
-    differences = [line for line in recipe_differences(before, recipe) if not line.startswith("data.source:")]
-    if differences:
-        raise CheckpointError(
-            f"{run.path} holds a run of another recipe: {'; '.join(differences)}. "
-            "Use the same settings to resume it, choose another --run-dir, or go on from it with other settings: "
-            f"barlowtf pretrain --extend {run.path} --set KEY=VALUE."
-        )
-
-
-def note_source(run: RunFolder, recipe: Recipe) -> None:
-    """Writes the recipe of a run anew where its images have moved; nothing else of it differs, see `open_run`."""
-    if load_recipe(run.recipe).data.source != recipe.data.source:
-        write_file(run.recipe, dump_recipe(recipe))
 
 
 @contextmanager
@@ -206,6 +210,20 @@ def locked(folder: Path) -> Iterator[None]:
         raise CheckpointError(
             f"Another process uses {folder}{_holder_named(holder)}. Wait for it, or choose another folder."
         ) from error
+
+
+def is_held(folder: Path) -> bool:
+    """Returns whether a process has reserved a folder, see `locked`; one that cannot be written is held by none."""
+    lock = folder / ".lock"
+    if lock.is_symlink() or not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
 
 
 def _holder_named(holder: Path) -> str:

@@ -66,7 +66,8 @@ _CHOOSING_STRATEGIES = ("one", "mirrored")
     default="sample",
     show_default=True,
     help="How the images of a resumed run are compared with those that it began with: by names, sizes and a sample of "
-    "the bytes; by all bytes, which are then recorded in the run; off: as many other images are accepted.",
+    "the bytes; by all bytes, which are then recorded in the run; off: other images are accepted, if their number "
+    "is the same.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the recipe, sizes, steps, learning rates and memory, and stop.")
 @json_option
@@ -189,20 +190,29 @@ def _run_name(config: str | None, source: str | None) -> str:
 def _named_recipe(
     config: str | None, source: str | None, settings: tuple[str, ...], folder: Path, budget: str | None
 ) -> "Recipe | None":
-    """Returns the recipe that is named, or that the run folder holds already; None where one is to be chosen."""
+    """Returns the recipe that is named, or that the run folder holds already; None where one is to be chosen.
+
+    A run that has saved nothing can only begin anew: for other images or a budget its recipe is chosen anew, too.
+    """
     from barlowtf.config import load_recipe
+    from barlowtf.places import settled_spec
+    from barlowtf.runs import RunFolder
 
     overrides = _with_source(settings, source)
     if config is not None:
         return load_recipe(config, overrides)
-    saved = folder / "recipe.toml"
-    if not saved.exists():
+    run = RunFolder(folder)
+    if not run.recipe.exists():
         return None
-    text = f"recipe      {saved}, chosen when the run began"
+    before = run.read_recipe()
+    others = budget is not None or before.data.source != settled_spec(str(source))
+    if others and not run.has_saved:
+        return None
+    text = f"recipe      {run.recipe}, chosen when the run began"
     if budget is not None:
         text += "; for another budget choose another --run-dir, or go on from it with --extend"
     tell(text)
-    return load_recipe(saved, overrides)
+    return load_recipe(run.recipe, overrides)
 
 
 def _plan_text(plan: "Plan") -> str:

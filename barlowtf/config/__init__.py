@@ -1,6 +1,7 @@
 """Recipes: the strict schema, and how a recipe is loaded, overridden and written. No TensorFlow here."""
 
 from barlowtf.config.load import (
+    check_overrides,
     dump_recipe,
     flat_settings,
     load_recipe,
@@ -17,6 +18,7 @@ __all__ = [
     "Parent",
     "Recipe",
     "Section",
+    "check_overrides",
     "dump_recipe",
     "flat_settings",
     "load_recipe",

@@ -7,6 +7,34 @@ from typing import Any
 
 # Letters of a value, and faults, that a message shows.
 _SHOWN_LENGTH, SHOWN_FAULTS = 60, 3
+# What other programs call a setting -> its name here.
+_ELSEWHERE = {
+    "lr": "optimizer.learning_rate",
+    "learningrate": "optimizer.learning_rate",
+    "wd": "optimizer.weight_decay",
+    "decay": "optimizer.weight_decay",
+    "warmup": "optimizer.warmup_epochs",
+    "momentum": "optimizer.momentum",
+    "optim": "optimizer.name",
+    "bs": "train.batch_size",
+    "batch": "train.batch_size",
+    "batchsize": "train.batch_size",
+    "epoch": "train.epochs",
+    "epochs": "train.epochs",
+    "seed": "train.seed",
+    "amp": "train.precision",
+    "dtype": "train.precision",
+    "arch": "model.encoder",
+    "architecture": "model.encoder",
+    "backbone": "model.encoder",
+    "head": "model.projector",
+    "pretrained": "model.init",
+    "image_size": "augment.size",
+    "img_size": "augment.size",
+    "resolution": "augment.size",
+    "lambda": "loss.lambd",
+    "dataset": "data.source",
+}
 
 
 def explain(error: Mapping[str, Any], known: Iterable[str], *, owner: str = "") -> str:
@@ -50,8 +78,15 @@ def in_one_line(faults: Sequence[str], count: int | None = None) -> str:
 
 
 def name_nearest(name: str, known: Iterable[str]) -> str:
-    """Returns " Did you mean 'x'?" for the closest known name, by whole name first, by last part next, or ""."""
+    """Returns " Did you mean 'x'?" for the known name that is meant, or "".
+
+    It is the one that other programs call so, else the closest one, by whole name first, by last part next.
+    """
     known = list(known)
+    usual = _ELSEWHERE.get(name.rpartition(".")[2].lower(), "")
+    meant = next((form for form in (usual, usual.rpartition(".")[2]) if form in known), None)
+    if meant is not None:
+        return f" Did you mean {meant!r}?"
     matches = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if not matches:
         by_last = {key.rpartition(".")[2]: key for key in known}

@@ -1,5 +1,6 @@
 """Recipes from TOML files and `--set` overrides, and back to TOML."""
 
+import logging
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -15,6 +16,7 @@ from barlowtf.config.reading import named_recipes, read_tables, start_anew
 from barlowtf.config.schema import Recipe
 from barlowtf.errors import ConfigError
 
+_LOG = logging.getLogger("barlowtf")
 # TOML has no null: this string stands for it in a recipe.
 NONE = "none"
 
@@ -35,7 +37,8 @@ def load_recipe(name_or_file: str | Path, overrides: Iterable[str] = ()) -> Reci
         name_or_file: A name from `named_recipes` or the path of a TOML file, which may extend another recipe.
         overrides: Strings `section.key=value`; the value is TOML (`0.3`, `true`, `[256, 256]`) or a bare string. Their
             order does not matter. An `optimizer.name` or `loss.name` that differs from the recipe's starts that section
-            anew: of [optimizer] the keys that both optimizers have are kept, of [loss] none.
+            anew: of [optimizer] the keys that both optimizers have are kept, of [loss] none. A `train.epochs` that is
+            shorter than the recipe's warm-up shortens it in proportion, unless `optimizer.warmup_epochs` is given, too.
 
     Raises:
         ConfigError: No such recipe, not TOML, unknown key, wrong type or range.
@@ -60,9 +63,55 @@ def resolve(tables: dict[str, Any], overrides: Iterable[str], origin: str) -> Re
         key, value = split_override(text)
         if key in ("optimizer.name", "loss.name"):
             start_anew(tables, key.removesuffix(".name"), _value(value))
+    given = {split_override(text)[0] for text in overrides}
+    epochs = _number(tables, "train", "epochs")
     for text in overrides:
         override(tables, text)
+    if "train.epochs" in given and "optimizer.warmup_epochs" not in given:
+        _shorten_warmup(tables, epochs)
     return _validate(tables, origin)
+
+
+def _shorten_warmup(tables: dict[str, Any], before: float) -> None:
+    """Shortens a warm-up that fits into `before` epochs, and not into those of the tables, in proportion."""
+    epochs, warmup = _number(tables, "train", "epochs"), _number(tables, "optimizer", "warmup_epochs")
+    if 1 <= epochs <= warmup < before:
+        shorter = float(f"{warmup * epochs / before:.3g}")
+        tables.setdefault("optimizer", {})["warmup_epochs"] = shorter
+        _LOG.info(
+            "optimizer.warmup_epochs is %g instead of %g, in proportion to train.epochs, %g instead of %g.",
+            *(shorter, warmup, epochs, before),
+        )
+
+
+def _number(tables: Mapping[str, Any], section: str, key: str) -> float:
+    """Returns a number of nested tables, its default where it is not there; 0 where it is none or far too large."""
+    table = tables.get(section, {})
+    value = table.get(key, getattr(Recipe.model_fields[section].default, key)) if isinstance(table, Mapping) else 0
+    return value if isinstance(value, int | float) and abs(value) < 2**53 else 0
+
+
+def check_overrides(overrides: Iterable[str]) -> None:
+    """Checks overrides by themselves, for a recipe that is still to be chosen: keys, types and ranges.
+
+    Whether they fit together is seen once the recipe is there.
+
+    Args:
+        overrides: Strings `section.key=value`.
+
+    Raises:
+        ConfigError: Unknown key, wrong type or range.
+    """
+    tables: dict[str, Any] = {}
+    for text in overrides:
+        override(tables, text)
+    try:
+        Recipe.model_validate(_fit(_with_optimizer(tables), Recipe))
+    except ValidationError as error:
+        faults = [dict(item) for item in error.errors() if item["type"] != "value_error"]
+        if faults:
+            lines = in_one_line([_explain(item, tables) for item in faults[:SHOWN_FAULTS]], len(faults))
+            raise ConfigError(as_sentence(lines)) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -130,10 +179,16 @@ def _value(text: str) -> Any:
         return text
 
 
-def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
+def _with_optimizer(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns tables in which the optimizer has a name."""
     tables = dict(tables)
     if isinstance(tables.get("optimizer"), dict):
         tables["optimizer"] = {"name": Recipe.model_fields["optimizer"].default.name, **tables["optimizer"]}
+    return tables
+
+
+def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
+    tables = _with_optimizer(tables)
     try:
         # Strict models take a list for a tuple and an int for a float only from JSON-like input; both are TOML's way.
         return Recipe.model_validate(_fit(tables, Recipe))
@@ -165,7 +220,9 @@ def _explain(error: dict[str, Any], tables: Mapping[str, Any]) -> str:
             f"expected one of {', '.join(fields)}"
         )
     known = [f"optimizer.{key}" for key in fields]
-    return explain({**error, "loc": (section, *place)}, known, owner=f"optimizer {name}")
+    # Of a recipe that is still to be chosen the optimizer may not be known.
+    owner = f"optimizer {name}" if "name" in tables["optimizer"] else ""
+    return explain({**error, "loc": (section, *place)}, known, owner=owner)
 
 
 def _fit(value: Any, model: type[BaseModel]) -> Any:

@@ -258,7 +258,8 @@ class Recipe(Section):
         if self.optimizer.warmup_epochs >= self.train.epochs:
             raise ValueError(
                 f"optimizer.warmup_epochs: received {self.optimizer.warmup_epochs:g}, "
-                f"expected less than train.epochs = {self.train.epochs}"
+                f"expected less than train.epochs = {self.train.epochs}; leave it out: "
+                "--set optimizer.warmup_epochs=0"
             )
         return self
 

@@ -33,7 +33,14 @@ class SkippedImages:
         limit: Maximum number of images to pass over, >= 0.
     """
 
-    def __init__(self, limit: int = MAX_UNREADABLE, *, file: Path | None = None, setting: str = "data.max_unreadable"):
+    def __init__(
+        self,
+        limit: int = MAX_UNREADABLE,
+        *,
+        file: Path | None = None,
+        setting: str = "data.max_unreadable",
+        level: int = logging.WARNING,
+    ):
         """Starts with none.
 
         Args:
@@ -41,8 +48,9 @@ class SkippedImages:
             file: Lists them, one JSON object per line, see `barlowtf.records.SkippedImage`; it is made with the first.
                 None: see `list_in`.
             setting: What raises the limit, for the message.
+            level: At which level of the log each is named.
         """
-        self.limit, self._setting, self._file = limit, setting, file
+        self.limit, self._setting, self._file, self._level = limit, setting, file, level
         self._found: dict[tuple[str, str, int], SkippedImage] = {}
         # Data and place of what the file lists; None: not known yet.
         self._listed: set[tuple[object, object]] | None = None
@@ -113,7 +121,7 @@ class SkippedImages:
         place = storable_text(source.identify(int(number)))
         found = SkippedImage(image=place, reason=reason.rstrip("."), data=source.name, number=int(number))
         self._found[key] = found
-        _LOG.warning("Unreadable image %s: %s. %s", found.image, found.reason, consequence)
+        _LOG.log(self._level, "Unreadable image %s: %s. %s", found.image, found.reason, consequence)
         self._write([found])
         if len(self._found) > self.limit:
             raise DataError(

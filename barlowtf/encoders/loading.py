@@ -128,8 +128,11 @@ def finished_encoder(run: Path) -> Path:
     """Returns the file of a run's trained encoder, or raises CheckpointError where there is none yet."""
     folder = runs.RunFolder(run)
     if not folder.encoder.exists():
+        status = folder.status
+        told = "was killed" if status == "killed" else f"is {status}"
         raise CheckpointError(
-            f"The run {run} has no encoder.keras yet: it is {folder.status}. Resume it with the command that began it."
+            f"The run {run} has no encoder.keras yet: it {told}. "
+            + ("Wait until it has finished." if status == "running" else "Resume it with the command that began it.")
         )
     return folder.encoder
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from barlowtf import choosing, data
 from barlowtf.choosing import Choice, Look, Machine, Situation
-from barlowtf.config import Recipe, parse_overrides
+from barlowtf.config import Recipe, check_overrides, parse_overrides
 from barlowtf.config.durations import format_time, parse_budget
 from barlowtf.data import SampleFacts
 from barlowtf.distribute import make_strategy
@@ -76,13 +76,12 @@ def choose_recipe(request: ChooseRequest) -> ChosenRecipe:
     Raises:
         BarlowTFError: The images cannot be read, or a given setting does not fit.
     """
+    given = _check_given(request.overrides)
     machine = choosing.describe_machine()
     budget = parse_budget(request.budget or choosing.default_budget(machine))
     strategy = make_strategy(request.strategy, request.replicas)
     source = open_split(request.source, "train")
     facts, look = data.sample_facts(source), choosing.look_at(source)
-    given = parse_overrides(request.overrides)
-    _check_given(given)
     ladder = _Ladder(request, machine, strategy, source, facts, look, given, budget)
     rung, left_out = ladder.walk()
     epochs, rung.choices["epochs"] = _choose_epochs(given, rung.affordable, source.size, budget, rung.step_seconds)
@@ -171,12 +170,16 @@ class _Ladder:
         return _Rung(choices, settings, step_seconds, steps_per_epoch, affordable, is_last or is_given or sees_enough)
 
 
-def _check_given(given: dict[str, Any]) -> None:
-    """Refuses what the user chose before anything is timed.
+def _check_given(overrides: Sequence[str]) -> dict[str, Any]:
+    """Returns the settings that the user chose, checked before an image is read or anything is timed.
 
     Raises:
-        ConfigError: There is no such encoder or file of weights.
+        ConfigError: There is no such setting, encoder or file of weights, or a value is of another type.
     """
+    check_overrides(overrides)
+    given = parse_overrides(overrides)
+    loss = {key.removeprefix("loss."): value for key, value in given.items() if key.startswith("loss.")}
+    settle_loss(Recipe.model_validate({"loss": loss}))
     if "model.encoder" in given:
         try:
             open_kind(str(given["model.encoder"]))
@@ -184,6 +187,7 @@ def _check_given(given: dict[str, Any]) -> None:
             raise ConfigError(f"{error} Set model.encoder.") from error
     if given.get("model.init") is not None:
         open_origin(str(given["model.init"]))
+    return given
 
 
 def _flat_settings(recipe: Recipe, settings: dict[str, Any]) -> dict[str, Any]:

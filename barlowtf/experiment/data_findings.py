@@ -123,7 +123,8 @@ DATA_DIAGNOSES: dict[str, Diagnosis[DataCheck]] = {
     "unreadable": Diagnosis(
         "harm",
         "files that cannot be read or decoded",
-        "Replace or delete them; training skips up to data.max_unreadable of them.",
+        "Replace or delete them, but not before a run on them has finished: it resumes with as many files alone. "
+        "Training skips up to data.max_unreadable of them.",
         _unreadable,
     ),
     "channels": Diagnosis(

@@ -16,10 +16,12 @@ class Symptom(NamedTuple):
     Attributes:
         what: What it is, one sentence with figures.
         evidence: Files, classes or further figures that show it.
+        change: What to do about this one; None: what the diagnosis says.
     """
 
     what: str
     evidence: Sequence[str] = ()
+    change: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def find_in(facts: Facts, table: Mapping[str, Diagnosis[Facts]]) -> tuple[Findin
             severity=diagnosis.severity,
             what=symptom.what,
             evidence=tuple(symptom.evidence),
-            change=diagnosis.change,
+            change=symptom.change or diagnosis.change,
         )
         for name, diagnosis in table.items()
         for symptom in diagnosis.find(facts)

@@ -16,7 +16,9 @@ class Health(Record):
     """A machine or a run, and what is wrong with it."""
 
     run: str | None = Field(description="the run folder; null: the machine was looked at")
-    status: str | None = Field(description="of the run: not started, running, interrupted or finished; null: no run")
+    status: str | None = Field(
+        description="of the run: not started, running, killed, interrupted or finished; null: no run"
+    )
     step: int | None = Field(description="last step of the run that was recorded or saved; null: no run")
     figures: dict[str, float] = Field(description="last value of each metric of the run; of the machine: none")
     verdict: str | None = Field(description="the sentence with which the run ended; null: it has not, or no run")
@@ -47,7 +49,7 @@ def diagnose(run: str | Path | None = None) -> Health:
     facts = read_run(Path(run))
     return Health(
         run=str(run),
-        status="not started" if facts.info is None else facts.info.status,
+        status=facts.status,
         step=facts.step,
         figures=_figures(facts),
         verdict=_verdict(facts),

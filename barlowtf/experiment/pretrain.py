@@ -18,6 +18,7 @@ from barlowtf.encoders.restoring import restore_parts
 from barlowtf.errors import CheckpointError, DataError, Interrupted, TrainingError
 from barlowtf.experiment.run_notes import keep_failure, sameness_of
 from barlowtf.experiment.same_images import CheckData, describe_images, require_same_images
+from barlowtf.experiment.same_recipe import note_recipe, require_same_recipe
 from barlowtf.experiment.settling import settled
 from barlowtf.experiment.starting import find_start
 from barlowtf.experiment.step_memory import require_memory
@@ -27,7 +28,7 @@ from barlowtf.leaving import undone_by
 from barlowtf.models import checkpoint
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.saving import save_model
-from barlowtf.records import RunInfo, RunSteps, write_record
+from barlowtf.records import RunInfo, RunSteps, read_metrics, write_record
 from barlowtf.train.error_console import error_console
 from barlowtf.train.interruption import Interruption
 from barlowtf.train.requeue import requeueing
@@ -48,8 +49,8 @@ class PretrainRequest:
         strategy: "one", "mirrored", "multiworker" or "tpu", see `barlowtf.distribute.make_strategy`.
         replicas: With "mirrored" on a machine without GPUs: number of logical CPU devices.
         check_data: How the images of a resumed run are compared with those that it began with: "sample", by names,
-            sizes and a sample of the bytes; "full", by all bytes, once they have been recorded; "off", as many other
-            images are accepted.
+            sizes and a sample of the bytes; "full", by all bytes, once they have been recorded; "off", other images are
+            accepted, if their number is the same.
         console: Where the progress bar is drawn; None: standard error.
         timed_step_seconds: Seconds that a step took when it was timed (`choose_recipe`): it is said where the run takes
             much longer.
@@ -66,6 +67,8 @@ class PretrainRequest:
 
 def pretrain(request: PretrainRequest) -> RunInfo:
     """Pre-trains an encoder without labels; resumes where the folder holds an unfinished run of the recipe.
+
+    A folder whose run has saved nothing takes any recipe, and the run begins anew; see `same_recipe`.
 
     Returns:
         The content of run.json. On a worker that is not the chief `result` is None: only the chief measures and writes.
@@ -104,10 +107,11 @@ def pretrain(request: PretrainRequest) -> RunInfo:
             require_memory(recipe, model, strategy.num_replicas_in_sync, choosing.describe_machine())
         run = runs.open_run(request.run_dir, recipe) if chief else runs.RunFolder(request.run_dir)
         with runs.locked(run.path) if chief else nullcontext():
+            changes = require_same_recipe(run, recipe) if chief else []
             images = describe_images(recipe.data.source, source, request.check_data if chief else "off", labeled)
             images = require_same_images(run, images, request.check_data)
             if chief:
-                runs.note_source(run, recipe)
+                note_recipe(run, recipe, changes)
             finished = run.read_info() if run.finished else None
             require_agreement(strategy, {"whether the run is finished": finished is not None})
             if finished is not None:
@@ -150,6 +154,7 @@ def _train(job: Job) -> RunInfo:
     # The last epoch's measurements are missing where a run was killed between its last step and them.
     repeat_epoch_end = False
     if chief:
+        _log_lost_steps(run, start_step)
         # A run that starts at step 0 measures its first encoder anew.
         runs.forget_after(run.metrics, start_step if start_step else -1)
         repeat_epoch_end = lacks_measurements(run.metrics, start_step, job.steps_per_epoch)
@@ -237,6 +242,19 @@ def _log_start(job: Job, start_step: int) -> None:
     left_out = job.source.size - job.steps_per_epoch * job.recipe.train.batch_size
     if left_out:
         _LOG.info("%d of %d images are left out of each epoch, others each time.", left_out, job.source.size)
+
+
+def _log_lost_steps(run: runs.RunFolder, start_step: int) -> None:
+    """Logs how many steps were taken before and not saved."""
+    recorded = max((line["step"] for line in read_metrics(run.metrics)), default=0)
+    if recorded > start_step:
+        _LOG.info(
+            "%s ended after step %d or later with %s: at least %d steps are lost, and are taken again.",
+            run.path,
+            recorded,
+            f"step {start_step} saved" if start_step else "nothing saved",
+            recorded - start_step,
+        )
 
 
 def _interrupted(job: Job, step: int) -> Interrupted:

@@ -113,7 +113,7 @@ def _summary(run: RunContents) -> ReportedRun:
     return ReportedRun(
         run=str(run.folder.path),
         name=run.name,
-        status="not started" if run.info is None else run.info.status,
+        status=run.status,
         results=len(run.results),
         images=0 if run.images is None else len(run.images.ids),
         notes=tuple(run.notes),

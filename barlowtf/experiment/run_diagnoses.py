@@ -1,5 +1,6 @@
 """What can be wrong with a run, from what it has left on the disk: recipe, run.json, metrics, checkpoints."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -8,13 +9,17 @@ from barlowtf.experiment.diagnosis import Diagnosis, Symptom
 from barlowtf.experiment.learning_diagnoses import LEARNING_DIAGNOSES
 from barlowtf.experiment.run_facts import RunFacts, percent
 
-_INPUT_WAIT = 0.2
+# Buffers fill during the first steps, and a few steps say nothing.
+_INPUT_WAIT, _FEWEST_TIMED = 0.2, 100
 _SAVE_MINUTES, _FEW_STEPS, _SMALL_BATCH = 30.0, 300, 16
 
 
 def _failures(run: RunFacts) -> Iterator[Symptom]:
     if run.info is not None and run.info.failures and run.info.status != "finished":
-        yield Symptom(f"{_ended(run.info.failures)}; {_saved(run)}.", run.info.failures[-3:])
+        # Nothing to extend, and a folder that takes any recipe.
+        anew = "Do what the error says, and begin anew in the same folder, with the same settings or others."
+        change = None if run.saved_steps else anew
+        yield Symptom(f"{_ended(run.info.failures)}; {_saved(run)}.", run.info.failures[-3:], change)
 
 
 def _past_failures(run: RunFacts) -> Iterator[Symptom]:
@@ -28,12 +33,14 @@ def _ended(failures: Sequence[str]) -> str:
 
 
 def _saved(run: RunFacts) -> str:
-    return f"saved at step {run.saved_steps[-1]:,}" if run.saved_steps else "nothing is saved"
+    if run.saved_steps:
+        return f"saved at step {run.saved_steps[-1]:,}"
+    return "nothing is saved, so it starts from the beginning"
 
 
 def _input_bound(run: RunFacts) -> Iterator[Symptom]:
     waits = run.column("input_wait")
-    if waits and float(np.median(waits)) > _INPUT_WAIT:
+    if run.step >= _FEWEST_TIMED and waits and float(np.median(waits)) > _INPUT_WAIT:
         speed = run.column("images_per_second")
         shown = [f"{float(np.median(speed)):.4g} images/s"] if speed else []
         yield Symptom(f"Steps wait for their images {percent(float(np.median(waits)))} of the time.", shown)
@@ -59,10 +66,19 @@ def _small_batch(run: RunFacts) -> Iterator[Symptom]:
 
 def _few_steps(run: RunFacts) -> Iterator[Symptom]:
     if run.info is not None and run.info.steps.total < _FEW_STEPS:
+        extend = f"Train for N more epochs: barlowtf pretrain --extend {shlex.quote(str(run.path))} --epochs N."
         yield Symptom(
             f"The run has {run.info.steps.total:,} steps of {run.recipe.train.batch_size:,} images.",
             [f"{run.recipe.train.epochs} epochs of {run.info.steps.per_epoch:,} steps"],
+            extend if run.info.status == "finished" else None,
         )
+
+
+def _skipped(run: RunFacts) -> Iterator[Symptom]:
+    count = sum(run.skipped.values())
+    if count:
+        files = [f"{lines:,} in {file}" for file, lines in run.skipped.items()]
+        yield Symptom(f"{count:,} image{' was' if count == 1 else 's were'} passed over as unreadable.", files)
 
 
 def _stopped(run: RunFacts) -> Iterator[Symptom]:
@@ -103,7 +119,7 @@ RUN_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
     "stopped": Diagnosis(
         "harm",
         "a run that is not finished while no process holds its folder",
-        "Run the same command again to resume.",
+        "Run the same command again.",
         _stopped,
     ),
     "not started": Diagnosis(
@@ -117,9 +133,15 @@ RUN_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
     ),
     "input-bound": Diagnosis(
         "harm",
-        f"steps that wait for their images more than {100 * _INPUT_WAIT:g} % of the time",
+        f"steps that wait for their images more than {100 * _INPUT_WAIT:g} % of the time, after {_FEWEST_TIMED} steps",
         "Shrink the images, pack them (barlowtf data pack), keep them on a local disk, or use more cores.",
         _input_bound,
+    ),
+    "skipped images": Diagnosis(
+        "note",
+        "images that could not be read and were passed over",
+        "The files name them. Replace or delete them once the run has finished: it goes on with the same images alone.",
+        _skipped,
     ),
     "past failures": Diagnosis(
         "note",
@@ -136,7 +158,8 @@ RUN_DIAGNOSES: dict[str, Diagnosis[RunFacts]] = {
     "few steps": Diagnosis(
         "note",
         f"fewer than {_FEW_STEPS} steps in all",
-        "Set a larger train.epochs, or a smaller train.batch_size.",
+        "Train for more epochs, barlowtf pretrain --extend RUN --epochs N, or begin anew with a smaller "
+        "train.batch_size.",
         _few_steps,
     ),
 }

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from barlowtf import runs
-from barlowtf.config import Recipe, load_recipe
-from barlowtf.errors import CheckpointError, ConfigError
+from barlowtf.config import Recipe
+from barlowtf.errors import CheckpointError
 from barlowtf.models import checkpoint
-from barlowtf.records import RunInfo, read_metrics
+from barlowtf.records import RunInfo, read_lines, read_metrics
 
 
 @dataclass(frozen=True)
@@ -18,20 +18,31 @@ class RunFacts:
     """What a run has left.
 
     Attributes:
+        path: The run folder.
         recipe: Its settings.
         info: Its run.json; None before the first step.
         metrics: The lines of its metrics.jsonl, in their order.
         saved_steps: Steps of its checkpoints, rising.
         has_encoder: Whether its encoder.keras is there.
         in_use: Whether a process holds its folder.
+        skipped: Number of images that it has passed over, by the file that lists them.
     """
 
+    path: Path
     recipe: Recipe
     info: RunInfo | None
     metrics: tuple[dict[str, Any], ...]
     saved_steps: tuple[int, ...]
     has_encoder: bool
     in_use: bool
+    skipped: dict[Path, int]
+
+    @property
+    def status(self) -> runs.Status:
+        """How far the run is."""
+        if self.info is None:
+            return "not started"
+        return "killed" if self.info.status == "running" and not self.in_use else self.info.status
 
     @property
     def width(self) -> int:
@@ -59,7 +70,7 @@ class RunFacts:
 
 
 def read_run(folder: Path) -> RunFacts:
-    """Returns what a run folder holds; writes nothing into it but its lock.
+    """Returns what a run folder holds; writes nothing into it.
 
     Raises:
         CheckpointError: It is not a run folder, or one of its files is damaged.
@@ -67,31 +78,19 @@ def read_run(folder: Path) -> RunFacts:
     run = runs.RunFolder(folder)
     if not run.recipe.exists():
         raise CheckpointError(f"{folder} is not a run folder: it holds no recipe.toml. Name one of barlowtf pretrain.")
-    try:
-        recipe = load_recipe(run.recipe)
-    except ConfigError as error:
-        raise CheckpointError(f"Cannot read the recipe of the run folder {folder}: {error}") from error
+    recipe = run.read_recipe()
     info = run.read_info()
     unfinished = info is None or info.status != "finished"
     return RunFacts(
+        path=folder,
         recipe=recipe,
         info=info,
         metrics=tuple(read_metrics(run.metrics)),
         saved_steps=tuple(sorted(checkpoint.step_of(path) for path in checkpoint.list_checkpoints(run.checkpoints))),
         has_encoder=run.encoder.exists(),
-        in_use=unfinished and _is_locked(folder),
+        in_use=unfinished and runs.is_held(folder),
+        skipped={file: len(read_lines(file)) for file in sorted(folder.glob("skipped*.jsonl"))},
     )
-
-
-def _is_locked(folder: Path) -> bool:
-    """Returns whether a process holds a run folder; a folder that cannot be written is held by none."""
-    try:
-        with runs.locked(folder):
-            return False
-    except CheckpointError:
-        return True
-    except OSError:
-        return False
 
 
 def percent(share: float) -> str:

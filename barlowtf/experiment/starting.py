@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shlex
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from barlowtf.models import checkpoint
 from barlowtf.models.fingerprint import weights_sha256
 from barlowtf.models.transfer import InitialWeights
 from barlowtf.places import settled_path
-from barlowtf.records import RunInit, RunParent
+from barlowtf.records import RunInfo, RunInit, RunParent
 
 _LOG = logging.getLogger("barlowtf")
 # What the state of a run belongs to, so that a run that goes on from it has the same.
@@ -81,13 +82,23 @@ def find_start(recipe: Recipe, run: runs.RunFolder) -> Start:
         start = _start_of_parent(recipe, recipe.parent)
     else:
         return Start()
-    known = None if before is None else before.init or before.parent
-    if known is not None and known.sha256 != start.sha256:
-        raise CheckpointError(
-            f"{run.path} has started from other weights: sha256 {known.sha256[:8]} then, {start.sha256[:8]} now. "
-            "Restore them, or choose another --run-dir."
-        )
+    _require_same_weights(run, before, start)
     return start
+
+
+def _require_same_weights(run: runs.RunFolder, before: RunInfo | None, start: Start) -> None:
+    """Raises CheckpointError where the weights in the same place are others now."""
+    pairs = () if before is None else ((before.init, start.init), (before.parent, start.parent))
+    for known, now in pairs:
+        if known is not None and now is not None and _place(known) == _place(now) and known.sha256 != now.sha256:
+            raise CheckpointError(
+                f"{run.path} has started from other weights: sha256 {known.sha256[:8]} then, {now.sha256[:8]} now. "
+                "Restore them, or choose another --run-dir."
+            )
+
+
+def _place(origin: RunInit | RunParent) -> str:
+    return origin.spec if isinstance(origin, RunInit) else origin.run
 
 
 def with_origin(overrides: Sequence[str]) -> tuple[str, ...]:
@@ -130,6 +141,16 @@ def extended_recipe(folder: Path, overrides: Iterable[str] = (), *, run_dir: Pat
     before, info = load_recipe(run.recipe), run.read_info()
     if info is None:
         raise CheckpointError(f"Cannot extend {folder}: it has not begun. Run the command that made it.")
+    if not checkpoint.list_checkpoints(run.checkpoints):
+        raise CheckpointError(
+            f"Cannot extend {folder}: it holds no checkpoint, so there is nothing to go on from. "
+            + (
+                f"Start a new run from its weights: --init {shlex.quote(str(folder))}."
+                if run.finished
+                else "Begin anew in the same folder, with any settings: barlowtf pretrain --config "
+                f"{shlex.quote(str(run.recipe))} --run-dir {shlex.quote(str(folder))} --set KEY=VALUE."
+            )
+        )
     step = checkpoint.step_of(find_checkpoint(run, "latest"))
     frozen = before.train.freeze_encoder_epochs * info.steps.per_epoch
     if step < frozen:

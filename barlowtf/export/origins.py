@@ -110,11 +110,11 @@ def open_origin(
 def _require_finished(run: runs.RunFolder) -> None:
     if run.finished:
         return
-    status = run.status
+    status = "was killed" if run.status == "killed" else f"is {run.status}"
     if not checkpoint.list_checkpoints(run.checkpoints):
-        raise ExportError(f"The run {run.path} is {status} and has no checkpoint yet. Let it train.")
+        raise ExportError(f"The run {run.path} {status} and has no checkpoint yet. Let it train.")
     step = int(find_checkpoint(run, "latest").name.rpartition("-")[2])
     raise ExportError(
-        f"The run {run.path} is {status}. Its last whole checkpoint is of step {step}: add --checkpoint latest, or "
+        f"The run {run.path} {status}. Its last whole checkpoint is of step {step}: add --checkpoint latest, or "
         f"--checkpoint {step}, to export that one; or resume the run."
     )

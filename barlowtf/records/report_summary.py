@@ -10,7 +10,7 @@ class ReportedRun(Record):
 
     run: str = Field(description="path of the run folder")
     name: str = Field(description="name on the page")
-    status: str = Field(description="not started, running, interrupted or finished")
+    status: str = Field(description="not started, running, killed, interrupted or finished")
     results: int = Field(description="number of evaluation results")
     images: int = Field(description="number of images in the map")
     notes: tuple[str, ...] = Field(description="what is missing, and why")

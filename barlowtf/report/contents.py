@@ -9,7 +9,7 @@ import numpy as np
 from barlowtf.config import Recipe, load_recipe
 from barlowtf.errors import CheckpointError
 from barlowtf.records import Result, RunInfo, read_metrics, read_results
-from barlowtf.runs import RunFolder
+from barlowtf.runs import RunFolder, Status, status_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class RunContents:
     results: list[Result]
     notes: list[str] = field(default_factory=list)
     images: EmbeddedImages | None = None
+
+    @property
+    def status(self) -> Status:
+        """How far the run is."""
+        return status_of(self.info, self.folder.path)
 
 
 def read_run(path: Path, *, name: str | None = None) -> RunContents:

@@ -52,7 +52,7 @@ def _describe(run: RunContents) -> dict[str, str]:
     written = run.folder.info if run.folder.info.exists() else run.folder.recipe
     epochs = format_number(round(done / steps_per_epoch(run), 2))
     return {
-        "Status": "not started" if run.info is None else run.info.status,
+        "Status": run.status,
         "Encoder": f"{recipe.model.encoder}, projector {' – '.join(map(str, recipe.model.projector))}",
         "Parameters": "" if run.info is None else f"{run.info.parameters:,}",
         "Data": recipe.data.source if run.info is None else f"{run.info.data.source}, {run.info.data.images:,} images",

@@ -52,6 +52,7 @@ def test_what_is_missing_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, w
 
 def test_another_recipe_in_a_run_folder_names_the_way_out(tmp_path):
     (tmp_path / "recipe.toml").write_text(dump_recipe(load_recipe("digits")))
+    (tmp_path / "checkpoints" / "step-00000200").mkdir(parents=True)
     result = invoke("--config", "digits", "--run-dir", str(tmp_path), "--epochs", "99")
     assert result.exit_code == 1
     assert "train.epochs: 45 -> 99" in result.stderr

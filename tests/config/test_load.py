@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from barlowtf.config import Recipe, dump_recipe, load_recipe, named_recipes, recipe_differences
+from barlowtf.config import Recipe, check_overrides, dump_recipe, load_recipe, named_recipes, recipe_differences
 from barlowtf.errors import ConfigError
 
 
@@ -122,6 +122,26 @@ def test_another_optimizer_keeps_the_keys_that_both_have(file, order, caplog):
     assert not caplog.records
 
 
+def test_fewer_epochs_than_the_warm_up_shorten_it(file, caplog):
+    caplog.set_level("INFO")
+    recipe = load_recipe("cifar10", ["train.epochs=2"])
+    before = load_recipe("cifar10")
+    expected = before.optimizer.warmup_epochs * 2 / before.train.epochs
+    assert recipe.optimizer.warmup_epochs == pytest.approx(expected, rel=0.01)
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith("optimizer.warmup_epochs is ") and "train.epochs, 2 instead of " in line
+    # The default of both, where the file has none.
+    assert load_recipe(file, ["train.epochs=8"]).optimizer.warmup_epochs == 4
+    file.write_text("")
+    assert load_recipe(file, ["train.epochs=10"]).optimizer.warmup_epochs == 0.1
+    assert load_recipe(file, ["train.epochs=11"]).optimizer.warmup_epochs == 10
+    with pytest.raises(ConfigError, match=r"warmup_epochs: received 9, .* 2; .* --set optimizer\.warmup_epochs=0\.$"):
+        load_recipe("cifar10", ["optimizer.warmup_epochs=9", "train.epochs=2"])
+    file.write_text("[train]\nepochs = 5\n")
+    with pytest.raises(ConfigError, match="warmup_epochs: received 10, expected less than train.epochs = 5"):
+        load_recipe(file)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_another_loss_starts_anew(order, caplog):
     caplog.set_level("INFO", "barlowtf")
@@ -219,3 +239,31 @@ def test_settings_that_exclude_each_other():
     parent = ["parent.run=runs/first", "parent.updates=3"]
     with pytest.raises(ConfigError, match="model.init: received 'runs/other', expected none where parent.run is"):
         load_recipe("digits", ["model.init=runs/other", *parent])
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("optimizer.lr=0.1", "Unknown setting 'optimizer.lr'. Did you mean 'optimizer.learning_rate'?"),
+        ("lr=0.1", "Unknown setting 'lr'. Did you mean 'optimizer.learning_rate'?"),
+        ("optimizer.wd=0.1", "Did you mean 'optimizer.weight_decay'?"),
+        ("train.bs=8", "Did you mean 'train.batch_size'?"),
+        ("epochs=8", "Did you mean 'train.epochs'?"),
+        ("momentum=0.9", "Did you mean 'optimizer.momentum'?"),
+        ("model.backbone=resnet18", "Did you mean 'model.encoder'?"),
+        ("train.epochs=soon", "Invalid train.epochs: received 'soon', expected a valid integer."),
+        ("optimizer.name=adagrad", "received 'adagrad', expected one of lars, lamb, adamw, sgd."),
+    ],
+)
+def test_overrides_are_checked_without_a_recipe(setting, meant):
+    with pytest.raises(ConfigError) as caught:
+        check_overrides([setting])
+    assert meant in str(caught.value)
+
+
+def test_whether_overrides_fit_together_is_seen_with_the_recipe(file):
+    # More than the default epochs, and a setting that not all optimizers have.
+    check_overrides(["optimizer.warmup_epochs=2000", "optimizer.momentum=0.5", "loss.lambd=0.1"])
+    check_overrides(["optimizer.name=adamw", "train.epochs=5"])
+    with pytest.raises(ConfigError, match="optimizer.momentum' of optimizer adamw, a setting of lars, sgd"):
+        check_overrides(["optimizer.name=adamw", "optimizer.momentum=0.5"])

@@ -1,6 +1,7 @@
 """A recipe for images that nobody has written one for: budget, ladder, memory, command."""
 
 import json
+import shutil
 import tomllib
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from barlowtf import choosing
 from barlowtf.config import load_recipe
+from barlowtf.errors import ConfigError
 from barlowtf.experiment import ChooseRequest, choose, choose_recipe
 
 
@@ -134,3 +136,35 @@ def test_a_folder_of_photographs_is_trained_and_resumed_without_a_recipe(photos,
     first, second = ((tmp_path / folder / "metrics.jsonl").read_text() for folder in ("runs/photos", "other"))
     losses = [[json.loads(line).get("loss") for line in text.splitlines()] for text in (first, second)]
     assert losses[0] == losses[1] and any(loss is not None for loss in losses[0])
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("optimizer.lr=0.1", r"Did you mean 'optimizer\.learning_rate'"),
+        ("train.epochs=soon", r"Invalid train\.epochs: received 'soon'"),
+        ("loss.lambada=1", r"Did you mean 'loss\.lambd'"),
+        ("loss.name=barlow", "Unknown loss: received 'barlow'"),
+    ],
+)
+def test_settings_are_checked_before_an_image_is_read(photos, monkeypatch, setting, words):
+    def fail(*_):
+        raise AssertionError("an image was read")
+
+    monkeypatch.setattr(choose, "open_split", fail)
+    with pytest.raises(ConfigError, match=words):
+        choose_recipe(ChooseRequest(str(photos), [setting]))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_what_cannot_be_read_is_named_once_by_timing_and_training(photos, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    (folder / "7.jpg").write_bytes(b"<html>")
+    short = ["--epochs", "1", "--image-size", "16", "--encoder", "resnet10_w0p0625", "--set", "model.projector=[16]"]
+    words = ["--data", str(folder), "--run-dir", str(tmp_path / "run"), *short]
+    result = CliRunner().invoke(main, ["pretrain", *words, "--set", "train.batch_size=8"])
+    assert result.exit_code == 0
+    assert "1 of 20 sampled unreadable" in result.stderr
+    assert result.stderr.count("Unreadable image") == 1

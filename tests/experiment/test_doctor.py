@@ -103,6 +103,7 @@ def test_a_run_that_was_killed_is_told_from_one_that_goes_on(run):
     write_record(run.info, INFO.model_copy(update={"status": "running"}))
     result = CliRunner().invoke(main, ["doctor", str(run.path)])
     assert result.exit_code == 1
+    assert "killed, step 400" in result.stdout
     assert "was killed at step 400 of 1,000, saved at step 400. Run the same" in result.stdout
     assert f"command: {INFO.command}" in result.stdout
     with runs.locked(run.path):

@@ -15,8 +15,9 @@ from PIL import Image
 from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
 from barlowtf.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
+from barlowtf.experiment.pretrain import _log_lost_steps
 from barlowtf.models import checkpoint
-from barlowtf.records import read_lines
+from barlowtf.records import append_line, read_lines
 from barlowtf.train import callbacks
 
 # Keras writes .keras files with an array method that NumPy 2 warns about.
@@ -183,6 +184,20 @@ def test_a_finished_run_says_so_and_changes_nothing(unbroken, recipe, caplog):
     assert pretrain(recipe, run.path) == info
     assert "finished" in caplog.text
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_steps_that_were_not_saved_are_said_to_be_lost(tmp_path, caplog):
+    caplog.set_level("INFO", "barlowtf")
+    run = runs.RunFolder(tmp_path)
+    _log_lost_steps(run, 0)
+    append_line(run.metrics, {"step": 40})
+    _log_lost_steps(run, 40)
+    assert not caplog.records
+    _log_lost_steps(run, 0)
+    _log_lost_steps(run, 30)
+    lines = [record.message for record in caplog.records]
+    assert "after step 40 or later with nothing saved: at least 40 steps are lost" in lines[0]
+    assert "with step 30 saved: at least 10 steps are lost" in lines[1]
 
 
 def test_another_recipe_is_refused(unbroken):

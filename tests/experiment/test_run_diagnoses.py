@@ -1,6 +1,7 @@
 """Each diagnosis of a run, provoked by what a run would have recorded; and a healthy run, of which nothing is said."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -45,12 +46,14 @@ METRICS = lines(
     input_wait=[None, 0.03, 0.02, 0.02, 0.01],
 )
 HEALTHY = RunFacts(
+    path=Path("runs/a b"),
     recipe=load_recipe("imagenet-b256"),
     info=INFO,
     metrics=METRICS,
     saved_steps=(900, 1000),
     has_encoder=True,
     in_use=False,
+    skipped={},
 )
 
 
@@ -80,6 +83,11 @@ PROVOKED = [
         {"info": info(status="interrupted", failures=("Step 7 is not finite: loss.",)), "in_use": True},
         "once",
     ),
+    (
+        "skipped images",
+        {"skipped": {Path("runs/a/skipped.jsonl"): 3, Path("runs/a/skipped.worker-1.jsonl"): 1}},
+        "4 images were passed over as unreadable.",
+    ),
     ("past failures", {"info": info(failures=("one", "two"))}, "2 times"),
     (
         "bad values",
@@ -95,7 +103,7 @@ PROVOKED = [
     (
         "stopped",
         {"info": info(status="running"), "saved_steps": ()},
-        "was killed at step 400 of 1,000, nothing is saved",
+        "was killed at step 400 of 1,000, nothing is saved, so it starts from the beginning",
     ),
     ("not started", {"info": None, "metrics": (), "saved_steps": (), "has_encoder": False}, "has taken no step"),
     ("no encoder", {"has_encoder": False}, "encoder.keras is missing"),
@@ -141,6 +149,31 @@ def test_a_diagnosis_is_provoked(name, changes, said):
     # What follows from the same cause may be named, too; a healthy rest is not.
     consequences = {"rate": {"bias rate"}, "collapse": {"dead dimensions", "falling rank", "low rank"}}
     assert set(found) - {name} <= consequences.get(name, set())
+
+
+def found_in(name, **changes):
+    return {finding.name: finding for finding in find_in(replace(HEALTHY, **changes), RUN_DIAGNOSES)}[name]
+
+
+def test_what_was_skipped_is_named_by_file():
+    assert found_in("skipped images", skipped={Path("a/skipped.jsonl"): 1}).evidence == ("1 in a/skipped.jsonl",)
+
+
+def test_ten_steps_say_nothing_about_the_input():
+    metrics = tuple(line | {"step": line["step"] // 40} for line in but(input_wait=[None, 0.5, 0.4, 0.5, 0.6]))
+    run = replace(HEALTHY, metrics=metrics, saved_steps=(10,))
+    assert "input-bound" not in {finding.name for finding in find_in(run, RUN_DIAGNOSES)}
+
+
+def test_a_short_run_that_has_finished_is_extended_by_a_command():
+    few = info(steps=RunSteps(total=60, per_epoch=15))
+    assert found_in("few steps", info=few).change.endswith("barlowtf pretrain --extend 'runs/a b' --epochs N.")
+
+
+def test_where_nothing_is_saved_there_is_nothing_to_extend():
+    failed = info(status="interrupted", failures=("Step 7 is not finite: loss.",))
+    assert "--extend" in found_in("failures", info=failed).change
+    assert "begin anew in the same folder" in found_in("failures", info=failed, saved_steps=()).change
 
 
 def test_every_diagnosis_is_provoked_above():

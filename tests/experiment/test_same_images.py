@@ -11,7 +11,7 @@ from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
 from barlowtf.errors import CheckpointError
 from barlowtf.experiment.same_images import require_same_images
-from barlowtf.records import RunData, write_record
+from barlowtf.records import RunData, RunSteps, append_line, write_record
 from barlowtf.train import callbacks
 from tests.result_records import make_run_info
 
@@ -64,6 +64,9 @@ def test_other_labeled_images_are_said_and_recorded(finished, caplog):
     assert require_same_images(finished(began), began, "sample") == began
     assert not caplog.records
     now = began.model_copy(update={"measured": ("3" * 64, "5" * 64)})
+    with pytest.raises(CheckpointError):
+        require_same_images(finished(began), now.model_copy(update={"images": 61, "fingerprint": ""}), "sample")
+    assert not caplog.records
     assert require_same_images(finished(began), now, "sample") == now
     assert "is measured on other labeled images than it began with" in caplog.text
 
@@ -77,6 +80,33 @@ def test_others_are_refused_with_both_fingerprints_and_the_way_out(finished):
     # Their number sets steps and order of the run.
     with pytest.raises(CheckpointError, match="60 images then, 61 now"):
         require_same_images(run, ADDED, "off")
+
+
+def test_the_way_out_is_a_whole_command(finished):
+    run = finished(BEFORE)
+    write_record(run.info, make_run_info(data=BEFORE, status="interrupted", steps=RunSteps(total=40, per_epoch=8)))
+    (run.checkpoints / "step-00000019").mkdir(parents=True)
+    moved = ADDED.model_copy(update={"source": "my photos"})
+    with pytest.raises(CheckpointError, match=f"pretrain --extend {run.path} --data 'my photos' --epochs 3\\.$"):
+        require_same_images(run, moved, "off")
+
+
+def test_a_broken_image_that_was_deleted_is_named_with_what_stands_in_for_it(finished, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    before = BEFORE.model_copy(update={"source": str(photos)})
+    now = before.model_copy(update={"images": 59, "fingerprint": "3" * 64})
+    run = finished(before)
+    line = {"reason": "no image", "data": "photos train", "number": 7}
+    append_line(run.skipped(), {"image": str(photos / "broken.jpg"), **line})
+    with pytest.raises(CheckpointError, match=f": touch {photos}/broken.jpg, then the same command with"):
+        require_same_images(run, now, "sample")
+    # Another one is missing, too.
+    with pytest.raises(CheckpointError, match=r"now\. Restore them"):
+        require_same_images(run, now.model_copy(update={"images": 58}), "sample")
+    (photos / "broken.jpg").touch()
+    with pytest.raises(CheckpointError, match=r"now\. Restore them"):
+        require_same_images(run, now, "sample")
 
 
 def test_accepted_images_are_recorded_with_those_before(finished):

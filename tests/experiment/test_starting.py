@@ -14,8 +14,9 @@ from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.experiment.starting import extended_recipe, with_origin
 from barlowtf.models import checkpoint
 from barlowtf.models.fingerprint import weights_sha256
-from barlowtf.records import read_lines
+from barlowtf.records import read_lines, write_record
 from barlowtf.train import callbacks
+from tests.result_records import make_run_info
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -256,6 +257,10 @@ def test_what_cannot_be_extended(first, tmp_path):
         extended_recipe(tmp_path, run_dir=first.path)
     runs.open_run(tmp_path / "new", load_recipe("digits", SMALL))
     with pytest.raises(CheckpointError, match="it has not begun"):
+        extended_recipe(tmp_path / "new")
+    write_record(tmp_path / "new" / "run.json", make_run_info(status="interrupted"))
+    way_out = f"--config {tmp_path}/new/recipe.toml --run-dir {tmp_path}/new --set KEY=VALUE"
+    with pytest.raises(CheckpointError, match=f"holds no checkpoint, .* Begin anew in the same folder, .*{way_out}"):
         extended_recipe(tmp_path / "new")
     recipe = extended_recipe(first.path)
     later = recipe.model_copy(update={"parent": recipe.parent.model_copy(update={"updates": 5})})
