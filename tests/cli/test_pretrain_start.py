@@ -111,6 +111,37 @@ def test_the_verdict_and_its_notes_are_lines_of_the_result():
     assert "verdict     flat: enough." in lines and "note        No fault." in lines
 
 
+def _result(**changes):
+    made = info(0.8, 0.79)
+    return made.model_copy(update={"result": made.result.model_copy(update=changes)})
+
+
+def test_the_images_behind_the_accuracy_are_counted():
+    def lines(**changes):
+        made = _result(**changes)
+        return _result_text(Path("runs/a"), made, made.result).splitlines()
+
+    shown = "kNN top-1   80.0 % (random encoder) -> 79.0 % (trained)"
+    assert f"{shown}, 360 test images" in lines(knn_images=360)
+    # One point of 360 images is chance, of 100,000 it is not.
+    assert "lower" not in "".join(lines(knn_images=360)) and "lower" in "".join(lines(knn_images=100_000))
+    assert f"{shown}, 360 labeled images by the votes of the other half: there is no test split" in lines(
+        knn_images=360, knn_halved=True
+    )
+
+
+@pytest.mark.parametrize("kind", ["improving", "changing", "flat"])
+def test_a_run_that_improves_is_to_be_extended(kind):
+    made = _result(verdict=RunVerdict(kind=kind, sentence="so.", notes=()))
+    epochs = made.steps.total // made.steps.per_epoch
+    lines = _result_text(Path("runs/a"), made, made.result).splitlines()
+    report = "barlowtf report runs/a --out runs/a/report.html"
+    if kind == "flat":
+        assert lines[-1] == f"next        {report}"
+    else:
+        assert lines[-2:] == [f"next        barlowtf pretrain --extend runs/a --epochs {epochs}", f"{'':12}{report}"]
+
+
 def test_records_of_before_are_read():
     made = json.loads(info(0.7, 0.9).model_dump_json())
     made["result"]["knn_top1_random_encoder"] = made["result"].pop("knn_top1_before")
