@@ -8,7 +8,15 @@ from pathlib import Path
 from barlowtf.data.image_files import ImageFiles
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.label_table import has_label_table, label_table
-from barlowtf.data.layout import ENDINGS, Layout, find_images, find_layout, image_folders, visible_folders
+from barlowtf.data.layout import (
+    ENDINGS,
+    Layout,
+    find_images,
+    find_layout,
+    image_folders,
+    is_image_file,
+    visible_folders,
+)
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.voc_folder import find_voc_folder, voc_folder
 from barlowtf.errors import DataError
@@ -42,16 +50,7 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     Raises:
         DataError: `folder` is missing, not a folder, empty, or without images.
     """
-    if not os.path.exists(folder):
-        raise DataError(
-            f"Invalid folder {folder}: it does not exist, expected a folder of images.{similar_path(folder)}"
-        )
-    if not folder.is_dir():
-        raise DataError(
-            f"Invalid folder {folder}: it is {kind_of(folder)}, expected a folder of images. "
-            "Unpack an archive; a file of many images goes by its kind: table:FILE (CSV, TSV, JSON lines), npy:FILE or "
-            "tfrecord:GLOB."
-        )
+    _require_folder(folder, "a folder of images")
     layout = find_layout(folder)
     chosen = layout.test if split == "test" else layout.train
     if chosen is None:
@@ -82,6 +81,23 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     return ImageFiles(name, chosen, files, names, unlabeled=unlabeled, notes=tuple(notes))
 
 
+def _require_folder(folder: Path, expected: str) -> None:
+    """Raises DataError for a path that is no folder, with what to give instead."""
+    if not os.path.exists(folder):
+        raise DataError(f"Invalid folder {folder}: it does not exist, expected {expected}.{similar_path(folder)}")
+    if is_image_file(folder):
+        raise DataError(
+            f"Invalid folder {folder}: it is one image, expected {expected}. Give the folder that it lies in; "
+            "one image alone is for barlowtf predict, embed and search."
+        )
+    if not folder.is_dir():
+        raise DataError(
+            f"Invalid folder {folder}: it is {kind_of(folder)}, expected {expected}. "
+            "Unpack an archive; a file of many images goes by its kind: table:FILE (CSV, TSV, JSON lines), npy:FILE or "
+            "tfrecord:GLOB."
+        )
+
+
 def _notes(layout: Layout, empty: Sequence[str], others: Counter[str], repeated: Sequence[str]) -> list[str]:
     """Returns what was passed over, one line each."""
     kinds = (
@@ -110,8 +126,7 @@ def _open(path: str, split: str) -> ImageFiles | None:
 
 def _open_multi_label(path: str, split: str) -> MultiLabelSet:
     folder = given_path(path)
-    if not folder.is_dir():
-        raise DataError(f"Invalid folder {folder}: it does not exist, expected {_MULTI_LABEL_SYNTAX}.")
+    _require_folder(folder, _MULTI_LABEL_SYNTAX)
     voc = find_voc_folder(folder)
     if voc is not None:
         return voc_folder(voc, split)

@@ -60,6 +60,11 @@ def find_layout(folder: Path) -> Layout:
     return _find(folder, _DEEPEST)
 
 
+def is_image_file(path: Path) -> bool:
+    """Returns whether a path is one image; a .npy file is rather a stack of them."""
+    return path.suffix.lower() in ENDINGS and path.suffix.lower() != ".npy" and path.is_file()
+
+
 def visible_folders(folder: Path) -> list[str]:
     """Returns the names of the folders that a user put there, sorted."""
     with os.scandir(folder) as entries:
