@@ -213,8 +213,8 @@ def _note_on_redundancy(records: Sequence[Mapping[str, Any]]) -> str:
         return ""
     return (
         f"The redundancy term rose from {first:.3g} to {last:.3g} per dimension while the loss fell from {before:.3g} "
-        f"to {after:.3g}: no fault. Every C_ij grows with the agreement of the two views, which the invariance term "
-        "rewards by more than lambd times that rise."
+        f"to {after:.3g}, which is no fault. The more the two views of an image agree, the larger all entries of C "
+        "become, and the loss rewards the agreement by more than it charges for that."
     )
 
 

@@ -157,7 +157,7 @@ def test_a_redundancy_term_that_rises_while_the_loss_falls_is_explained():
     loss, rising = list(np.linspace(0.9, 0.5, 10)), list(np.linspace(11.0, 49.0, 10))
     (note,) = judge(loss_per_dimension=loss, redundancy_per_dimension=rising).notes
     assert note.startswith(
-        "The redundancy term rose from 11 to 49 per dimension while the loss fell from 0.9 to 0.5: no fault."
+        "The redundancy term rose from 11 to 49 per dimension while the loss fell from 0.9 to 0.5, which is no fault."
     )
     assert judge(loss_per_dimension=loss, redundancy_per_dimension=rising[::-1]).notes == ()
     assert judge(loss_per_dimension=loss[::-1], redundancy_per_dimension=rising).notes == ()
