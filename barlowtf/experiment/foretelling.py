@@ -14,8 +14,8 @@ from barlowtf.evaluation import Chosen
 from barlowtf.places import short_specs
 
 _LOG = logging.getLogger("barlowtf")
-# Images whose features are timed, and the fewest that are worth it.
-_TIMED, _WORTH_TIMING = 32, 2_000
+# Images that compile the network, those whose features are timed, and the fewest in all that are worth it.
+_COMPILED, _TIMED, _WORTH_TIMING = 32, 128, 2_000
 
 
 def foretell(count: int, chosen: Sequence[Chosen], encoders: Sequence[str]) -> None:
@@ -46,10 +46,9 @@ def foretell_features(encoder: Encoder, splits: Any, encoders: int) -> None:
     images = splits.train.size + (splits.test.size if splits.held_out is None else 0)
     if images < _WORTH_TIMING:
         return
-    ids = splits.train.ids[:_TIMED]
     try:
-        for _ in range(2):  # The first time the network is compiled.
-            started = time.monotonic()
+        for count in (_COMPILED, _TIMED):
+            ids, started = splits.train.ids[:count], time.monotonic()
             encoder.features_of(center_views(encoder, splits.train.source, ids), len(ids))
             seconds = time.monotonic() - started
     except tf.errors.OpError:

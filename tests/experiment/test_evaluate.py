@@ -194,7 +194,7 @@ def test_the_time_of_many_features_is_foretold(caplog):
     splits = SimpleNamespace(train=train, test=test, held_out=None)
     with caplog.at_level("INFO", "barlowtf"), mock.patch("barlowtf.experiment.foretelling.center_views"):
         foretell_features(encoder, splits, 2)
-        assert made == [32, 32]
+        assert made == [32, 128]
         assert re.fullmatch(r"The features of 3,010 images take about 0 s for each of 2 encoders\.", caplog.messages[0])
         splits.train = data.Labeled(source, ids[:100], np.zeros(100))
         foretell_features(encoder, splits, 2)
