@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from barlowtf.records import chance_of_shares
+from barlowtf.records.intervals import chance_of_shares
 
 Kind = Literal["improving", "changing", "flat", "past its best", "nothing gained", "collapsing", "unclear"]
 # A curve needs this many values after the start to be judged.

@@ -8,7 +8,6 @@ from barlowtf.records.encoder_facts import EncoderFacts
 from barlowtf.records.export_record import ComparedImages, ExportRecord, FileFigures, HeadFacts
 from barlowtf.records.files import Record, append_line, read_lines, read_metrics, read_record, write_record
 from barlowtf.records.finding import Finding, harms, worst_first
-from barlowtf.records.intervals import chance_of_shares
 from barlowtf.records.prediction_record import BankFacts, PredictionRecord
 from barlowtf.records.report_summary import ReportedRun, ReportSummary
 from barlowtf.records.result import DataFacts, Measure, Result, Subset, read_result, read_results, write_result
@@ -60,7 +59,6 @@ __all__ = [
     "Subset",
     "Surroundings",
     "append_line",
-    "chance_of_shares",
     "judge",
     "harms",
     "read_lines",

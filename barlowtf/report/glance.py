@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from barlowtf.records import chance_of_shares, judge
+from barlowtf.records import judge
 from barlowtf.records.grouping import format_value
+from barlowtf.records.intervals import chance_of_shares
 from barlowtf.report.contents import RunContents
 from barlowtf.report.numbers import format_number
 
