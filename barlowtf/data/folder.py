@@ -26,6 +26,8 @@ from barlowtf.regular import kind_of
 # Images beside class folders, up to one in so many, are strays: the others keep their classes.
 _STRAYS = 10
 _SHOWN = 3
+# Begins the note on images that are left out, which are `unlabeled`, too.
+BESIDE_CLASSES = "Left out, beside the class folders: "
 _MULTI_LABEL_SYNTAX = (
     "a folder that holds VOC2007, or a folder with train/, test/ and beside them train.csv and test.csv "
     "(file,CLASS1,CLASS2,...)"
@@ -74,7 +76,7 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     beside = tuple(path for path, _ in files if "/" not in path)
     labeled = len(class_names) > 1 and _STRAYS * len(beside) <= len(files) - len(beside)
     if labeled and beside:
-        notes.append(f"Left out, beside the class folders: {_some(beside)}.")
+        notes.append(f"{BESIDE_CLASSES}{_some(beside)}.")
         files = [file for file in files if "/" in file[0]]
     unlabeled = beside if len(class_names) > 1 else ()
     name, names = f"{folder.name} {split}", tuple(class_names) if labeled else None

@@ -9,7 +9,7 @@ from barlowtf_cli.pretrain import _result_text
 from click.testing import CliRunner
 
 from barlowtf.config import dump_recipe, load_recipe
-from barlowtf.records import RunInfo, RunVerdict
+from barlowtf.records import RunBest, RunInfo, RunVerdict
 
 
 def invoke(*words):
@@ -128,6 +128,20 @@ def test_the_images_behind_the_accuracy_are_counted():
     assert f"{shown}, 360 labeled images by the votes of the other half: there is no test split" in lines(
         knn_images=360, knn_halved=True
     )
+
+
+def test_the_best_epoch_is_compared_with_the_last_one():
+    def lines(**changes):
+        made = _result(**changes)
+        return _result_text(Path("runs/a"), made, made.result).splitlines()
+
+    best = RunBest(measure="knn", step=_result().steps.per_epoch, value=0.85)
+    line = "best        runs/a/best.keras, epoch 1: kNN top-1 85.0 %, and 79.0 % after the last epoch"
+    assert line in lines(best=best)
+    assert line.replace("kNN top-1 85.0 %, and 79.0 % after the last epoch", "lidar 0.85") in lines(
+        best=best.model_copy(update={"measure": "lidar"})
+    )
+    assert any("s, 875.4 images/s in the steps alone" in line for line in lines(images_per_second_median=875.43))
 
 
 @pytest.mark.parametrize("kind", ["improving", "changing", "flat"])
