@@ -82,7 +82,7 @@ def _text(record: "ConvertRecord") -> str:
         lines.append(("layout", f"{found}, behind {record.prefix}" if record.prefix else found))
     if record.passed_over:
         lines.append(("not used", ", ".join(_passed_over(record.passed_over))))
-    lines.append(("recorded", _recorded(record)))
+    lines += [("images", _normalization(record)), ("recorded", _recorded(record))]
     return "\n".join(f"{label:<12}{text}" for label, text in lines)
 
 
@@ -100,6 +100,16 @@ def _passed_over(names: tuple[str, ...]) -> list[str]:
             shown += members
     counters = len(names) - len(named)
     return shown + ([f"{counters} counters num_batches_tracked"] if counters else [])
+
+
+def _normalization(record: "ConvertRecord") -> str:
+    """Returns by what images are normalized, which neither kind of file holds."""
+    if "state_dict" in record.files:
+        return "the file holds no mean and deviation: normalize by augment.mean and augment.std of the recipe"
+    others = "--config RECIPE with augment.mean and augment.std"
+    if record.encoder.channels != 3:
+        return f"the file holds no mean and deviation: add {others} wherever it is used"
+    return f"normalized by mean and deviation of ImageNet, as the file holds none; for others add {others}"
 
 
 def _recorded(record: "ConvertRecord") -> str:

@@ -20,7 +20,9 @@ from .tensorflow import start_tensorflow
     metavar="ENCODER",
     help="A run, a .keras file, a SavedModel, a .pth file, random or pixels.",
 )
-@click.option("--data", "source", type=DATA, required=True, metavar="SPEC", help="Images, as in pretrain.")
+@click.option(
+    "--data", "source", type=DATA, required=True, metavar="SPEC", help="Images, as in pretrain, or one image file."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the features.")
 @click.option(
     "--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Split of the data."

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
+from barlowtf.places import CONTROLS
 from barlowtf.tables import PROTOCOLS
 
 from .entry import EntryChoice
-from .given import DATA, ENCODER
+from .given import DATA, ENCODER, check_given
 from .options import json_option, trust_option, unreadable_option
 from .output import echo
 from .seeds import parse_seeds
@@ -137,6 +138,7 @@ def evaluate(
     from barlowtf.config import load_recipe
     from barlowtf.errors import ConfigError
 
+    check_given()
     named_in = None
     if source is None:
         named_in = _recipe_of(encoders, config)
@@ -179,7 +181,11 @@ def evaluate(
 
 
 def _recipe_of(encoders: tuple[str, ...], config: str | None) -> str | None:
-    """Returns the recipe of the first run among the encoders, or the one that is given."""
-    beside = (Path(name) / "recipe.toml" for name in encoders)
+    """Returns the recipe of the first run among the encoders, also of its encoder.keras, or the one that is given."""
+    beside = (
+        (path if path.is_dir() else path.parent) / "recipe.toml"
+        for path in map(Path, encoders)
+        if str(path) not in CONTROLS
+    )
     recipes = [str(path) for path in beside if path.exists()] + ([] if config is None else [config])
     return recipes[0] if recipes else None

@@ -29,7 +29,7 @@ _SHOWN = 8
     help="Classifier: a result file, or the name of a protocol that the run was measured by, for example linear-fast. "
     "Default: the 20 nearest training images vote.",
 )
-@data_option("New images.", required=True)
+@data_option("New images, one image file too.", required=True)
 @split_option
 @click.option(
     "--out",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from barlowtf.config import Recipe
     from barlowtf.experiment import Plan
     from barlowtf.experiment.same_images import CheckData
-    from barlowtf.records import RunInfo, RunResult
+    from barlowtf.records import RunBest, RunInfo, RunResult
 
 
 # Where one process chooses for all devices.
@@ -246,34 +246,51 @@ def _memory_warnings(needed: int, plan: "Plan") -> list[str]:
 def _result_text(folder: Path, info: "RunInfo", result: "RunResult") -> str:
     lines = [f"run         {folder}"]
     if result.knn_top1 is not None:
-        lines += _knn_lines(info, result.knn_top1_before, result.knn_top1)
+        lines += _knn_lines(info, result, result.knn_top1)
     if result.verdict is not None:
         lines += [f"verdict     {result.verdict.sentence}", *(f"note        {note}" for note in result.verdict.notes)]
     figures = [f"{info.wall_seconds or 0.0:.0f} s"]
     if result.images_per_second_median is not None:
-        figures.append(f"{result.images_per_second_median} images/s")
+        figures.append(f"{result.images_per_second_median:.4g} images/s in the steps alone")
     if info.peak_memory_bytes is not None:
         figures.append(f"peak memory {info.peak_memory_bytes / 1e9:.2f} GB")
     lines.append(f"encoder     {folder / 'encoder.keras'}")
     if result.best is not None:
         epoch = result.best.step / info.steps.per_epoch
-        lines.append(
-            f"best        {folder / 'best.keras'}, epoch {epoch:.4g}: {result.best.measure} {result.best.value:.4g}"
-        )
-    lines += [
-        f"time        {', '.join(figures)}",
-        f"next        barlowtf report {folder} --out {folder / 'report.html'}",
-    ]
+        lines.append(f"best        {folder / 'best.keras'}, epoch {epoch:.4g}: {_best_value(result, result.best)}")
+    lines.append(f"time        {', '.join(figures)}")
+    commands = [f"barlowtf report {folder} --out {folder / 'report.html'}"]
+    if result.verdict is not None and result.verdict.kind in ("improving", "changing"):
+        epochs = info.steps.total // info.steps.per_epoch
+        commands.insert(0, f"barlowtf pretrain --extend {folder} --epochs {epochs}")
+    lines += [f"{'' if number else 'next':12}{command}" for number, command in enumerate(commands)]
     return "\n".join(lines)
 
 
-def _knn_lines(info: "RunInfo", before: float | None, after: float) -> list[str]:
+def _best_value(result: "RunResult", best: "RunBest") -> str:
+    """Returns the measure of the best epoch, and of kNN how far the last epoch is from it."""
+    if best.measure not in ("knn", "probe"):
+        return f"{best.measure} {best.value:.4g}"
+    if best.measure == "probe" or result.knn_top1 is None:
+        return f"{best.measure} {100 * best.value:.1f} %"
+    return f"kNN top-1 {100 * best.value:.1f} %, and {100 * result.knn_top1:.1f} % after the last epoch"
+
+
+def _knn_lines(info: "RunInfo", result: "RunResult", after: float) -> list[str]:
     """Returns the line of the kNN accuracies, and a second one where the training has lowered it."""
+    from barlowtf.records.intervals import chance_of_shares
+
+    before, images = result.knn_top1_before, result.knn_images
+    of = ""
+    if images is not None:
+        of = f", {images:,} test images"
+        if result.knn_halved:
+            of = f", {images:,} labeled images by the votes of the other half: there is no test split"
     if before is None:
-        return [f"kNN top-1   {100 * after:.1f} % (trained)"]
+        return [f"kNN top-1   {100 * after:.1f} % (trained){of}"]
     kind = "random" if info.init is None and info.parent is None else "initial"
-    lines = [f"kNN top-1   {100 * before:.1f} % ({kind} encoder) -> {100 * after:.1f} % (trained)"]
-    if after < before:
+    lines = [f"kNN top-1   {100 * before:.1f} % ({kind} encoder) -> {100 * after:.1f} % (trained){of}"]
+    if before - after > (0.0 if images is None else chance_of_shares((before, after), images)):
         lines.append(
             f"            {100 * (before - after):.1f} points lower than before: by these labels the {kind} encoder is "
             "the better one."

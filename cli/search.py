@@ -8,7 +8,7 @@ import click
 
 from barlowtf.places import short_spec
 
-from .given import FEATURES, PHOTO
+from .given import ENCODER, FEATURES, PHOTO
 from .options import json_option, trust_option
 from .output import echo, on_one_line
 from .tensorflow import start_tensorflow
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 )
 @click.option("--id", "ids", type=click.IntRange(min=0), multiple=True, help="Look for an image of the folder itself.")
 @click.option(
-    "--encoder", metavar="ENCODER", help="Encoder of the features. Default: the one that they name, where it lay."
+    "--encoder",
+    type=ENCODER,
+    metavar="ENCODER",
+    help="Encoder of the features. Default: the one that they name, where it lay.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="HTML page of thumbnails to write as well."

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from barlowtf.data.images import reason_of
+from barlowtf.data.images import reason_of_image
 from barlowtf.data.sample import stored_image
 from barlowtf.data.source import Source
 from barlowtf.data.stored import StoredImage
@@ -91,7 +91,7 @@ def _see(source: Source, number: int) -> _Seen | str:
     try:
         image = stored_image(source, number)
     except (ValueError, tf.errors.OpError) as error:
-        return reason_of(error)
+        return reason_of_image(error)
     colors = colors_of(image)
     is_flat = bool((colors == colors[:1, :1]).all())
     return _Seen(image_facts(image), _digest(image), is_flat, _thumbnail(colors))

@@ -8,7 +8,15 @@ from pathlib import Path
 from barlowtf.data.image_files import ImageFiles
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.label_table import has_label_table, label_table
-from barlowtf.data.layout import ENDINGS, Layout, find_images, find_layout, image_folders, visible_folders
+from barlowtf.data.layout import (
+    ENDINGS,
+    Layout,
+    find_images,
+    find_layout,
+    image_folders,
+    is_image_file,
+    visible_folders,
+)
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.voc_folder import find_voc_folder, voc_folder
 from barlowtf.errors import DataError
@@ -18,6 +26,8 @@ from barlowtf.regular import kind_of
 # Images beside class folders, up to one in so many, are strays: the others keep their classes.
 _STRAYS = 10
 _SHOWN = 3
+# Begins the note on images that are left out, which are `unlabeled`, too.
+BESIDE_CLASSES = "Left out, beside the class folders: "
 _MULTI_LABEL_SYNTAX = (
     "a folder that holds VOC2007, or a folder with train/, test/ and beside them train.csv and test.csv "
     "(file,CLASS1,CLASS2,...)"
@@ -42,16 +52,7 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     Raises:
         DataError: `folder` is missing, not a folder, empty, or without images.
     """
-    if not os.path.exists(folder):
-        raise DataError(
-            f"Invalid folder {folder}: it does not exist, expected a folder of images.{similar_path(folder)}"
-        )
-    if not folder.is_dir():
-        raise DataError(
-            f"Invalid folder {folder}: it is {kind_of(folder)}, expected a folder of images. "
-            "Unpack an archive; a file of many images goes by its kind: table:FILE (CSV, TSV, JSON lines), npy:FILE or "
-            "tfrecord:GLOB."
-        )
+    _require_folder(folder, "a folder of images")
     layout = find_layout(folder)
     chosen = layout.test if split == "test" else layout.train
     if chosen is None:
@@ -75,11 +76,28 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     beside = tuple(path for path, _ in files if "/" not in path)
     labeled = len(class_names) > 1 and _STRAYS * len(beside) <= len(files) - len(beside)
     if labeled and beside:
-        notes.append(f"Left out, beside the class folders: {_some(beside)}.")
+        notes.append(f"{BESIDE_CLASSES}{_some(beside)}.")
         files = [file for file in files if "/" in file[0]]
     unlabeled = beside if len(class_names) > 1 else ()
     name, names = f"{folder.name} {split}", tuple(class_names) if labeled else None
     return ImageFiles(name, chosen, files, names, unlabeled=unlabeled, notes=tuple(notes))
+
+
+def _require_folder(folder: Path, expected: str) -> None:
+    """Raises DataError for a path that is no folder, with what to give instead."""
+    if not os.path.exists(folder):
+        raise DataError(f"Invalid folder {folder}: it does not exist, expected {expected}.{similar_path(folder)}")
+    if is_image_file(folder):
+        raise DataError(
+            f"Invalid folder {folder}: it is one image, expected {expected}. Give the folder that it lies in; "
+            "one image alone is for barlowtf predict, embed and search."
+        )
+    if not folder.is_dir():
+        raise DataError(
+            f"Invalid folder {folder}: it is {kind_of(folder)}, expected {expected}. "
+            "Unpack an archive; a file of many images goes by its kind: table:FILE (CSV, TSV, JSON lines), npy:FILE or "
+            "tfrecord:GLOB."
+        )
 
 
 def _notes(layout: Layout, empty: Sequence[str], others: Counter[str], repeated: Sequence[str]) -> list[str]:
@@ -110,8 +128,7 @@ def _open(path: str, split: str) -> ImageFiles | None:
 
 def _open_multi_label(path: str, split: str) -> MultiLabelSet:
     folder = given_path(path)
-    if not folder.is_dir():
-        raise DataError(f"Invalid folder {folder}: it does not exist, expected {_MULTI_LABEL_SYNTAX}.")
+    _require_folder(folder, _MULTI_LABEL_SYNTAX)
     voc = find_voc_folder(folder)
     if voc is not None:
         return voc_folder(voc, split)

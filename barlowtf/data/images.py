@@ -7,6 +7,7 @@ Pillow, tifffile or NumPy (`barlowtf.data.stored`) in the threads that read. Bot
 """
 
 import functools
+import os
 import re
 from collections.abc import Callable
 
@@ -93,7 +94,7 @@ def unreadable_reason(source: Source, index: int, channels: int, rendering: Rend
         raise
     # What reads an image in Python, a user's own source too, may raise anything.
     except Exception as error:
-        return reason_of(error)
+        return reason_of_image(error)
     return None
 
 
@@ -104,6 +105,14 @@ def reason_of(error: Exception) -> str:
     reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*", "", text).strip().partition("\n")[0].strip()
     reason = reason or type(error).__name__
     return reason.removeprefix("ValueError: ")
+
+
+def reason_of_image(error: Exception) -> str:
+    """Returns why an image cannot be read or decoded, without the path of its file, which whoever asks knows."""
+    reason = reason_of(error)
+    # "/photos/a.png; Permission denied"
+    path, of_file, why = reason.rpartition("; ")
+    return why if of_file and os.path.isabs(path) else reason
 
 
 _OfJpeg = Callable[[tf.Tensor], tf.Tensor]

@@ -4,6 +4,8 @@ import os
 import re
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +26,8 @@ _PUNCTUATION = re.compile(r"[\W_]+")
 _YEAR = re.compile(r"[-_]?(?:19|20)\d\d$")
 # Folders in a folder that holds nothing else, images/train.
 _DEEPEST = 3
+# Where folders that cannot be read are noted; None: they are errors.
+_NOTED: ContextVar[dict[str, str] | None] = ContextVar("noted", default=None)
 
 
 class Layout(NamedTuple):
@@ -60,10 +64,14 @@ def find_layout(folder: Path) -> Layout:
     return _find(folder, _DEEPEST)
 
 
+def is_image_file(path: Path) -> bool:
+    """Returns whether a path is one image; a .npy file is rather a stack of them."""
+    return path.suffix.lower() in ENDINGS and path.suffix.lower() != ".npy" and path.is_file()
+
+
 def visible_folders(folder: Path) -> list[str]:
     """Returns the names of the folders that a user put there, sorted."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if _is_meant(entry) and entry.is_dir())
+    return sorted(entry.name for entry in _entries(folder) if _is_meant(entry) and entry.is_dir())
 
 
 def image_folders(folder: Path) -> list[str]:
@@ -117,22 +125,46 @@ def _images_in(
 ) -> Iterator[tuple[str, int]]:
     """Yields the images that lie in a folder itself, and appends the folders in it, sorted by name."""
     inner = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name.lower()
-            if not _is_meant(entry):
-                continue
-            if entry.is_dir():
-                inner.append(entry)
-            elif _is_special(entry):
-                # Opening a pipe or a device may wait without end.
-                if passed_over is not None:
-                    passed_over["special"] += 1
-            elif _is_image(name):
-                yield f"{prefix}{entry.name}", _bytes_of(entry)
-            elif passed_over is not None:
-                passed_over[os.path.splitext(name)[1] or "no ending"] += 1
+    for entry in _entries(folder):
+        name = entry.name.lower()
+        if not _is_meant(entry):
+            continue
+        if entry.is_dir():
+            inner.append(entry)
+        elif _is_special(entry):
+            # Opening a pipe or a device may wait without end.
+            if passed_over is not None:
+                passed_over["special"] += 1
+        elif _is_image(name):
+            yield f"{prefix}{entry.name}", _bytes_of(entry)
+        elif passed_over is not None:
+            passed_over[os.path.splitext(name)[1] or "no ending"] += 1
     folders += sorted(inner, key=lambda entry: entry.name)
+
+
+@contextmanager
+def noting_unreadable_folders() -> Iterator[dict[str, str]]:
+    """Passes over folders that cannot be read, which are errors elsewhere; gives path -> why of each, as it is met."""
+    noted: dict[str, str] = {}
+    token = _NOTED.set(noted)
+    try:
+        yield noted
+    finally:
+        _NOTED.reset(token)
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yields what lies in a folder."""
+    try:
+        opened = os.scandir(folder)
+    except OSError as error:
+        noted = _NOTED.get()
+        if noted is None:
+            raise
+        noted[str(folder)] = error.strerror or str(error)
+        return
+    with opened as entries:
+        yield from entries
 
 
 def _find(folder: Path, deepest: int) -> Layout:
@@ -235,8 +267,7 @@ def _below(folder: Path, inner: list[str], deepest: int) -> Layout | None:
 
 
 def _has_images_beside(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(_is_meant(entry) and not entry.is_dir() and _is_image(entry.name.lower()) for entry in entries)
+    return any(_is_meant(entry) and not entry.is_dir() and _is_image(entry.name.lower()) for entry in _entries(folder))
 
 
 def _is_image(name: str) -> bool:

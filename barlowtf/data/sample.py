@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from pydantic import Field
 
-from barlowtf.data.images import reason_of
+from barlowtf.data.images import reason_of_image
 from barlowtf.data.order import sample_ids
 from barlowtf.data.source import Source
 from barlowtf.data.stored import StoredImage, read_stored
@@ -110,4 +110,4 @@ def _read(source: Source, index: int) -> ImageFacts | str:
     try:
         return image_facts(stored_image(source, index))
     except (ValueError, tf.errors.OpError) as error:
-        return reason_of(error)
+        return reason_of_image(error)

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from barlowtf.atomic import whole_files
 from barlowtf.data.classes import LARGEST_DIGITS, NO_LABEL, is_too_long, number_classes
-from barlowtf.data.images import reason_of
+from barlowtf.data.images import reason_of, reason_of_image
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.records import RecordSource, index_records, locate_record, parse_readable, record_reader
 from barlowtf.data.skipped import SkippedImages
@@ -203,7 +203,7 @@ def _feature_kinds(read_record: Callable[[tf.Tensor], tf.Tensor], file: str, siz
         try:
             example = tf.train.Example.FromString(read_record(tf.constant(number, tf.int64)).numpy())
         except (tf.errors.OpError, DecodeError) as error:
-            reason = reason or reason_of(error)
+            reason = reason or reason_of_image(error)
             continue
         # A message of another kind can parse by accident; then it has no features.
         features = example.features.feature
@@ -242,7 +242,7 @@ def _examples(source: Source, ids: np.ndarray, skipped: SkippedImages) -> Iterat
         try:
             image = source.read(tf.constant(number, tf.int64))
         except (tf.errors.OpError, OSError, ValueError) as error:
-            skipped.skip(source, int(number), reason_of(error))
+            skipped.skip(source, int(number), reason_of_image(error))
             continue
         features = {IMAGE: _bytes(image.numpy() if image.dtype == tf.string else _encoded(image.numpy()))}
         if labels is not None:

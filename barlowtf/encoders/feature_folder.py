@@ -84,7 +84,9 @@ def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFol
     """
     require_features(str(path))
     if not (path / MANIFEST).is_file():
-        raise CheckpointError(f"{path} holds no features. Expected the --out folder of barlowtf embed.")
+        raise CheckpointError(
+            f"{path} holds no features. Expected the --out folder of barlowtf embed{_those_below(path)}."
+        )
     manifest = read_record(path / MANIFEST, EmbedManifest)
     if manifest.status != "finished":
         raise CheckpointError(f"The features in {path} are unfinished. Run the barlowtf embed that began them again.")
@@ -118,6 +120,18 @@ def open_features(path: Path, encoder: EncoderFacts | None = None) -> FeatureFol
     if not folder.rows:
         raise CheckpointError(f"{path} holds the features of no image: none could be read.")
     return folder
+
+
+def _those_below(path: Path) -> str:
+    """Returns which folders below hold features: `predict` keeps those of a run in RUN/features/ID."""
+    found = sorted(
+        (manifest for below in ("*", "features/*") for manifest in path.glob(f"{below}/{MANIFEST}")),
+        key=lambda manifest: -manifest.stat().st_mtime,
+    )
+    if not found:
+        return ""
+    newest = f"here {found[0].parent}"
+    return f", {newest}" if len(found) == 1 else f", {newest}, the newest of {len(found)} below it"
 
 
 def _read_parquet(path: Path, manifest: EmbedManifest) -> FeatureFolder:

@@ -1,6 +1,5 @@
 """Encoder and projector of a run from one of its checkpoints, whether the run is finished or not."""
 
-import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +10,6 @@ from barlowtf.config import load_recipe
 from barlowtf.encoders.building import build_parts
 from barlowtf.errors import CheckpointError
 from barlowtf.models import checkpoint
-
-_LOG = logging.getLogger("barlowtf")
 
 
 class Restored(NamedTuple):
@@ -37,7 +34,6 @@ def restore_parts(run: runs.RunFolder, which: str) -> Restored:
     path = find_checkpoint(run, which)
     encoder, projector = build_parts(load_recipe(run.recipe))
     step = checkpoint.restore_weights(path, encoder, projector)
-    _LOG.info("Weights of step %d, from %s.", step, path)
     return Restored(encoder, projector, step)
 
 

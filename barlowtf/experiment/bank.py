@@ -12,8 +12,8 @@ from barlowtf import data, runs
 from barlowtf.config import load_recipe
 from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.feature_folder import FeatureFolder, open_features
-from barlowtf.errors import DataError
-from barlowtf.experiment.data import open_split
+from barlowtf.errors import CheckpointError, DataError
+from barlowtf.experiment.data import open_images, open_split
 from barlowtf.experiment.embed import EmbedRequest, embed_images, storable_text
 from barlowtf.export.heads import Head
 from barlowtf.records import EmbeddedData, EncoderFacts, read_result
@@ -94,7 +94,16 @@ def training_bank(encoder: Encoder, head: Head | None, interruption: Interruptio
     out = runs.RunFolder(encoder.run).features / key
     if not out.exists():
         _LOG.info("Features of the %s training images, kept in %s:", f"{images.size:,}", out)
-    embed_images(EmbedRequest(encoder.name, spec, out, file_format="npy"), encoder, images, interruption)
+    try:
+        embed_images(EmbedRequest(encoder.name, spec, out, file_format="npy"), encoder, images, interruption)
+    except CheckpointError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise CheckpointError(
+            f"Cannot keep the features of the training images in {out}: {error.__cause__.strerror or error.__cause__}. "
+            f"Write them elsewhere, barlowtf embed --encoder {encoder.name} --data {spec} --out FEATURES, and add --in "
+            "FEATURES."
+        ) from error
     return Bank(open_features(out, encoder.facts), images)
 
 
@@ -112,7 +121,7 @@ def _open_images(facts: EmbeddedData, folder: Path, trust: bool) -> data.Source 
     """Returns the images of a folder of features; None, and a line in the log, where they are not there any more."""
     try:
         data.require_trusted_data(facts.source, named_in=folder, trust=trust)
-        images = open_split(facts.source, facts.split)
+        images = open_images(facts.source, facts.split)
     except DataError as error:
         _LOG.warning("The embedded images cannot be read, so they are named by number. %s", error)
         return None

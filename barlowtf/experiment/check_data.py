@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from barlowtf import data
+from barlowtf.data.folder import BESIDE_CLASSES
+from barlowtf.data.layout import noting_unreadable_folders
 from barlowtf.encoders.loading import load
-from barlowtf.errors import ConfigError
+from barlowtf.errors import ConfigError, DataError
 from barlowtf.experiment.data import open_split, recipe_settings
 from barlowtf.experiment.data_findings import DATA_DIAGNOSES
 from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
@@ -68,7 +70,9 @@ def check_data(request: CheckRequest) -> DataCheck:
     started = time.monotonic()
     if request.similarity is not None and not 0.0 < request.similarity <= 1.0:
         raise ConfigError(f"Invalid similarity: received {request.similarity:g}, expected a cosine in (0, 1].")
-    splits = _read(request)
+    with noting_unreadable_folders() as folders:
+        sources = _open(request.source, folders)
+    splits = _read(request, sources)
     equal = data.equal_groups([digest for split in splits for digest in split.census.digests])
     # Images of one color are named as such; that they are equal says nothing more.
     flat = np.concatenate([np.isin(split.census.ids, split.census.flat) for split in splits])
@@ -78,6 +82,7 @@ def check_data(request: CheckRequest) -> DataCheck:
     facts = next((split.facts for split in described.values() if split.facts is not None), None)
     whole = DataCheck(
         source=request.source,
+        unreadable_folders=folders,
         splits=described,
         equal=tuple(_group(group, splits) for group in equal),
         near=None if near is None else tuple(_group(group, splits) for group in near),
@@ -91,10 +96,19 @@ def check_data(request: CheckRequest) -> DataCheck:
     return whole.model_copy(update={"findings": find_in(whole, DATA_DIAGNOSES)})
 
 
-def _read(request: CheckRequest) -> list[_Split]:
+def _open(spec: str, unreadable: dict[str, str]) -> dict[str, data.Source]:
+    """Returns the splits, without what lies in folders that cannot be read."""
+    try:
+        sources = {"train": open_split(spec, "train"), "test": data.open_source(spec, "test")}
+    except DataError as error:
+        for folder, reason in unreadable.items():
+            raise DataError(f"Cannot read folder {folder}: {reason}. Give yourself the right to read it.") from error
+        raise
+    return {name: source for name, source in sources.items() if source is not None}
+
+
+def _read(request: CheckRequest, known: dict[str, data.Source]) -> list[_Split]:
     """Returns the splits, all of their images read."""
-    sources = {"train": open_split(request.source, "train"), "test": data.open_source(request.source, "test")}
-    known = {name: source for name, source in sources.items() if source is not None}
     console = request.console or error_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Off a terminal nothing moves, so nothing is drawn.
@@ -178,7 +192,8 @@ def _describe(split: _Split) -> CheckedSplit:
         flat=_where(source, census.flat),
         other_channels=_where(source, others),
         unlabeled=(*source.unlabeled, *nameless),
-        notes=source.notes,
+        # Images beside class folders are among those without a label.
+        notes=tuple(note for note in source.notes if not note.startswith(BESIDE_CLASSES)),
         images_per_class=None if labels is None else _count_classes(source, labels),
         facts=facts,
     )

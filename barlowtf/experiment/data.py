@@ -1,5 +1,6 @@
 """`barlowtf data`: what a data set holds, and packing it into TFRecord files."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from barlowtf import data
+from barlowtf.data.image_files import ImageFiles
+from barlowtf.data.layout import is_image_file
 from barlowtf.errors import DataError
 from barlowtf.experiment.skipping import skips_of
+from barlowtf.places import given_path
 from barlowtf.records import Record
 
 # Images that are read to describe a data set, and letters of the names of classes that are shown.
@@ -169,3 +173,15 @@ def open_split(spec: str, split: str) -> data.Source:
     if source is None:
         raise DataError(f"{spec} has no {split} split. Choose the other --split, or other data.")
     return source
+
+
+def open_images(spec: str, split: str) -> data.Source:
+    """Returns images to be described one by one: one split of a data set, or the one image of a file.
+
+    Raises:
+        DataError: It cannot be read, or has no such split.
+    """
+    file = given_path(spec)
+    if split == "train" and is_image_file(file):
+        return ImageFiles(file.name, file.parent, [(file.name, os.path.getsize(file))])
+    return open_split(spec, split)

@@ -15,6 +15,10 @@ def _unreadable(check: DataCheck) -> Iterator[Symptom]:
         if split.unreadable:
             files = _some(f"{where}: {reason}" for where, reason in split.unreadable.items())
             yield Symptom(f"{_images(len(split.unreadable), name)} cannot be read.", files)
+    folders = check.unreadable_folders
+    if folders:
+        what = f"{len(folders):,} folder{_s(len(folders))} cannot be read: what lies there is not part of this check."
+        yield Symptom(what, _some(f"{where}: {reason}" for where, reason in folders.items()))
 
 
 def _channels(check: DataCheck) -> Iterator[Symptom]:
@@ -122,9 +126,9 @@ def _imbalance(check: DataCheck) -> Iterator[Symptom]:
 DATA_DIAGNOSES: dict[str, Diagnosis[DataCheck]] = {
     "unreadable": Diagnosis(
         "harm",
-        "files that cannot be read or decoded",
-        "Replace or delete them, but not before a run on them has finished: it resumes with as many files alone. "
-        "Training skips up to data.max_unreadable of them.",
+        "files that cannot be read or decoded, and folders that cannot be read",
+        "Replace or delete the files, but not before a run on them has finished: it resumes with as many files alone. "
+        "Training skips up to data.max_unreadable of them, and stops at such a folder.",
         _unreadable,
     ),
     "channels": Diagnosis(

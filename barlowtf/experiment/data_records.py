@@ -42,6 +42,7 @@ class DataCheck(Record):
     """What is in a data set, and what of it harms."""
 
     source: str = Field(description="SPEC of the data")
+    unreadable_folders: dict[str, str] = Field(description="where a folder lies that cannot be read -> why")
     splits: dict[str, CheckedSplit] = Field(description="train, and test where there is one")
     equal: tuple[ImageGroup, ...] = Field(description="images of equal decoded pixels, without those of one color")
     near: tuple[ImageGroup, ...] | None = Field(

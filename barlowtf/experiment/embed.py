@@ -32,7 +32,8 @@ from barlowtf.encoders.encoder import Encoder
 from barlowtf.encoders.extracting import PART_IMAGES, log_progress, readable_views, require_finite
 from barlowtf.encoders.feature_folder import MANIFEST, open_features
 from barlowtf.encoders.loading import load
-from barlowtf.errors import CheckpointError, DataError, Interrupted
+from barlowtf.errors import CheckpointError, Interrupted
+from barlowtf.experiment.data import open_images
 from barlowtf.experiment.skipping import skips_of
 from barlowtf.places import settled_spec
 from barlowtf.records import EmbeddedData, EmbedManifest, read_record, write_record
@@ -48,7 +49,7 @@ class EmbedRequest:
 
     Attributes:
         encoder: See `barlowtf.encoders.load`.
-        source: SPEC of the data.
+        source: SPEC of the data, or one image file.
         out: Folder, new or that of the call to resume.
         split: "train" or "test".
         file_format: "parquet": id int64, path string, label int64 or null, feature float32 [d]; or "npy": features
@@ -83,9 +84,7 @@ def embed(request: EmbedRequest) -> EmbedManifest:
     """
     with Interruption().listening() as interruption:
         encoder = load(request.encoder, config=request.config, trust=request.trust)
-        images = data.open_source(request.source, request.split)
-        if images is None:
-            raise DataError(f"{request.source} has no {request.split} split.")
+        images = open_images(request.source, request.split)
         return embed_images(request, encoder, images, interruption)
 
 

@@ -114,6 +114,8 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
                 skips_of(loaded.values(), request.max_unreadable, folder / data.SKIPPED_FILE),
             )
             results = []
+            planned = [None if spec == "random" else loaded[spec] for spec in request.encoders]
+            measuring.plan(request.encoders, planned, chosen, request.seeds or (0,))
             try:
                 for encoder, seeds in _with_seeds(request, loaded, strategy):
                     results += measuring.measure_all(encoder, chosen, seeds)

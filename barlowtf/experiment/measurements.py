@@ -18,6 +18,7 @@ from barlowtf.encoders import Encoder
 from barlowtf.errors import DataError, Interrupted
 from barlowtf.evaluation import Chosen, FeatureStore, Outcome, Protocol, Splits, Task
 from barlowtf.evaluation.recording import make_result, name_result
+from barlowtf.experiment.foretelling import foretell, foretell_features
 from barlowtf.records import Result, read_result, write_result
 from barlowtf.records.grouping import format_value
 from barlowtf.train.fitting import fit
@@ -80,6 +81,34 @@ class Measuring:
         self._fit = functools.partial(fit, strategy=strategy, interruption=interruption, console=console)
         self._splits: dict[Any, Splits] = {}
         self._surroundings = describe_surroundings(strategy)
+        self._begun, self._planned = 0, 0
+
+    def plan(
+        self, specs: Sequence[str], encoders: Sequence[Encoder | None], chosen: Sequence[Chosen], seeds: Sequence[int]
+    ) -> None:
+        """Logs what is to be measured, and about how long it will take.
+
+        Args:
+            specs: SPEC of each encoder.
+            encoders: The encoders; None: the untrained one, which is another for each seed.
+            chosen: Protocols.
+            seeds: For each.
+        """
+        for encoder in encoders:
+            for choice in chosen:
+                if encoder is None or fits(choice, encoder):
+                    self._planned += len(seeds) if encoder is None else len(self._seeds_of(choice, seeds))
+        foretell(self._planned, chosen, specs)
+        trained = [encoder for encoder in encoders if encoder is not None and encoder.model.weights]
+        on_features = [choice for choice in chosen if not choice.protocol.trains_encoder(choice.settings)]
+        if trained and on_features:
+            splits = self._open(on_features[0].protocol, trained[0])[1]
+            foretell_features(trained[0], splits, len(trained) + sum(encoder is None for encoder in encoders))
+
+    def _seeds_of(self, choice: Chosen, seeds: Sequence[int]) -> Sequence[int]:
+        """Returns the seeds for which a protocol measures an encoder: one where another one changes nothing."""
+        differs = choice.protocol.depends_on_seed or self._images.held_out is not None
+        return seeds if differs else seeds[:1]
 
     def measure_all(self, encoder: Encoder, chosen: Sequence[Chosen], seeds: Sequence[int]) -> list[Result]:
         """Returns the results of one encoder by all protocols; its features are computed once."""
@@ -89,20 +118,15 @@ class Measuring:
             if not fits(choice, encoder):
                 _LOG.info("%s is left out of %s, which trains the encoder.", encoder.name, choice.protocol.name)
                 continue
-            differs = choice.protocol.depends_on_seed or self._images.held_out is not None
-            for seed in seeds if differs else seeds[:1]:
+            for seed in self._seeds_of(choice, seeds):
+                self._begun += 1
                 results.append(self._measure_readable(choice, encoder, features, seed))
         return results
 
     def _measure_readable(self, choice: Chosen, encoder: Encoder, features: FeatureStore, seed: int) -> Result:
         """Measures; where an image cannot be read, once more without such images."""
-        protocol, channels = choice.protocol, encoder.image_shape[2]
-        specs = (protocol.training_spec(self._images.source), self._images.source)
-        key = (protocol.open_data, *specs, channels, encoder.rendering)
-        if key not in self._splits:
-            self._splits[key] = protocol.open_data(*specs, channels, encoder.rendering, self._images.held_out)
-        splits = self._splits[key]
-        tries = 0
+        channels, tries = encoder.image_shape[2], 0
+        key, splits = self._open(choice.protocol, encoder)
         while True:
             try:
                 return self._measure(choice, encoder, features, splits, seed)
@@ -120,6 +144,15 @@ class Measuring:
                 _LOG.info("Measuring again without what cannot be read.")
                 splits = self._splits[key] = readable
 
+    def _open(self, protocol: Protocol, encoder: Encoder) -> tuple[Any, Splits]:
+        """Returns the images of a protocol, opened once, and what they are kept under."""
+        channels = encoder.image_shape[2]
+        specs = (protocol.training_spec(self._images.source), self._images.source)
+        key = (protocol.open_data, *specs, channels, encoder.rendering)
+        if key not in self._splits:
+            self._splits[key] = protocol.open_data(*specs, channels, encoder.rendering, self._images.held_out)
+        return key, self._splits[key]
+
     def _measure(self, choice: Chosen, encoder: Encoder, features: FeatureStore, splits: Splits, seed: int) -> Result:
         """Returns the result of one measurement, from the folder where it is there already."""
         protocol, variant, settings, _ = choice
@@ -136,11 +169,12 @@ class Measuring:
         name = name_result(choice, encoder, splits, subset, seed=seed, replicas=replicas)
         file = self._folder / f"{name}.json"
         if file.exists():
-            _LOG.info("%s exists already.", file)
+            _LOG.info("%s%s exists already.", self._place, file)
             # It may have been measured under another name, or have equal weights.
             return read_result(file).model_copy(update={"encoder": encoder.facts})
         labels = f"{usable.train.size:,}"
-        _LOG.info("%s (%s), %s, seed %d: %s labels.", protocol.name, variant, encoder.name, seed, labels)
+        told = f"{protocol.name} ({variant}), {encoder.name}, seed {seed}: {labels} labels."
+        _LOG.info("%s%s", self._place, told)
         task = Task(
             encoder=encoder,
             features=features,
@@ -168,6 +202,11 @@ class Measuring:
         _tell(result)
         shutil.rmtree(task.unfinished, ignore_errors=True)
         return result
+
+    @property
+    def _place(self) -> str:
+        """Which of several measurements this one is, "2/6: "."""
+        return f"{self._begun}/{self._planned}: " if self._planned > 1 else ""
 
     def _outcome(self, protocol: Protocol, task: Task[Any]) -> Outcome:
         weights = task.encoder.model.get_weights()

@@ -1,5 +1,6 @@
 """Where a command may write its one file: looked at before anything is read, so that nobody's own file is replaced."""
 
+import tempfile
 from pathlib import Path
 
 from barlowtf.errors import CheckpointError, ConfigError
@@ -16,12 +17,18 @@ def require_place(out: Path, example: str) -> None:
         example: Name of such a file, for messages: "report.html".
 
     Raises:
-        ConfigError: Its folder is missing, or it is a folder.
+        ConfigError: Its folder is missing or takes no new file, or it is a folder.
     """
     if not out.parent.is_dir():
         raise ConfigError(f"Cannot write {out}: there is no folder {out.parent}. Make it, or choose another --out.")
     if out.is_dir():
         raise ConfigError(f"Cannot write {out}: it is a folder. Expected a file, e.g. --out {out / example}.")
+    try:
+        # Rights alone do not tell: root may write everywhere but on a disk that is read-only or full.
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"Cannot write {out}: {error.strerror}. Choose another --out.") from error
 
 
 def require_page(out: Path, example: str) -> None:

@@ -24,7 +24,7 @@ from barlowtf.encoders.feature_folder import FeatureFolder, open_features
 from barlowtf.encoders.loading import load
 from barlowtf.errors import BarlowTFError, ConfigError, DataError, Interrupted
 from barlowtf.experiment.bank import open_bank, training_bank
-from barlowtf.experiment.data import open_split
+from barlowtf.experiment.data import open_images
 from barlowtf.experiment.embed import EmbedRequest, embed_images
 from barlowtf.experiment.output_files import require_own, require_place
 from barlowtf.experiment.predicted_rows import (
@@ -52,7 +52,7 @@ class PredictRequest:
 
     Attributes:
         encoder: See `barlowtf.encoders.load`.
-        source: SPEC of the new images.
+        source: SPEC of the new images, or one image file.
         out: File of the rows: .csv, .parquet or .jsonl. Rows of an earlier prediction are replaced, nothing else is.
         head: See `barlowtf.export.heads.open_head`; None: neighbors vote for a label where they have classes.
         split: "train" or "test" of the new images; a folder without such parts is its training split.
@@ -98,7 +98,7 @@ def predict(request: PredictRequest) -> PredictionRecord:
         head = None if request.head is None else open_head(request.head, encoder)
         if head is not None:
             encoder = encoder_of_head(head, encoder)
-        images = open_split(request.source, request.split)
+        images = open_images(request.source, request.split)
         near, no_bank = _find_neighborhood(request, encoder, head, interruption)
         labeler = head_labeler(head) if head is not None else None if near is None else vote_labeler(near.bank)
         if labeler is not None and request.top > len(labeler.names):
@@ -159,10 +159,14 @@ def _find_neighborhood(
     except Interrupted:
         raise
     except BarlowTFError as error:
+        # What is wrong with features says what to do itself.
+        missing = isinstance(error, DataError) and request.features is None
+        advice = " Or give the features of training images with --in." if missing else ""
         if head is None or request.features is not None or request.neighbors is not None:
-            advice = "" if request.features is not None else " Or give the features of training images with --in."
-            raise type(error)(f"No training images to compare with. {error}{advice}") from error
-        _LOG.warning("No neighbors and no novelty: %s Features of training images can be given with --in.", error)
+            if not missing:
+                raise
+            raise DataError(f"No training images to compare with. {error}{advice}") from error
+        _LOG.warning("No neighbors and no novelty: %s%s", error, advice)
         return None, " ".join(str(error).split())
 
 

@@ -1,5 +1,6 @@
 """What is exported and where it comes from: encoder, head and projector that belong together."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from barlowtf.export.heads import Head, encoder_of_head, open_head
 from barlowtf.export.network import Parts
 from barlowtf.models import checkpoint
 from barlowtf.places import CONTROLS
+
+_LOG = logging.getLogger("barlowtf")
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def open_origin(
         recipe = load_recipe(run.recipe)
         require_trusted(recipe.model.encoder, "encoder", named_in=run.recipe, trust=trust)
         restored = restore_parts(run, checkpoint_of)
+        _LOG.info("Weights of step %d of %s, the %s checkpoint.", restored.step, run.path, checkpoint_of)
         opened = model_encoder(encoder, "run", restored.encoder, recipe, run=path)
         projector, step = restored.projector, restored.step
     else:

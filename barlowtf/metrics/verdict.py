@@ -1,13 +1,16 @@
 """One sentence about a run, from its curves: whether it works, and whether more epochs would help. NumPy only.
 
 A curve is judged by its last fifth and the fifth before it: T its last step, "late" the mean of the values after 0.8 T,
-"before" the mean of those after 0.6 T and up to 0.8 T.
+"before" the mean of those after 0.6 T and up to 0.8 T. Two shares of test images differ by at least two
+standard errors of the difference.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+from barlowtf.records.intervals import chance_of_shares
 
 Kind = Literal["improving", "changing", "flat", "past its best", "nothing gained", "collapsing", "unclear"]
 # A curve needs this many values after the start to be judged.
@@ -85,20 +88,28 @@ def judge_run(
     for measure in measures:
         curve = _curve(records, measure.key)
         if any(step > 0 for step, _ in curve):
-            return _judge_curve(measure, curve, steps_per_epoch)._replace(notes=notes)
+            images = _test_images(records) if measure.labeled else None
+            last_step = max(int(record["step"]) for record in records)
+            return _judge_curve(measure, curve, images, steps_per_epoch, last_step)._replace(notes=notes)
     settings = " or ".join(dict.fromkeys(measure.setting for measure in measures))
     return Verdict("unclear", f"unclear: nothing was measured after the first step; set {settings}.", notes)
 
 
-def _judge_curve(measure: Measure, curve: list[tuple[int, float]], steps_per_epoch: float) -> Verdict:
+def _judge_curve(
+    measure: Measure, curve: list[tuple[int, float]], images: int | None, steps_per_epoch: float, last_step: int
+) -> Verdict:
+    """Returns what one curve says, its test images counted where its values are shares of them."""
     show, after = _format(measure), [(step, value) for step, value in curve if step > 0]
     if len(after) < _LEAST_VALUES:
-        times = "once" if len(after) == 1 else f"{len(after)} times"
-        return Verdict(
-            "unclear",
-            f"unclear: {measure.name} was measured {times}, and a curve needs {_LEAST_VALUES}; lower {measure.setting} "
-            "or train longer.",
-        )
+        return _too_few(measure, curve, last_step / steps_per_epoch)
+
+    def chance(one: float, other: float) -> float:
+        return 0.0 if images is None else chance_of_shares((one, other), images)
+
+    def doubt(one: float, other: float) -> str:
+        least_shown = _difference(measure, chance(one, other))
+        return "" if images is None else f", and below {least_shown} is no difference that {images:,} images can show"
+
     steps, values = (np.array(column, np.float64) for column in zip(*after, strict=True))
     covered = curve if measure.labeled else after
     extent = max(value for _, value in covered) - min(value for _, value in covered)
@@ -107,7 +118,8 @@ def _judge_curve(measure: Measure, curve: list[tuple[int, float]], steps_per_epo
     middle = middle if len(middle) else values[-len(late) - 1 : -len(late)]
     # The beginning of a curve bends too much to tell its noise.
     noise = _noise(values[steps > 0.4 * steps[-1]])
-    gain = float(late.mean() - middle.mean())
+    now, before = float(late.mean()), float(middle.mean())
+    gain = now - before
     least = max(_FLAT_SHARE * extent, noise * np.sqrt(1 / len(late) + 1 / len(middle)))
     if not measure.labeled and abs(gain) > least:
         return Verdict(
@@ -115,31 +127,57 @@ def _judge_curve(measure: Measure, curve: list[tuple[int, float]], steps_per_epo
             f"still changing: {measure.name} {'rose' if gain > 0 else 'fell'} by {abs(gain):.1f} over the last fifth "
             f"of the run, to {show(values[-1])}, so the features have not settled; train longer.",
         )
-    if gain > least:
+    if gain > max(least, chance(now, before)):
         return Verdict(
             "improving",
             f"still improving: {measure.name} gained {_difference(measure, gain)} over the last fifth of the run, to "
             f"{show(values[-1])}; train longer.",
         )
     best = int(values.argmax())
-    lost = float(values[best] - late.mean())
-    if measure.labeled and steps[best] <= 0.8 * steps[-1] and lost > max(_LOST_SHARE * extent, 2 * noise):
+    lost = float(values[best]) - now
+    lost_by_chance = max(_LOST_SHARE * extent, 2 * noise, chance(float(values[best]), now))
+    if measure.labeled and steps[best] <= 0.8 * steps[-1] and lost > lost_by_chance:
         return Verdict(
             "past its best",
             f"past its best: {measure.name} was {show(values[best])} at epoch {steps[best] / steps_per_epoch:.4g} and "
             f"is {show(values[-1])} now; take a checkpoint from there (checkpoint.keep_best), or train for less long.",
         )
     first_step, start = curve[0]
-    if measure.labeled and first_step == 0 and late.mean() - start <= least:
+    if measure.labeled and first_step == 0 and now - start <= max(least, chance(now, start)):
         return Verdict(
             "nothing gained",
-            f"nothing gained: {measure.name} is {show(values[-1])}, and was {show(start)} before the first step; "
-            "change augmentations or learning rate rather than the number of epochs.",
+            f"nothing gained: {measure.name} is {show(values[-1])}, and was {show(start)} before the first step"
+            f"{doubt(now, start)}; change augmentations or learning rate rather than the number of epochs.",
+        )
+    if gain > least:
+        return Verdict(
+            "unclear",
+            f"unclear: {measure.name} gained {_difference(measure, gain)} over the last fifth of the run, to "
+            f"{show(values[-1])}{doubt(now, before)}; measure on more labeled images, or train longer.",
         )
     return Verdict(
         "flat",
         f"flat for the last fifth of the run: {measure.name} is {show(values[-1])}, a change of "
-        f"{_difference(measure, gain)}; more epochs of this recipe gain little.",
+        f"{_difference(measure, gain)}{doubt(now, before)}; more epochs of this recipe gain little.",
+    )
+
+
+def _too_few(measure: Measure, curve: list[tuple[int, float]], epochs: float) -> Verdict:
+    """Returns that a curve is too short to be judged, and what lengthens it."""
+    after = sum(step > 0 for step, _ in curve)
+    times = "once" if after == 1 else f"{after} times"
+    if len(curve) > after:
+        times = f"at the start and {times} after it"
+    interval = max(int(epochs) // _LEAST_VALUES, 1)
+    advice = []
+    if after < int(epochs) // interval:
+        advice.append(f"set {measure.setting} = {interval}")
+    if epochs < _LEAST_VALUES:
+        advice.append(f"train for {_LEAST_VALUES} epochs or more")
+    return Verdict(
+        "unclear",
+        f"unclear: {measure.name} was measured {times}, and a curve needs {_LEAST_VALUES} values after the "
+        f"start; {' and '.join(advice) or 'train longer'}.",
     )
 
 
@@ -175,8 +213,8 @@ def _note_on_redundancy(records: Sequence[Mapping[str, Any]]) -> str:
         return ""
     return (
         f"The redundancy term rose from {first:.3g} to {last:.3g} per dimension while the loss fell from {before:.3g} "
-        f"to {after:.3g}: no fault. Every C_ij grows with the agreement of the two views, which the invariance term "
-        "rewards by more than lambd times that rise."
+        f"to {after:.3g}, which is no fault. The more the two views of an image agree, the larger all entries of C "
+        "become, and the loss rewards the agreement by more than it charges for that."
     )
 
 
@@ -184,6 +222,11 @@ def _curve(records: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, fl
     """Returns (step, value) where a quantity was measured and is finite."""
     found = ((record["step"], record.get(key)) for record in records)
     return [(int(step), float(value)) for step, value in found if value is not None and np.isfinite(value)]
+
+
+def _test_images(records: Sequence[Mapping[str, Any]]) -> int | None:
+    """Returns on how many images kNN was last measured; None: a run of an earlier version does not say."""
+    return next((int(record["knn_images"]) for record in reversed(records) if record.get("knn_images")), None)
 
 
 def _noise(values: np.ndarray) -> float:

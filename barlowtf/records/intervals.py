@@ -1,7 +1,11 @@
-"""How far a mean of few runs can be trusted."""
+"""How far a mean of few runs, or a share of few images, can be trusted."""
 
+import math
 import statistics
 from collections.abc import Sequence
+
+# A difference of two shares of the same test images below this many standard errors may be chance.
+_STANDARD_ERRORS = 2.0
 
 
 def mean_and_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None]:
@@ -32,3 +36,15 @@ def mean_and_interval(values: Sequence[float], confidence: float = 0.95) -> tupl
 
     error = statistics.stdev(values) / len(values) ** 0.5
     return mean, float(stats.t.ppf(0.5 + confidence / 2, len(values) - 1)) * error
+
+
+def chance_of_shares(shares: Sequence[float], images: int) -> float:
+    """Returns below which a difference of two shares of test images may be chance: two of its standard errors.
+
+    That both shares are of the same images makes the true error smaller.
+
+    Args:
+        shares: The two, each in [0, 1]; scores of measures that nobody declared may be no shares, and have no error.
+        images: Number of test images.
+    """
+    return _STANDARD_ERRORS * math.sqrt(sum(max(0.0, share * (1 - share)) for share in shares) / max(images, 1))

@@ -70,6 +70,8 @@ class RunResult(Record):
         description="kNN accuracy before the first step, in [0, 1]",
     )
     knn_top1: Share | None = Field(description="kNN accuracy at the end, in [0, 1]")
+    knn_images: Count | None = Field(None, description="images that kNN classified; null: a run of an earlier version")
+    knn_halved: bool = Field(False, description="whether these are one half of the labeled images and the other voted")
     loss: float | None = Field(description="last recorded loss")
     images_per_second_median: Amount | None = Field(description="median of the recorded speeds, images/s")
     best: RunBest | None = Field(None, description="best epoch by checkpoint.keep_best; null: none was kept")

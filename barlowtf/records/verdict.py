@@ -1,15 +1,11 @@
 """Whether pre-training was worth it, in one sentence: the trained encoder against the best control."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from barlowtf.records.grouping import comparison_key, encoder_key, format_value, is_control, name_columns
-from barlowtf.records.intervals import mean_and_interval
+from barlowtf.records.intervals import chance_of_shares, mean_and_interval
 from barlowtf.records.result import Result
-
-# A difference of two shares of the same test images below this many standard errors may be chance.
-_STANDARD_ERRORS = 2.0
 
 
 class Comparison(NamedTuple):
@@ -21,6 +17,7 @@ class Comparison(NamedTuple):
         trained: Mean over seeds of the encoder, a share in [0, 1].
         control: That of the best control.
         control_name: "random" or "pixels".
+        untrained: That of the random control where it is lower by more than chance; None: it is not lower.
         chance: Differences below this may be chance.
         test_images: Number of test images.
     """
@@ -30,6 +27,7 @@ class Comparison(NamedTuple):
     trained: float
     control: float
     control_name: str
+    untrained: float | None
     chance: float
     test_images: int
 
@@ -40,9 +38,21 @@ class Comparison(NamedTuple):
         return difference if abs(difference) >= self.chance else 0.0
 
     def __str__(self) -> str:
-        """Returns "knn 96.9 against 72.0 (pixels)"."""
+        """Returns "knn 96.9 against 72.0 (pixels)", with the untrained encoder where it is what was surpassed."""
         trained, control = format_value(self.trained), format_value(self.control)
-        return f"{self.protocol} {trained} against {control} ({self.control_name})"
+        untrained = ""
+        if self.gain <= 0 and self.untrained is not None:
+            untrained = f"{format_value(self.untrained)} (random) and "
+        return f"{self.protocol} {trained} against {untrained}{control} ({self.control_name})"
+
+    @property
+    def outcome(self) -> str:
+        """What pre-training did, in words that follow "Pre-training"."""
+        if self.gain > 0:
+            return "helped"
+        if self.untrained is None:
+            return "lost" if self.gain < 0 else "gained nothing"
+        return f"is better than no training but {'worse' if self.gain < 0 else 'no better'} than the pixels"
 
 
 def judge(results: Iterable[Result]) -> tuple[str, ...]:
@@ -87,11 +97,12 @@ def compare(results: Sequence[Result], key: tuple[str, str, str]) -> list[Compar
         trained = _mean(own)
         # Each seed has test images of its own where they are held out.
         images = sum(result.data.test_images for result in (own if own[0].data.held_out else own[:1]))
-        # Scores of measures that nobody declared may be no shares.
-        variance = sum(max(0.0, share * (1 - share)) for share in (trained, means[best])) / max(images, 1)
         measure = own[0].shown_measures[0].title
-        chance = _STANDARD_ERRORS * math.sqrt(variance)
-        comparisons.append(Comparison(own[0].protocol, measure, trained, means[best], best, chance, images))
+        chance = chance_of_shares((trained, means[best]), images)
+        untrained = means.get("random")
+        if untrained is not None and trained - untrained < chance_of_shares((trained, untrained), images):
+            untrained = None
+        comparisons.append(Comparison(own[0].protocol, measure, trained, means[best], best, untrained, chance, images))
     return comparisons
 
 
@@ -101,20 +112,20 @@ def _mean(results: Sequence[Result]) -> float:
 
 
 def _sentence(comparisons: Sequence[Comparison]) -> str:
-    better = [each for each in comparisons if each.gain > 0]
-    worse = [each for each in comparisons if each.gain < 0]
-    equal = [each for each in comparisons if each.gain == 0]
     images = f"{comparisons[0].test_images:,} test images"
-    if not worse and not equal:
-        return f"Pre-training helped: {_list(better)}, percent of {images}."
-    if not better and not worse:
-        chance = 100 * max(each.chance for each in equal)
+    outcomes: dict[str, list[Comparison]] = {}
+    for each in sorted(comparisons, key=lambda each: -each.gain):
+        outcomes.setdefault(each.outcome, []).append(each)
+    if len(outcomes) > 1:
+        return f"Pre-training {'; '.join(f'{what}: {_list(found)}' for what, found in outcomes.items())}; {images}."
+    (outcome,) = outcomes
+    if any(each.gain == 0 for each in comparisons):
+        here = " here" if outcome == "gained nothing" else ""
+        chance = 100 * max(each.chance for each in comparisons)
         doubt = f"On {images} less than {chance:.1f} points may be chance."
-        return f"Pre-training gained nothing here: {_list(equal)}. {doubt}"
-    if not better and not equal:
-        return f"Pre-training lost: {_list(worse)}, percent of {images}. Use the control."
-    parts = [("helped", better), ("gained nothing", equal), ("lost", worse)]
-    return f"Pre-training {'; '.join(f'{word}: {_list(found)}' for word, found in parts if found)}; {images}."
+        return f"Pre-training {outcome}{here}: {_list(comparisons)}. {doubt}"
+    advice = "" if outcome == "helped" else " Use the control."
+    return f"Pre-training {outcome}: {_list(comparisons)}, percent of {images}.{advice}"
 
 
 def _list(comparisons: Sequence[Comparison]) -> str:

@@ -40,7 +40,7 @@ _LOSS = Quantity(
 # Of the losses' terms, by name.
 _GOOD_TERMS = {
     "invariance": "Good: falls. Both views of an image come to the same embedding.",
-    "redundancy": "Good: low at the end. It may rise at first, when dimensions begin to carry something.",
+    "redundancy": "It may rise while the loss falls, as the views of an image come to agree. That is no fault.",
 }
 _OTHERS = (
     Quantity(
@@ -48,7 +48,7 @@ _OTHERS = (
         "Effective rank",
         "dimensions",
         from_zero=True,
-        good="Good: rises, or stays high. Near 1 the embeddings have collapsed.",
+        good="Good: does not fall far below its highest value. Near 1 the embeddings have collapsed.",
     ),
     Quantity(
         "knn_top1", "kNN top-1", "%", factor=100.0, good="Good: above its first point, the encoder before training."
@@ -65,17 +65,30 @@ _OTHERS = (
         "RankMe of the features",
         "dimensions",
         from_zero=True,
-        good="Good: settles. In how many directions the features spread.",
+        good="In how many directions the features spread. It may rise or fall while the encoder improves, and settles.",
     ),
     Quantity(
         "lidar",
         "LiDAR of the features",
         "directions",
         from_zero=True,
-        good="Good: settles. In how many directions images differ by more than their views.",
+        good="In how many directions images differ by more than their views. It may rise or fall while the encoder "
+        "improves, and settles.",
     ),
-    Quantity("alpha", "Alpha-ReQ of the features", "exponent", good="Good: near 1."),
-    Quantity("mean_off_diagonal", "Mean |C_ij|, i ≠ j", "in [0, 1]", may_be_log=True, good="Good: falls towards 0."),
+    Quantity(
+        "alpha",
+        "Alpha-ReQ of the features",
+        "exponent",
+        good="How fast the variances of the features fall from one direction to the next. A large value means that few "
+        "directions hold most of it; it does not tell which of two runs is better.",
+    ),
+    Quantity(
+        "mean_off_diagonal",
+        "Mean |C_ij|, i ≠ j",
+        "in [0, 1]",
+        may_be_log=True,
+        good="Good: well below 1. It may rise with the redundancy term, as the views of an image come to agree.",
+    ),
     Quantity("learning_rate", "Learning rate", "of the next update", from_zero=True),
     Quantity(
         "images_per_second",
@@ -95,7 +108,7 @@ class Chart:
         key: Key of its quantity in metrics.jsonl.
         title: What it shows.
         unit: Unit of the vertical axis.
-        good: What good looks like, one or two sentences; "": nothing to say.
+        good: What good looks like, or what the quantity says, one or two sentences; "": nothing to say.
         last: (run name, last value) of each run, for readers that see no drawing.
         figure: Plotly's figure: {"data": [...], "layout": {...}}. Colors are added by the page's script.
     """
@@ -181,9 +194,11 @@ def _chart(quantity: Quantity, series: list[list[tuple[float, float]]], names: l
             yaxis={
                 "type": "log" if logarithmic else "linear",
                 "rangemode": "tozero" if quantity.from_zero else "normal",
-                # A tick at each power of ten, and over few of them at 2 and 5 times these, too.
-                **({"dtick": 1 if max(values) > 100 * min(values) else "D2"} if logarithmic else {}),
-                "exponentformat": "power" if logarithmic else "e",
+                # A tick at each power of ten, and over few of them at 2 and 5 times these, too, each as a whole number.
+                **(
+                    {"dtick": 1 if max(values) > 100 * min(values) else "D2", "tickformat": "~g"} if logarithmic else {}
+                ),
+                "exponentformat": "e",
             },
         ),
     )

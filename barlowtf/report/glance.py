@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from barlowtf.records import judge
 from barlowtf.records.grouping import format_value
+from barlowtf.records.intervals import chance_of_shares
 from barlowtf.report.contents import RunContents
 from barlowtf.report.numbers import format_number
 
@@ -37,7 +38,8 @@ def glance_at(run: RunContents) -> Glance:
     knn, rank = _first_and_last(run, "knn_top1"), _first_and_last(run, "effective_rank")
     loss, dead = _first_and_last(run, "loss_per_dimension"), _first_and_last(run, "dead_dimensions")
     if not sentences and knn is not None:
-        sentences.append(_neighbors_sentence(*knn))
+        images = _first_and_last(run, "knn_images")
+        sentences.append(_neighbors_sentence(*knn, None if images is None else int(images[1])))
     if not sentences:
         sentences.append(
             "These images have no labels, so no number here says what the encoder is worth: look at the neighbors of "
@@ -71,8 +73,14 @@ def _first_and_last(run: RunContents, key: str) -> tuple[float, float] | None:
     return (values[0], values[-1]) if values else None
 
 
-def _neighbors_sentence(before: float, after: float) -> str:
+def _neighbors_sentence(before: float, after: float, images: int | None) -> str:
     points = f"{abs(100 * (after - before)):.1f} points"
+    chance = 0.0 if images is None else chance_of_shares((before, after), images)
+    if abs(after - before) < chance:
+        return (
+            f"Nearest neighbors tell the classes no better than before training: {points} are no difference that "
+            f"{images:,} images can show."
+        )
     if after > before:
         return f"Nearest neighbors tell the classes {points} better than before training."
     if after < before:

@@ -1,5 +1,7 @@
 """From runs to one page of HTML that needs nothing else."""
 
+import base64
+import gzip
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,7 +66,7 @@ def render_page(runs: list[RunContents], *, created: datetime, version: str) -> 
             origins=describe_origins(runs),
             settings=compare_settings(runs),
             charts=charts,
-            plotly_script=get_plotlyjs() if charts else "",
+            plotly_script=_packed(get_plotlyjs()) if charts else "",
             groups=describe_results(runs),
             pictures=[each for each in pictures if each.pictures],
             atlases=atlases,
@@ -117,6 +119,11 @@ def _pictures(run: RunContents) -> list[tuple[str, int, Picture]]:
 def _picture_of(confusion: Confusion) -> Picture:
     """Returns the shares of a confusion matrix as a picture of one pixel a cell, dark where they are large."""
     return png_picture(np.round(255 * (1 - np.sqrt(confusion.shares)))[..., None].astype(np.uint8))
+
+
+def _packed(script: str) -> str:
+    """Returns a script as the page holds it, two fifths of its size: gzip in base64, which the browser unpacks."""
+    return base64.b64encode(gzip.compress(script.encode(), 9, mtime=0)).decode()
 
 
 def _run_class(number: int) -> str:

@@ -50,7 +50,8 @@ def make_knn_monitor(
         probe: See `KNNMonitor`.
         stop_requested: See `KNNMonitor`.
     """
-    if test is None or not test.has_labels:
+    halved = test is None or not test.has_labels
+    if test is None or halved:
         shuffled = data.sample_ids(train.size, bank_size + query_count, seed=seed)
         test, query_ids, bank_ids = train, shuffled[::2][:query_count], shuffled[1::2][:bank_size]
     else:
@@ -82,5 +83,6 @@ def make_knn_monitor(
         temperature=temperature,
         class_count=class_count,
         probe=probe,
+        halved=halved,
         stop_requested=stop_requested,
     )

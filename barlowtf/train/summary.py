@@ -29,12 +29,15 @@ def summarize_metrics(
         return [record[name] for record in records if name in record]
 
     knn, losses, speeds = column("knn_top1"), column("loss"), column("images_per_second")
+    tested, halved = column("knn_images"), column("knn_halved")
     before = [record["knn_top1"] for record in records if record["step"] == 0 and "knn_top1" in record]
     best = None if keep_best is None else find_best(records, CRITERIA[keep_best])
     verdict = judge_run(records, steps_per_epoch=steps_per_epoch, embedding_width=embedding_width)
     return RunResult(
         knn_top1_before=before[0] if before else None,
         knn_top1=knn[-1] if knn else None,
+        knn_images=int(tested[-1]) if tested else None,
+        knn_halved=bool(halved[-1]) if halved else False,
         loss=losses[-1] if losses else None,
         images_per_second_median=round(float(np.median(speeds)), 2) if speeds else None,
         best=None if best is None else RunBest(measure=str(keep_best), step=best.step, value=best.value),

@@ -9,7 +9,7 @@ from barlowtf_cli.pretrain import _result_text
 from click.testing import CliRunner
 
 from barlowtf.config import dump_recipe, load_recipe
-from barlowtf.records import RunInfo, RunVerdict
+from barlowtf.records import RunBest, RunInfo, RunVerdict
 
 
 def invoke(*words):
@@ -110,6 +110,51 @@ def test_the_verdict_and_its_notes_are_lines_of_the_result():
     made = made.model_copy(update={"result": made.result.model_copy(update={"verdict": verdict})})
     lines = _result_text(Path("runs/second"), made, made.result).splitlines()
     assert "verdict     flat: enough." in lines and "note        No fault." in lines
+
+
+def _result(**changes):
+    made = info(0.8, 0.79)
+    return made.model_copy(update={"result": made.result.model_copy(update=changes)})
+
+
+def test_the_images_behind_the_accuracy_are_counted():
+    def lines(**changes):
+        made = _result(**changes)
+        return _result_text(Path("runs/a"), made, made.result).splitlines()
+
+    shown = "kNN top-1   80.0 % (random encoder) -> 79.0 % (trained)"
+    assert f"{shown}, 360 test images" in lines(knn_images=360)
+    # One point of 360 images is chance, of 100,000 it is not.
+    assert "lower" not in "".join(lines(knn_images=360)) and "lower" in "".join(lines(knn_images=100_000))
+    assert f"{shown}, 360 labeled images by the votes of the other half: there is no test split" in lines(
+        knn_images=360, knn_halved=True
+    )
+
+
+def test_the_best_epoch_is_compared_with_the_last_one():
+    def lines(**changes):
+        made = _result(**changes)
+        return _result_text(Path("runs/a"), made, made.result).splitlines()
+
+    best = RunBest(measure="knn", step=_result().steps.per_epoch, value=0.85)
+    line = "best        runs/a/best.keras, epoch 1: kNN top-1 85.0 %, and 79.0 % after the last epoch"
+    assert line in lines(best=best)
+    assert line.replace("kNN top-1 85.0 %, and 79.0 % after the last epoch", "lidar 0.85") in lines(
+        best=best.model_copy(update={"measure": "lidar"})
+    )
+    assert any("s, 875.4 images/s in the steps alone" in line for line in lines(images_per_second_median=875.43))
+
+
+@pytest.mark.parametrize("kind", ["improving", "changing", "flat"])
+def test_a_run_that_improves_is_to_be_extended(kind):
+    made = _result(verdict=RunVerdict(kind=kind, sentence="so.", notes=()))
+    epochs = made.steps.total // made.steps.per_epoch
+    lines = _result_text(Path("runs/a"), made, made.result).splitlines()
+    report = "barlowtf report runs/a --out runs/a/report.html"
+    if kind == "flat":
+        assert lines[-1] == f"next        {report}"
+    else:
+        assert lines[-2:] == [f"next        barlowtf pretrain --extend runs/a --epochs {epochs}", f"{'':12}{report}"]
 
 
 def test_records_of_before_are_read():

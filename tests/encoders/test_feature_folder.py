@@ -28,7 +28,7 @@ IDS = np.array([0, 1, 2, 3, 5, 6, 7, 8, 9, 10])
 
 
 def fill(folder, form="parquet", **changes):
-    folder.mkdir()
+    folder.mkdir(parents=True)
     images = EmbeddedData(source="x", split="train", images=11, fingerprint="c" * 64, class_names=("cat", "dog"))
     manifest = EmbedManifest(encoder=FACTS, data=images, format=form, part_rows=4, status="finished", rows=10)
     write_record(folder / MANIFEST, manifest.model_copy(update=changes))
@@ -66,6 +66,13 @@ def test_slices_are_those_of_the_whole(tmp_path, form):
 def test_what_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="holds no features. Expected the --out folder"):
         open_features(tmp_path)
+    kept = fill(tmp_path / "run" / "features" / "0e7a")
+    for above in (tmp_path / "run", tmp_path / "run" / "features"):
+        with pytest.raises(CheckpointError, match=f"holds no features. .* of barlowtf embed, here {kept}.$"):
+            open_features(above)
+    fill(tmp_path / "run" / "features" / "1f8b")
+    with pytest.raises(CheckpointError, match=r"embed, here .*/features/.*, the newest of 2 below it\.$"):
+        open_features(tmp_path / "run")
     with pytest.raises(CheckpointError, match="are unfinished. Run the barlowtf embed"):
         open_features(fill(tmp_path / "unfinished", status="unfinished"))
     with pytest.raises(CheckpointError, match="belong to another encoder: received runs/x with weights aaaaaaaaaaaa"):

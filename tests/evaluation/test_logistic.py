@@ -55,9 +55,22 @@ def test_fits_that_stop_early_are_told_once(caplog):
     x, labels = _clusters(200, 4, 0)
     with caplog.at_level(logging.INFO, "barlowtf"):
         fit_logistic(x, labels, class_count=4, max_iterations=1)
-    # Four penalties, and the final fit.
     assert [record.getMessage() for record in caplog.records] == [
-        "5 fits of the logistic regression stopped after 1 iterations."
+        "The classifier stopped after 1 iterations, before it converged. Its accuracy may be some tenths of a point "
+        "off: compare with --set max_iterations=10."
+    ]
+
+
+def test_candidates_that_stop_early_are_told_apart_from_the_classifier(caplog):
+    r = np.random.default_rng(1)
+    x = r.standard_normal((400, 150)).astype(np.float32)
+    labels = (x[:, 0] + r.standard_normal(400) > 0).astype(int)
+    with caplog.at_level(logging.INFO, "barlowtf"):
+        _, _, penalty = fit_logistic(x, labels, class_count=2, penalties=(1e-3, 1e6), held_out=0.3, max_iterations=10)
+    assert penalty == 1e-3
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 of the classifiers that were compared to choose C stopped after 10 iterations. The chosen one converged, so "
+        "this hardly matters."
     ]
 
 

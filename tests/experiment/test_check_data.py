@@ -1,17 +1,21 @@
 """What a check finds among 200 images: all that was planted, and nothing else."""
 
+import errno
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from barlowtf_cli.main import main
 from click.testing import CliRunner
 from PIL import Image, ImageOps
 
 from barlowtf.data import open_source, write_tfrecords
-from barlowtf.errors import ConfigError
+from barlowtf.data.images import reason_of_image
+from barlowtf.errors import ConfigError, DataError
 from barlowtf.experiment import CheckRequest, check_data, explain_check
 from barlowtf.experiment.data_findings import DATA_DIAGNOSES
 
@@ -180,6 +184,45 @@ def test_images_without_a_label_and_folders_without_images(tmp_path):
     found = class_folder(tmp_path, ant=3, bees=3)
     assert list(found) == ["passed over"]
     assert found["passed over"].evidence == ("Passed over, folders without images: moth.",)
+
+
+def test_a_stray_picture_is_reported_once(tmp_path):
+    class_folder(tmp_path, a=10, b=10)
+    save(picture(1, 12), tmp_path / "stray.png")
+    found = {finding.name: finding for finding in check_data(CheckRequest(str(tmp_path))).findings}
+    assert list(found) == ["unlabeled"] and Path(found["unlabeled"].evidence[0]).name == "stray.png"
+
+
+def test_a_folder_that_cannot_be_read_is_a_finding(tmp_path, monkeypatch):
+    class_folder(tmp_path, a=10, b=10, c=10)
+    scan = os.scandir
+
+    def refuse(folder="."):
+        if Path(folder).name == refused:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr("barlowtf.data.layout.os.scandir", refuse)
+    refused = "b"
+    check = check_data(CheckRequest(str(tmp_path)))
+    assert (check.splits["train"].images, check.unreadable_folders) == (20, {str(tmp_path / "b"): "Permission denied"})
+    found = next(finding for finding in check.findings if finding.name == "unreadable")
+    assert found.what == "1 folder cannot be read: what lies there is not part of this check."
+    assert found.evidence == (f"{tmp_path / 'b'}: Permission denied",)
+    with pytest.raises(PermissionError):
+        open_source(str(tmp_path), "train")
+    refused = tmp_path.name
+    with pytest.raises(DataError, match=f"Cannot read folder {tmp_path}: Permission denied. Give yourself"):
+        check_data(CheckRequest(str(tmp_path)))
+
+
+def test_a_reason_does_not_repeat_the_file():
+    for error in (
+        tf.errors.PermissionDeniedError(None, None, "{{function_node x}} /a b/c.png; Permission denied [Op:ReadFile]"),
+        tf.errors.NotFoundError(None, None, "/a/c.png; Permission denied"),
+    ):
+        assert reason_of_image(error) == "Permission denied"
+    assert reason_of_image(ValueError("a; b")) == "a; b"
 
 
 def test_a_class_without_images(tmp_path, monkeypatch):

@@ -40,6 +40,8 @@ def test_the_whole_model_gives_encoder_and_projector(place, encoder, projector, 
         f"projector   {place}/made.projector.keras (6-5)",
         "layout      Barlow Twins, behind module.backbone.",
         "not used    module.bn.running_mean, module.bn.running_var, 14 counters num_batches_tracked",
+        "images      normalized by mean and deviation of ImageNet, as the file holds none; for others add --config "
+        "RECIPE with augment.mean and augment.std",
         "recorded    no official output for these weights",
     ]
     made = keras.models.load_model(place / "made.keras")
@@ -102,6 +104,7 @@ def test_to_pytorch(place, encoder, source):
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
         f"weights     {place}/made.safetensors (72 tensors, {NAME}, stem half, features of width 32)",
+        "images      the file holds no mean and deviation: normalize by augment.mean and augment.std of the recipe",
         "recorded    no official output for these weights",
     ]
     assert "conv1 is 3x3 at stride 2 with padding 1 and no max pool follows" in result.stderr

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
+from unittest import mock
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ from barlowtf import data
 from barlowtf.encoders.loading import load
 from barlowtf.errors import ConfigError
 from barlowtf.evaluation import results_table
+from barlowtf.experiment.foretelling import foretell_features
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -98,6 +101,8 @@ def test_without_a_protocol_it_says_whether_pre_training_was_worth_it(thin_run, 
     (sentence,) = told["verdict"]
     assert sentence.startswith("Pre-training ") and "against 100.0 (" in sentence and "40 test images" in sentence
     assert "has no test split: 20 % of the images are held out, 5 times" in shown.stderr
+    assert f"30 measurements: knn, linear-fast of {thin_run.name}, random, pixels." in shown.stderr
+    assert "\n1/30: knn (" in shown.stderr and "\n30/30: linear-fast (" in shown.stderr
     table = CliRunner().invoke(main, words).stdout
     assert "(20 % held out) | 32 | top-1 |" in table and sentence in table
 
@@ -163,3 +168,34 @@ def test_voc07_on_images_whose_answer_is_known(evaluate, thin_run, tmp_path):
         thin_run, tmp_path / "out", "voc07", source=str(tmp_path / "set"), overrides=("costs=[1.0,10.0]",)
     )
     assert record.data.test_images == 11 and record.scores["mean_average_precision"] == 1.0
+
+
+def test_the_file_of_a_run_takes_the_data_of_the_run(thin_run, tmp_path):
+    words = ["evaluate", "--protocol", "knn", "--out", str(tmp_path / "out"), "--encoder"]
+    shown = CliRunner().invoke(main, [*words, str(thin_run / "encoder.keras")])
+    assert (shown.exit_code, "| knn | digits |" in shown.stdout) == (0, True), shown.output
+    shutil.copy(thin_run / "encoder.keras", tmp_path / "alone.keras")
+    refused = CliRunner().invoke(main, [*words, str(tmp_path / "alone.keras")])
+    assert (refused.exit_code, "Missing --data" in refused.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("words", [["evaluate"], ["embed", "--data", "digits", "--out", "x"], ["search", "--in", "."]])
+def test_an_encoder_that_is_not_there_is_said_first(words):
+    refused = CliRunner().invoke(main, [*words, "--encoder", "typo"])
+    assert (refused.exit_code, refused.stderr.startswith("Error: No encoder at typo.")) == (1, True), refused.stderr
+
+
+def test_the_time_of_many_features_is_foretold(caplog):
+    ids = np.arange(3_000)
+    made = []
+    encoder = SimpleNamespace(features_of=lambda views, count: made.append(count))
+    source = SimpleNamespace()
+    train, test = (data.Labeled(source, some, np.zeros(len(some))) for some in (ids, ids[:10]))
+    splits = SimpleNamespace(train=train, test=test, held_out=None)
+    with caplog.at_level("INFO", "barlowtf"), mock.patch("barlowtf.experiment.foretelling.center_views"):
+        foretell_features(encoder, splits, 2)
+        assert made == [32, 128]
+        assert re.fullmatch(r"The features of 3,010 images take about 0 s for each of 2 encoders\.", caplog.messages[0])
+        splits.train = data.Labeled(source, ids[:100], np.zeros(100))
+        foretell_features(encoder, splits, 2)
+    assert len(caplog.messages) == 1

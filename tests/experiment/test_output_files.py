@@ -1,5 +1,8 @@
 """What a command writes never takes the place of somebody else's file."""
 
+import errno
+from unittest import mock
+
 import pytest
 
 from barlowtf.errors import ConfigError
@@ -13,6 +16,11 @@ def test_folders_and_files_without_a_folder(tmp_path):
         require_place(tmp_path, "rows.csv")
     with pytest.raises(ConfigError, match="there is no folder .*nowhere"):
         require_place(tmp_path / "nowhere" / "new.csv", "rows.csv")
+    assert list(tmp_path.iterdir()) == []
+    # Root may write anywhere but on such a disk.
+    failing = mock.patch("tempfile.TemporaryFile", side_effect=OSError(errno.EROFS, "Read-only file system"))
+    with failing, pytest.raises(ConfigError, match=r"new\.csv: Read-only file system\. Choose another --out\.$"):
+        require_place(tmp_path / "new.csv", "rows.csv")
 
 
 @pytest.mark.parametrize("name", ["run.json", "encoder.keras", "photo.jpg", "part-00000.parquet", "page"])

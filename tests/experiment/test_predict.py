@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from barlowtf import data, experiment
 from barlowtf.encoders.loading import load, load_keras
-from barlowtf.errors import BarlowTFError, ConfigError, DataError, ExportError, Interrupted
+from barlowtf.errors import BarlowTFError, CheckpointError, ConfigError, DataError, ExportError, Interrupted
 from barlowtf.experiment import PredictRequest
 from barlowtf.metrics import nearest_neighbors
 from barlowtf.models import make_encoder
@@ -174,6 +175,33 @@ def test_training_images_that_are_gone(run, photographs, new, tmp_path):
     assert experiment.predict(
         PredictRequest(str(moved), str(new), tmp_path / "a.csv", head="linear-fast", neighbors=0)
     ).no_bank
+
+
+def test_a_run_that_cannot_keep_features_says_where_they_can_be(run, photographs, new, tmp_path):
+    moved = tmp_path / "run"
+    shutil.copytree(run, moved, ignore=shutil.ignore_patterns("features"))
+    # Like a folder that may not be written, also for root.
+    (moved / "features").write_text("")
+    with pytest.raises(CheckpointError) as error:
+        experiment.predict(PredictRequest(str(moved), str(new), tmp_path / "a.csv"))
+    assert re.match(
+        rf"Cannot keep the features of the training images in {moved}/features/\w+: Not a directory\. Write them "
+        rf"elsewhere, barlowtf embed --encoder {moved} --data digits --out FEATURES, and add --in FEATURES\.$",
+        str(error.value),
+    )
+
+
+def test_one_image_file(run, new, photographs, tmp_path):
+    out = tmp_path / "a.csv"
+    words = ["--encoder", str(run), "--data", str(new / "0.png"), "--out"]
+    result = CliRunner().invoke(main, ["predict", *words, str(out), "--head", "linear-fast", "--neighbors", "0"])
+    assert result.exit_code == 0, result.output
+    assert [(row["id"], row["path"], row["error"]) for row in read_csv(out)] == [("0", str(new / "0.png"), "")]
+    result = CliRunner().invoke(main, ["embed", *words, str(tmp_path / "features")])
+    assert (result.exit_code, "features    1 of width" in result.stdout) == (0, True), result.output
+    refused = CliRunner().invoke(main, ["evaluate", *words[:-1]])
+    assert "it is one image, expected a folder that holds" in refused.stderr
+    assert "Give the folder that it lies in" in refused.stderr
 
 
 def test_what_is_refused(run, thin_run, new, tmp_path):

@@ -79,7 +79,8 @@ def test_the_run_folder_holds_what_a_user_needs(unbroken, recipe):
     assert all(1 < record[key] <= 32 for record in features for key in ("rankme", "lidar"))
     assert all(np.isfinite(record["alpha"]) for record in features)
     # kNN of two epochs is no curve.
-    assert info.result.verdict.kind == "unclear" and "measured 2 times" in info.result.verdict.sentence
+    assert info.result.verdict.kind == "unclear" and "the start and 2 times after it" in info.result.verdict.sentence
+    assert info.result.knn_images == 360 and not info.result.knn_halved
     last = steps[-1]
     assert last["loss"] == pytest.approx(last["invariance"] + recipe.loss.lambd * last["redundancy"], rel=1e-5)
 

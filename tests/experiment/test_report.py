@@ -1,5 +1,7 @@
 """The page of a tiny run: what it holds, that it needs nothing else, and what it says of a run that is not whole."""
 
+import base64
+import gzip
 import json
 import re
 import shutil
@@ -10,6 +12,7 @@ import pytest
 import tensorflow as tf
 from barlowtf_cli.main import main
 from click.testing import CliRunner
+from plotly.offline import get_plotlyjs
 
 from barlowtf.config import dump_recipe, load_recipe
 from barlowtf.errors import CheckpointError, ConfigError
@@ -119,10 +122,16 @@ def test_page_needs_nothing_else(page):
     assert len(set(structure.ids)) == len(structure.ids)
     for reference in structure.references:
         assert reference.startswith("data:") or reference.removeprefix("#") in structure.ids, reference[:80]
-    own = re.sub(r'<script id="plotly">.*?</script>', "", page[1], flags=re.DOTALL)
+    own = re.sub(r'<script type="application/gzip" id="plotly">.*?</script>', "", page[1], flags=re.DOTALL)
     assert not re.findall(r"url\((?!data:)|@import|https?://|\bfetch\(|XMLHttpRequest|import\(", own)
     # The charts' library knows addresses, for maps that the page does not have; the browser is told to load nothing.
     assert re.search(r"Content-Security-Policy\" content=\"default-src 'none'; (?!.*(https?:|connect-src))", page[1])
+
+
+def test_the_library_of_the_charts_is_packed(page):
+    (packed,) = re.findall(r'<script type="application/gzip" id="plotly">(.*?)</script>', page[1], flags=re.DOTALL)
+    script = gzip.decompress(base64.b64decode(packed, validate=True)).decode()
+    assert script == get_plotlyjs() and len(packed) < 0.5 * len(script)
 
 
 def test_page_shows_what_the_run_holds(page):

@@ -96,11 +96,50 @@ def test_a_rank_below_that_of_random_weights_is_no_collapse():
     assert judge(effective_rank=[60.0, 14.0, 14.2, 14.3, 14.3], knn_top1=saturating(4, of=9)).kind == "improving"
 
 
-def test_too_few_measurements_name_the_setting():
-    assert judge(knn_top1=[0.1, 0.2, None, 0.3]).sentence == (
-        "unclear: kNN top-1 was measured 2 times, and a curve needs 4; lower monitor.knn_every_epochs or train longer."
-    )
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            [0.1, 0.2, 0.3],
+            "at the start and 2 times after it, and a curve needs 4 values after the start; train for 4 ",
+        ),
+        ([0.1, None, 0.3], "at the start and once after it, and a curve needs 4 values after the start; set "),
+        ([None, 0.2], "once, and a curve needs 4 values after the start; train for 4 epochs or more."),
+        ([0.1] + 7 * [None] + [0.3], "; set monitor.knn_every_epochs = 2."),
+        ([0.1, None, None, 0.3], "; set monitor.knn_every_epochs = 1 and train for 4 epochs or more."),
+    ],
+)
+def test_too_few_measurements_count_the_start_and_advise_what_helps(values, words):
+    told = judge(knn_top1=values, loss=[1.0] * len(values)).sentence
+    assert told.startswith("unclear: kNN top-1 was measured ") and words in told
+
+
+def test_without_measurements_the_settings_are_named():
     assert "set monitor.knn_every_epochs or monitor.collapse_every_epochs" in judge(loss=[2.0, 1.0]).sentence
+
+
+@pytest.mark.parametrize(
+    ("values", "few", "many"),
+    [
+        (saturating(20, of=30), "unclear", "improving"),
+        ([0.2, 0.4, 0.5, 0.58, 0.61, 0.61, 0.61, 0.6, 0.54, 0.54, 0.54], "flat", "past its best"),
+        ([0.44, 0.45, 0.46, 0.47, 0.47, 0.47, 0.47, 0.47, 0.47, 0.47, 0.47], "nothing gained", "flat"),
+    ],
+)
+def test_few_test_images_show_less_than_many(values, few, many):
+    def judged(images):
+        return judge(knn_top1=values, knn_images=[images] * len(values))
+
+    assert (judged(360).kind, judged(100_000).kind) == (few, many)
+    assert "is no difference that 360 images can show" in judged(360).sentence
+
+
+def test_one_of_360_images_is_no_change():
+    values = [0.70, 0.83, 0.91, 0.93, 0.95, 0.967, 0.956, 0.967, 0.969, 0.969, 0.961, 0.964, 0.967, 0.964, 0.967, 0.964]
+    assert judge(knn_top1=values, knn_images=[360] * len(values)).sentence == (
+        "flat for the last fifth of the run: kNN top-1 is 96.4 %, a change of 0.1 points, and below 2.8 points is no "
+        "difference that 360 images can show; more epochs of this recipe gain little."
+    )
 
 
 def test_values_that_are_not_finite_are_left_out():
@@ -118,7 +157,7 @@ def test_a_redundancy_term_that_rises_while_the_loss_falls_is_explained():
     loss, rising = list(np.linspace(0.9, 0.5, 10)), list(np.linspace(11.0, 49.0, 10))
     (note,) = judge(loss_per_dimension=loss, redundancy_per_dimension=rising).notes
     assert note.startswith(
-        "The redundancy term rose from 11 to 49 per dimension while the loss fell from 0.9 to 0.5: no fault."
+        "The redundancy term rose from 11 to 49 per dimension while the loss fell from 0.9 to 0.5, which is no fault."
     )
     assert judge(loss_per_dimension=loss, redundancy_per_dimension=rising[::-1]).notes == ()
     assert judge(loss_per_dimension=loss[::-1], redundancy_per_dimension=rising).notes == ()

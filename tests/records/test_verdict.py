@@ -40,6 +40,26 @@ def test_the_better_control_counts():
     assert "knn 90.0 against 85.0 (random)" in told
 
 
+@pytest.mark.parametrize(
+    ("trained", "told"),
+    [
+        (
+            0.801,
+            "Pre-training is better than no training but no better than the pixels: knn 80.1 against 50.0 (random) and "
+            "80.0 (pixels). On 1,000 test images less than 3.6 points may be chance.",
+        ),
+        (
+            0.70,
+            "Pre-training is better than no training but worse than the pixels: knn 70.0 against 50.0 (random) and "
+            "80.0 (pixels), percent of 1,000 test images. Use the control.",
+        ),
+        (0.51, "Pre-training lost: knn 51.0 against 80.0 (pixels), percent of 1,000 test images. Use the control."),
+    ],
+)
+def test_no_better_than_pixels_may_still_be_better_than_no_training(trained, told):
+    assert judge(_measured(trained, 0.8) + _measured(trained, 0.5, label="random")) == (told,)
+
+
 def test_protocols_that_disagree_are_told_apart():
     (told,) = judge(_measured(0.9, 0.8) + _measured(0.5, 0.5, protocol="linear-fast"))
     assert told == (

@@ -39,8 +39,10 @@ def test_a_logarithmic_axis_where_values_span_much(make_run):
     records = [{"step": step, "loss_per_dimension": 10.0**-step} for step in range(4)]
     (chart,) = make_charts([make_run(metrics=records)])
     assert chart.figure["layout"]["yaxis"]["type"] == "log" and chart.unit == "per dimension, log"
+    # Whole numbers at all ticks: else those between the powers of ten are "2" and "5".
+    assert chart.figure["layout"]["yaxis"]["tickformat"] == "~g"
     (chart,) = make_charts([make_run(metrics=records[:1])])
-    assert chart.figure["layout"]["yaxis"]["type"] == "linear"
+    assert chart.figure["layout"]["yaxis"]["type"] == "linear" and "tickformat" not in chart.figure["layout"]["yaxis"]
 
 
 def test_values_that_are_not_finite_are_left_out(make_run):

@@ -1,13 +1,16 @@
 """Monitors on weights that have exploded or collapsed: nothing is raised, and what was seen is said."""
 
+import io
 import logging
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+from rich.console import Console
 
 from barlowtf.train import callbacks
+from barlowtf.train.monitors import make_knn_monitor
 
 IMAGES = np.random.default_rng(0).standard_normal((40, 3, 3, 1)).astype(np.float32)
 LABELS = np.arange(40) % 4
@@ -81,3 +84,39 @@ def test_images_that_go_leave_features_and_labels_aligned():
     recorder.clear()
     knn.on_train_begin({"step": 0})
     assert not recorder.scalars
+
+
+class _Images:
+    """Forty labeled images."""
+
+    name, size, has_labels = "images", 40, True
+
+    @staticmethod
+    def labels_of(ids):
+        return LABELS[ids]
+
+
+@pytest.mark.parametrize("halved", [True, False])
+def test_half_on_half_is_said(halved, caplog):
+    recorder = callbacks.Recorder()
+    knn = make_knn_monitor(
+        recorder,
+        _Images(),
+        None if halved else _Images(),
+        views=lambda source, ids: [(np.sort(ids), IMAGES[np.sort(ids)])],
+        bank_size=16,
+        query_count=12,
+        seed=0,
+        every_epochs=1,
+        total_epochs=1,
+        neighbors=5,
+        temperature=0.07,
+        probe=False,
+        stop_requested=lambda: False,
+    )
+    knn.set_model(make_model(1.0))
+    knn.on_train_begin({"step": 0})
+    assert (recorder.scalars["knn_images"], recorder.scalars["knn_halved"]) == (12, int(halved))
+    with caplog.at_level(logging.INFO, "barlowtf"):
+        callbacks.Progress(recorder, total_steps=1, console=Console(file=io.StringIO())).write(0)
+    assert (" % (half on half)" in caplog.text) == halved

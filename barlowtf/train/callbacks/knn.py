@@ -25,6 +25,9 @@ class _StopRequestedError(Exception):
 class KNNMonitor(Monitor):
     """Records "knn_top1", the accuracy of a weighted vote of the nearest bank features, in [0, 1].
 
+    Beside it "knn_images", the number of images that were classified, and "knn_halved": 1 where these and the bank are
+    two halves of the same images, else 0.
+
     With a probe also "probe_top1", the accuracy of a linear classifier that is trained anew on the bank features at
     each measurement. It sees features alone, so no gradient reaches the encoder, and it leaves nothing to be saved.
     """
@@ -41,6 +44,7 @@ class KNNMonitor(Monitor):
         temperature: float,
         class_count: int,
         probe: bool = False,
+        halved: bool = False,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         """Sets what is compared and when.
@@ -56,13 +60,14 @@ class KNNMonitor(Monitor):
             temperature: Temperature of the votes' weights exp(similarity / temperature).
             class_count: Number of classes.
             probe: Whether to train and measure the linear classifier.
+            halved: Whether bank and queries are two halves of the same images.
             stop_requested: Called between batches; True ends the measurement and stops the run before its next step.
         """
         super().__init__(recorder)
         self.bank, self.queries = bank, queries
         self.every_epochs, self.total_epochs, self.stop_requested = every_epochs, total_epochs, stop_requested
         self.neighbors, self.temperature, self.class_count = neighbors, temperature, class_count
-        self.probe = probe
+        self.probe, self.halved = probe, halved
 
     def on_train_begin(self, logs: dict[str, Any]) -> None:
         """Measures the encoder before its first step, unless the run resumes."""
@@ -98,7 +103,7 @@ class KNNMonitor(Monitor):
             temperature=self.temperature,
             class_count=self.class_count,
         )
-        self.recorder.add({"knn_top1": accuracy})
+        self.recorder.add({"knn_top1": accuracy, "knn_images": len(queries), "knn_halved": int(self.halved)})
         if self.probe:
             self.recorder.add({"probe_top1": linear_probe_accuracy(bank, bank_labels, queries, query_labels)})
 

@@ -81,7 +81,9 @@ class Progress(Writer):
         """Shows what monitors measured before the first step or after an epoch."""
         measured, parts = self.recorder.scalars, []
         if "knn_top1" in measured:
-            parts.append(f"kNN {100 * measured['knn_top1']:.1f} %")
+            parts.append(
+                f"kNN {100 * measured['knn_top1']:.1f} %{' (half on half)' if measured.get('knn_halved') else ''}"
+            )
         if "probe_top1" in measured:
             parts.append(f"probe {100 * measured['probe_top1']:.1f} %")
         if "effective_rank" in measured:

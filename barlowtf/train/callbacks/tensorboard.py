@@ -24,6 +24,8 @@ _GROUPS = {
         "first_nonfinite",
     ),
 }
+# What explains another measurement is no curve.
+_WITHOUT_CURVE = ("knn_images", "knn_halved")
 _GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names}
 
 
@@ -68,7 +70,8 @@ class TensorBoardWriter(Writer):
             raise ValueError("TensorBoardWriter writes only between on_train_begin and close.")
         with self._writer.as_default(step=step):
             for name, value in self.recorder.scalars.items():
-                tf.summary.scalar(f"{_GROUP_OF.get(name, 'loss')}/{name}", value)
+                if name not in _WITHOUT_CURVE:
+                    tf.summary.scalar(f"{_GROUP_OF.get(name, 'loss')}/{name}", value)
             for name, picture in self.recorder.pictures.items():
                 tf.summary.image(name, picture[None])
 
