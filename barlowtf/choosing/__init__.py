@@ -10,7 +10,7 @@ from barlowtf.choosing.budget import (
     seconds_of,
 )
 from barlowtf.choosing.encoder_rules import ladder
-from barlowtf.choosing.known_rates import BARLOW_TWINS, KnownRate, known_rate
+from barlowtf.choosing.known_rates import KnownRate, has_known_rates, known_rate
 from barlowtf.choosing.looking import Look, Symmetry, look_at
 from barlowtf.choosing.machine import Machine, describe_machine
 from barlowtf.choosing.rules import RULES, apply_rules
@@ -18,7 +18,6 @@ from barlowtf.choosing.situation import Choice, Rule, Situation
 from barlowtf.choosing.training_rules import BIAS_GRADIENT_SCALE, BIAS_SHARE, pace
 
 __all__ = [
-    "BARLOW_TWINS",
     "BIAS_GRADIENT_SCALE",
     "BIAS_SHARE",
     "RULES",
@@ -34,6 +33,7 @@ __all__ = [
     "apply_rules",
     "assemble",
     "default_budget",
+    "has_known_rates",
     "describe_machine",
     "known_rate",
     "ladder",

@@ -11,8 +11,8 @@ from barlowtf.choosing.training_rules import (
 )
 from barlowtf.config import Recipe
 
-# The losses that the known rates belong to.
-BARLOW_TWINS = ("barlow_twins", "mixed_barlow_twins")
+# How the names of the losses end that the known rates belong to: the paper's, and with mixed images.
+_BARLOW_TWINS = "barlow_twins"
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,18 @@ class KnownRate:
     source: str
 
 
+def has_known_rates(loss: str) -> bool:
+    """Returns whether the known rates are those of a loss, by its name."""
+    return loss.endswith(_BARLOW_TWINS)
+
+
 def known_rate(recipe: Recipe) -> KnownRate | None:
     """Returns the rate that is known for the optimizer, batch and encoder nearest to a recipe's; None: none is.
 
     Rates are known for the Barlow Twins loss alone: other losses have other gradients.
     """
     optimizer, batch = recipe.optimizer, recipe.train.batch_size
-    if recipe.loss.name not in BARLOW_TWINS:
+    if not has_known_rates(recipe.loss.name):
         return None
     if optimizer.name == "adamw":
         if is_resnet(recipe.model.encoder):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from barlowtf.experiment.step_time import step_memory, time_step
 from barlowtf.records import AblationPlan, PlannedCell
 from barlowtf.train.stepping import count_steps_per_epoch
 
+_LOG = logging.getLogger("barlowtf")
 # Start and measurement of one run, beside its steps: processes, compilation, features of all images, protocols.
 _RUN_SECONDS = 60.0
 # Looks at the encoder during a run; each takes seconds.
@@ -67,7 +69,7 @@ def cell_recipe(scope: Scope, cell: Cell, *, seed: int = 0, epochs: int | None =
     Raises:
         ConfigError: A setting does not exist, or does not fit the others; the message names the cell.
     """
-    with _naming(scope.table, cell):
+    with _naming(scope.table, cell), _quietly():
         given = [*scope.overrides, *as_overrides(scope.grid.base), *as_overrides(cell.set)]
         if cell.lars and load_recipe(scope.base, given).optimizer.name == "lars":
             given += as_overrides(cell.lars)
@@ -86,6 +88,17 @@ def _naming(table: str, cell: Cell) -> Iterator[None]:
         yield
     except ConfigError as error:
         raise ConfigError(f"Cell {cell.name!r} of {table}: {error}") from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps back what is said of each recipe that is read: a grid reads many."""
+    level = _LOG.level
+    _LOG.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        _LOG.setLevel(level)
 
 
 def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:

@@ -18,7 +18,7 @@ from barlowtf.losses.barlow_twins import LossTerms
 from barlowtf.losses.contract import Loss, Parts, ViewEmbeddings, check_embeddings, mean_over_pairs
 from barlowtf.losses.standardize import global_batch_size, standardize
 
-Normalization = Literal["batch", "features", "none"]
+Normalization = Literal["batch", "features", "center"]
 
 
 class BarlowTwinsVariantsSettings(Section):
@@ -29,7 +29,7 @@ class BarlowTwinsVariantsSettings(Section):
     normalize: Normalization = Field(
         "batch",
         description="of the embeddings; batch: each dimension over the batch; features: that, and then each embedding "
-        "to one length; none: only the mean is removed",
+        "to one length; center: only the mean is removed",
     )
     criterion: Literal["squares", "cross_entropy"] = Field(
         "squares", description="of the entries of C; squares: the paper's loss; cross_entropy: with a temperature"
@@ -49,7 +49,7 @@ def cross_correlation(z_a: tf.Tensor, z_b: tf.Tensor, normalize: Normalization =
         z_b: Embeddings of view b, like `z_a`.
         normalize: "batch": to mean 0 and variance 1 over the batch, in each dimension. "features": that, and then each
             embedding to the length sqrt(D), so that the diagonal can reach 1 (differs from the paper in the length,
-            which it does not publish). "none": to mean 0, so that C is a covariance matrix.
+            which it does not publish). "center": to mean 0, so that C is a covariance matrix.
 
     Raises:
         ValueError: Shapes differ or are not [n, D], or N < 2.
@@ -120,7 +120,7 @@ def barlow_twins_variant_loss(
 
 def _normalized(z: tf.Tensor, normalize: Normalization) -> tf.Tensor:
     """Returns embeddings [n, D] as `cross_correlation` says, float32."""
-    if normalize == "none":
+    if normalize == "center":
         z = tf.cast(z, tf.float32)
         return z - all_reduce_sum(tf.reduce_sum(z, axis=0)) / global_batch_size(z)
     standardized = standardize(z)

@@ -252,7 +252,7 @@ def test_settings_that_exclude_each_other():
         ("momentum=0.9", "Did you mean 'optimizer.momentum'?"),
         ("model.backbone=resnet18", "Did you mean 'model.encoder'?"),
         ("train.epochs=soon", "Invalid train.epochs: received 'soon', expected a valid integer."),
-        ("optimizer.name=adagrad", "received 'adagrad', expected one of lars, lamb, adamw, sgd."),
+        ("optimizer.name=adagrad", "received 'adagrad', expected one of lars, lamb, adamw, sgd, torch_sgd."),
     ],
 )
 def test_overrides_are_checked_without_a_recipe(setting, meant):

@@ -14,7 +14,7 @@ VARIANTS: dict[str, dict] = {
     "invariance only": {"lambd": 0.0},
     "redundancy only": {"invariance": 0.0},
     "features": {"normalize": "features"},
-    "none": {"normalize": "none"},
+    "center": {"normalize": "center"},
     "cross-entropy": {"criterion": "cross_entropy", "lambd": 0.7, "temperature": 0.2},
     "stop-gradient": {"stop_gradient": True},
 }
@@ -31,7 +31,7 @@ def by_loops(z_a, z_b, *, invariance=1.0, lambd=0.0051, normalize="batch", crite
     views = []
     for z in (z_a.astype("f8"), z_b.astype("f8")):
         z = z - z.mean(axis=0)
-        if normalize != "none":
+        if normalize != "center":
             z = z / np.sqrt(z.var(axis=0) + 1e-5)
         if normalize == "features":
             z = np.array([row / np.sqrt(row @ row) * np.sqrt(len(row)) for row in z])
