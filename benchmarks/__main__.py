@@ -14,6 +14,7 @@ BENCHMARKS = (
     "micro_batch",
     "small_convolution",
     "step",
+    "methods",
     "serving",
 )
 

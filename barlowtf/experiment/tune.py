@@ -212,10 +212,11 @@ def _tell(trial: RunningTrial, study: TuningStudy, request: TuneRequest) -> None
     best = study.best()
     text = "" if best is None else f"; best so far: trial {best.number}, {best.score:.4g}"
     _LOG.info(
-        "trial %d  %s after %d epochs, %s (%s)%s%s",
+        "trial %d  %s after %d %s, %s (%s)%s%s",
         done.number,
         done.state,
         done.epoch,
+        "epoch" if done.epoch == 1 else "epochs",
         score,
         format_time(trial.seconds),
         "" if done.reason is None else f": {done.reason}",
