@@ -10,7 +10,7 @@ from barlowtf.choosing.budget import (
     seconds_of,
 )
 from barlowtf.choosing.encoder_rules import ladder
-from barlowtf.choosing.known_rates import KnownRate, known_rate
+from barlowtf.choosing.known_rates import KnownRate, has_known_rates, known_rate
 from barlowtf.choosing.looking import Look, Symmetry, look_at
 from barlowtf.choosing.machine import Machine, describe_machine
 from barlowtf.choosing.rules import RULES, apply_rules
@@ -34,6 +34,7 @@ __all__ = [
     "assemble",
     "default_budget",
     "describe_machine",
+    "has_known_rates",
     "known_rate",
     "ladder",
     "learns_enough",

@@ -25,9 +25,16 @@ class KnownRate:
     source: str
 
 
+def has_known_rates(recipe: Recipe) -> bool:
+    """Returns whether rates are known for a recipe's loss: for the default alone; others have other gradients."""
+    return recipe.loss.name == Recipe().loss.name
+
+
 def known_rate(recipe: Recipe) -> KnownRate | None:
     """Returns the rate that is known for the optimizer, batch and encoder nearest to a recipe's; None: none is."""
     optimizer, batch = recipe.optimizer, recipe.train.batch_size
+    if not has_known_rates(recipe):
+        return None
     if optimizer.name == "adamw":
         if is_resnet(recipe.model.encoder):
             return KnownRate(RESNET_ADAMW_RATE, "the recipes cifar10-cpu and digits")

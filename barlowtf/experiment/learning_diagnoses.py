@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from barlowtf.choosing import BIAS_GRADIENT_SCALE, BIAS_SHARE, known_rate
+from barlowtf.choosing import BIAS_GRADIENT_SCALE, BIAS_SHARE, has_known_rates, known_rate
 from barlowtf.experiment.diagnosis import Diagnosis, Symptom
 from barlowtf.experiment.run_facts import RunFacts, percent
 from barlowtf.metrics import COLLAPSED_RANK, MOSTLY_DEAD, has_collapsed
@@ -109,7 +109,7 @@ def _rate(run: RunFacts) -> Iterator[Symptom]:
 def _bias_rate(run: RunFacts) -> Iterator[Symptom]:
     optimizer = run.recipe.optimizer
     bias_rate = getattr(optimizer, "bias_learning_rate", None)
-    if bias_rate is None or getattr(optimizer, "clip", False):
+    if bias_rate is None or getattr(optimizer, "clip", False) or not has_known_rates(run.recipe):
         return
     # What biases move by: their rate times the factor on the gradient, as a share of the rate of the weights.
     share = bias_rate / optimizer.learning_rate * optimizer.gradient_scale

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from barlowtf.config import load_recipe
+from barlowtf.config import load_recipe, named_recipes
 from barlowtf.experiment.diagnosis import find_in
 from barlowtf.experiment.run_diagnoses import RUN_DIAGNOSES
 from barlowtf.experiment.run_facts import RunFacts
@@ -152,7 +152,7 @@ def test_harm_comes_before_notes():
     assert [finding.severity for finding in find_in(run, RUN_DIAGNOSES)] == ["harm", "note"]
 
 
-@pytest.mark.parametrize("config", ["digits", "cifar10-cpu", "cifar10", "imagenet-1000ep", "imagenet-300ep"])
+@pytest.mark.parametrize("config", named_recipes())
 def test_packaged_recipes_have_known_rates(config):
     assert (
         find_in(
