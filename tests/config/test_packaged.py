@@ -1,0 +1,74 @@
+"""Packaged recipes: the numbers of the sources that their headers name."""
+
+import pytest
+
+from barlowtf.config import load_recipe
+
+# Solo-learn's LARS: rate, weight decay.
+SOLO_LARS = {
+    "cifar10": (0.3, 1e-4),
+    "cifar10-vicreg": (0.3, 1e-4),
+    "cifar10-byol": (1.0, 1e-5),
+    "cifar10-frossl": (0.3, 1e-4),
+}
+# Recipe -> epochs, batch, loss, its settings that are not defaults of the source's code, projector.
+METHODS = {
+    "cifar10-simclr": (1000, 512, "simclr", {"temperature": 0.5}, (512, 512, 128)),
+    "cifar10-vicreg": (1000, 256, "vicreg", {"invariance": 25.0, "variance": 50.0, "covariance": 1.0}, (2048,) * 3),
+    "cifar10-byol": (1000, 256, "byol", {"predictor": (4096,), "momentum": (0.99, 1.0)}, (4096, 256)),
+    "cifar10-simsiam": (800, 512, "simsiam", {"predictor": (512,)}, (2048, 2048)),
+    "cifar10-frossl": (1000, 256, "frossl", {"invariance": 1.0}, (2048, 2048, 1024)),
+    "cifar10-mixed-barlow-twins": (2000, 256, "mixed_barlow_twins", {"lambd": 1 / 128, "mix": 8.0}, (512, 1024)),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_has_the_settings_of_its_source(name):
+    epochs, batch_size, loss, settings, projector = METHODS[name]
+    recipe = load_recipe(name)
+    assert (recipe.train.epochs, recipe.train.batch_size) == (epochs, batch_size)
+    assert recipe.loss.name == loss and recipe.model.projector == projector
+    assert {key: recipe.loss.settings[key] for key in settings} == settings
+
+
+@pytest.mark.parametrize("name", SOLO_LARS)
+def test_recipes_of_solo_learn_share_optimizer_and_start(name):
+    optimizer, model = load_recipe(name).optimizer, load_recipe(name).model
+    rate, decay = SOLO_LARS[name]
+    assert (optimizer.learning_rate, optimizer.bias_learning_rate, optimizer.weight_decay) == (rate, rate, decay)
+    assert (optimizer.momentum, optimizer.eta, optimizer.clip) == (0.9, 0.02, True)
+    assert (optimizer.warmup_epochs, optimizer.warmup_start, optimizer.final_scale) == (10, 3e-5, 0.0)
+    assert (model.encoder, model.zero_residual, model.projector_bias) == ("resnet18", False, True)
+    # Solo-learn has another first convolution for CIFAR alone.
+    assert model.stem == ("small_padded" if name.startswith("cifar") else "imagenet")
+    assert optimizer.gradient_scale == (0.1 if load_recipe(name).loss.name == "barlow_twins" else 1.0)
+
+
+def test_other_optimizers_of_methods():
+    simclr, simsiam = load_recipe("cifar10-simclr").optimizer, load_recipe("cifar10-simsiam").optimizer
+    assert (simclr.learning_rate, simclr.bias_learning_rate, simclr.weight_decay) == (1.0, 1.0, 1e-4)
+    assert (simclr.eta, simclr.clip, simclr.warmup_start, simclr.gradient_scale) == (0.001, False, None, 2.0)
+    assert (simsiam.name, simsiam.learning_rate, simsiam.weight_decay) == ("torch_sgd", 0.03, 5e-4)
+    assert (simsiam.momentum, simsiam.warmup_epochs, simsiam.final_scale) == (0.9, 0, 0.0)
+    mixed = load_recipe("cifar10-mixed-barlow-twins").optimizer
+    assert (mixed.name, mixed.learning_rate, mixed.weight_decay, mixed.final_scale) == ("adamw", 0.01, 1e-6, 0.001)
+
+
+def test_views_of_methods():
+    """Smallest area, saturation, solarize of both views; the rest is alike, without blur."""
+    expected = {
+        "cifar10": (0.08, 0.2, 0.0, 0.2),
+        "cifar10-simclr": (0.08, 0.4, 0.0, 0.0),
+        "cifar10-vicreg": (0.2, 0.2, 0.1, 0.1),
+        "cifar10-byol": (0.08, 0.2, 0.0, 0.2),
+        "cifar10-simsiam": (0.2, 0.4, 0.0, 0.0),
+        "cifar10-frossl": (0.08, 0.4, 0.0, 0.0),
+        "cifar10-mixed-barlow-twins": (0.08, 0.4, 0.0, 0.0),
+    }
+    for name, (area, saturation, *solarize) in expected.items():
+        augment = load_recipe(name).augment
+        views = (augment.view_a, augment.view_b)
+        assert (augment.area, augment.saturation) == ((area, 1.0), saturation), name
+        assert [view.solarize for view in views] == solarize, name
+        assert (augment.brightness, augment.contrast, augment.hue) == (0.4, 0.4, 0.1), name
+        assert all((view.blur, view.jitter, view.grayscale, view.flip) == (0.0, 0.8, 0.2, 0.5) for view in views), name
