@@ -2,7 +2,7 @@
 
 import pytest
 
-from barlowtf.config import load_recipe
+from barlowtf.config import load_recipe, recipe_differences
 
 # Solo-learn's LARS: rate, weight decay.
 SOLO_LARS = {
@@ -10,6 +10,9 @@ SOLO_LARS = {
     "cifar10-vicreg": (0.3, 1e-4),
     "cifar10-byol": (1.0, 1e-5),
     "cifar10-frossl": (0.3, 1e-4),
+    "cifar100": (0.3, 1e-4),
+    "stl10": (0.3, 1e-4),
+    "imagenet100": (0.3, 1e-4),
 }
 # Recipe -> epochs, batch, loss, its settings that are not defaults of the source's code, projector.
 METHODS = {
@@ -72,3 +75,33 @@ def test_views_of_methods():
         assert [view.solarize for view in views] == solarize, name
         assert (augment.brightness, augment.contrast, augment.hue) == (0.4, 0.4, 0.1), name
         assert all((view.blur, view.jitter, view.grayscale, view.flip) == (0.0, 0.8, 0.2, 0.5) for view in views), name
+
+
+def test_cifar100_is_cifar10_with_other_images():
+    changed = [line.partition(":")[0] for line in recipe_differences(load_recipe("cifar10"), load_recipe("cifar100"))]
+    assert changed == ["data.source", "augment.mean", "augment.std"]
+
+
+def test_other_data_sets():
+    stl, nette, hundred = (load_recipe(name) for name in ("stl10", "imagenette", "imagenet100"))
+    assert [recipe.augment.size for recipe in (stl, nette, hundred)] == [96, 128, 224]
+    assert [recipe.train.epochs for recipe in (stl, nette, hundred)] == [500, 800, 400]
+    assert (stl.augment.brightness, stl.augment.saturation, stl.augment.hue) == (0.8, 0.8, 0.2)
+    rate = nette.optimizer
+    assert (rate.name, rate.learning_rate, rate.weight_decay, rate.warmup_epochs) == ("torch_sgd", 0.06, 5e-4, 0)
+    assert (nette.loss.settings["lambd"], nette.augment.view_a.blur, nette.augment.view_b.blur) == (0.005, 0.5, 0.5)
+    views = hundred.augment.view_a, hundred.augment.view_b
+    assert [(view.blur, view.solarize) for view in views] == [(1.0, 0.0), (0.1, 0.2)]
+
+
+@pytest.mark.parametrize("name", ["medical-gray", "multispectral"])
+def test_images_without_an_upright_keep_what_their_values_say(name):
+    recipe = load_recipe(name)
+    assert recipe.data.channels != 3 and recipe.data.depth == 16
+    assert (recipe.augment.saturation, recipe.augment.hue) == (0.0, 0.0)
+    for view in (recipe.augment.view_a, recipe.augment.view_b):
+        assert (view.flip, view.vertical_flip, view.turn) == (0.5, 0.5, 1.0)
+        assert (view.grayscale, view.solarize) == (0.0, 0.0)
+    if name == "multispectral":
+        assert (recipe.augment.gain, recipe.augment.offset, recipe.augment.view_a.channel_drop) == (0.2, 0.05, 0.2)
+        assert recipe.augment.view_a.jitter == recipe.augment.view_b.jitter == 0.0
