@@ -3,9 +3,15 @@
 import json
 
 import keras
+import numpy as np
 import pytest
+import tifffile
 from barlowtf_cli.main import main
 from click.testing import CliRunner
+from PIL import Image
+
+from barlowtf.config import load_recipe, named_recipes
+from barlowtf.records import read_lines
 
 # Keras writes .keras files with an array method that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -63,3 +69,57 @@ def test_exports_of_the_padded_stem(padded_run, name):
     # Each export is loaded in a fresh process and compared with the encoder before it gets its name.
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["files"]
+
+
+# One recipe for each kind: the padded stem and LARS with a clip, a moving average, SGD as in PyTorch with a stopped
+# gradient, mixed images, and the kinds of images.
+KINDS = (
+    *("cifar10", "cifar10-byol", "cifar10-simsiam", "cifar10-mixed-barlow-twins"),
+    *("medical-gray", "multispectral"),
+)
+# What those of 224 to 32 pixels are scaled down to, so that two steps take seconds.
+THIN = (
+    *("augment.size=16", "model.encoder=resnet10_w0p0625", "train.batch_size=4", "train.epochs=1"),
+    *("optimizer.warmup_epochs=0", "monitor.every_steps=1", "monitor.knn_every_epochs=none"),
+)
+PROJECTORS = {2: "[16, 8]", 3: "[16, 16, 8]"}
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory):
+    """Function (recipe): a folder of eight images of the kind that it is for."""
+    folder, r = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
+    for number in range(8):
+        for kind, high, shape in (("rgb", 256, (20, 24, 3)), ("gray", 65536, (20, 24)), ("bands", 10001, (20, 24, 13))):
+            (folder / kind).mkdir(exist_ok=True)
+            pixels = r.integers(0, high, shape).astype(np.uint8 if kind == "rgb" else np.uint16)
+            if kind == "bands":
+                file = folder / kind / f"{number}.tif"
+                tifffile.imwrite(file, pixels, photometric="minisblack", planarconfig="contig")
+            else:
+                Image.fromarray(pixels).save(folder / kind / f"{number}.png")
+    return lambda recipe: folder / {"medical-gray": "gray", "multispectral": "bands"}.get(recipe, "rgb")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", named_recipes())
+def test_a_dry_run_shows_the_plan_of_the_whole_model(noise, name):
+    words = ["--data", noise(name)] if name != "digits" else []
+    shown = json.loads(
+        pretrain("--config", name, *words, "--dry-run", "--json", settings=["train.batch_size=4"]).stdout
+    )
+    assert shown["plan"]["projector_parameters"] > 0 and shown["plan"]["total_steps"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_two_steps_of_a_recipe_scaled_down(noise, tmp_path, name):
+    recipe = load_recipe(name)
+    settings = [*THIN, f"model.projector={PROJECTORS[len(recipe.model.projector)]}"]
+    if "predictor" in recipe.loss.settings:
+        settings.append("loss.predictor=[8]")
+    pretrain("--config", name, "--data", noise(name), "--run-dir", tmp_path / "run", settings=settings)
+    totals = [line["loss"] for line in read_lines(tmp_path / "run" / "metrics.jsonl") if "loss" in line]
+    assert len(totals) == 2 and np.all(np.isfinite(totals))
+    channels = recipe.data.channels
+    assert keras.models.load_model(tmp_path / "run" / "encoder.keras").input_shape[-1] == channels
