@@ -17,7 +17,7 @@ from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.models import keras_applications
 from barlowtf.models.encoder import find_kind
 from barlowtf.models.fingerprint import weights_sha256
-from barlowtf.models.transfer import Fit, InitialWeights, differing_strides, fit_weights
+from barlowtf.models.transfer import Fit, InitialWeights, differing_steps, fit_weights
 from barlowtf.places import INITIAL_FORMS, TORCH_SUFFIXES
 from barlowtf.records import RunInit
 
@@ -63,7 +63,7 @@ def read_initial(recipe: Recipe) -> tuple[InitialWeights, RunInit]:
     of_encoder = fit_weights(origin.encoder, encoder)
     if of_encoder.misfits:
         raise ConfigError(_explain(origin, recipe, of_encoder))
-    differences = [*of_encoder.adapted, *differing_strides(origin.encoder, encoder)]
+    differences = [*of_encoder.adapted, *differing_steps(origin.encoder, encoder)]
     for line in (*differences, *_differing_normalization(origin, recipe)):
         _LOG.info("%s: %s.", origin.spec, line)
     of_projector = _fit_projector(origin, recipe, projector)

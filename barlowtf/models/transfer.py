@@ -100,14 +100,38 @@ def adapt_channels(kernel: np.ndarray, channels: int) -> tuple[np.ndarray, str]:
     return (repeated + lacking / channels).astype(kernel.dtype), "repeat"
 
 
-def differing_strides(source: keras.Model, target: keras.Model) -> list[str]:
-    """Returns one line for each layer that both models have and that moves over the image in other steps."""
-    strides = [{layer.name: getattr(layer, "strides", None) for layer in model.layers} for model in (source, target)]
-    return [
-        f"{name}: stride {before} -> {strides[1][name]}"
-        for name, before in strides[0].items()
-        if name in strides[1] and before is not None and before != strides[1][name]
-    ]
+def differing_steps(source: keras.Model, target: keras.Model) -> list[str]:
+    """Returns one line for each layer that both models have and that moves over the image in another way.
+
+    That are other steps, or other zeros around the image, which the weights do not show.
+    """
+    lines = []
+    for word, property_of in (("stride", _strides), ("zeros on every side", _zeros)):
+        before, now = property_of(source), property_of(target)
+        lines += [
+            f"{name}: {word} {value} -> {now[name]}"
+            for name, value in before.items()
+            if name in now and value != now[name]
+        ]
+    return lines
+
+
+def _strides(model: keras.Model) -> dict[str, tuple[int, ...]]:
+    return {layer.name: layer.strides for layer in model.layers if getattr(layer, "strides", None) is not None}
+
+
+def _zeros(model: keras.Model) -> dict[str, int]:
+    """Returns the zeros on every side of the input of each convolution that has one, by its name."""
+    borders = {
+        layer.name.removesuffix("_pad"): layer.padding[0][0]
+        for layer in model.layers
+        if isinstance(layer, keras.layers.ZeroPadding2D)
+    }
+    convolutions = (layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    return {
+        layer.name: borders.get(layer.name, (layer.kernel_size[0] - 1) // 2 if layer.padding == "same" else 0)
+        for layer in convolutions
+    }
 
 
 def _named_weights(model: keras.Model) -> dict[str, keras.Variable]:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from barlowtf.models import make_encoder, make_projector
 from barlowtf.models.fingerprint import weights_sha256
-from barlowtf.models.transfer import InitialWeights, adapt_channels, differing_strides, fit_weights
+from barlowtf.models.transfer import InitialWeights, adapt_channels, differing_steps, fit_weights
 from tests.weights import randomized
 
 
@@ -101,5 +101,6 @@ def test_every_weight_that_does_not_fit_is_named():
 
 
 def test_other_steps_over_the_image_are_told():
-    assert differing_strides(encoder(3), encoder(3)) == []
-    assert differing_strides(encoder(3), encoder(3, stem="half")) == ["conv1: stride (1, 1) -> (2, 2)"]
+    assert differing_steps(encoder(3), encoder(3)) == []
+    assert differing_steps(encoder(3), encoder(3, stem="half")) == ["conv1: stride (1, 1) -> (2, 2)"]
+    assert differing_steps(encoder(3), encoder(3, stem="small_padded")) == ["conv1: zeros on every side 1 -> 2"]
