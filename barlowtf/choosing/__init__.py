@@ -35,6 +35,7 @@ __all__ = [
     "default_budget",
     "has_known_rates",
     "describe_machine",
+    "has_known_rates",
     "known_rate",
     "ladder",
     "learns_enough",

@@ -11,9 +11,6 @@ from barlowtf.choosing.training_rules import (
 )
 from barlowtf.config import Recipe
 
-# How the names of the losses end that the known rates belong to: the paper's, and with mixed images.
-_BARLOW_TWINS = "barlow_twins"
-
 
 @dataclass(frozen=True)
 class KnownRate:
@@ -28,18 +25,15 @@ class KnownRate:
     source: str
 
 
-def has_known_rates(loss: str) -> bool:
-    """Returns whether the known rates are those of a loss, by its name."""
-    return loss.endswith(_BARLOW_TWINS)
+def has_known_rates(recipe: Recipe) -> bool:
+    """Returns whether rates are known for a recipe's loss: for the default alone; others have other gradients."""
+    return recipe.loss.name == Recipe().loss.name
 
 
 def known_rate(recipe: Recipe) -> KnownRate | None:
-    """Returns the rate that is known for the optimizer, batch and encoder nearest to a recipe's; None: none is.
-
-    Rates are known for the Barlow Twins loss alone: other losses have other gradients.
-    """
+    """Returns the rate that is known for the optimizer, batch and encoder nearest to a recipe's; None: none is."""
     optimizer, batch = recipe.optimizer, recipe.train.batch_size
-    if not has_known_rates(recipe.loss.name):
+    if not has_known_rates(recipe):
         return None
     if optimizer.name == "adamw":
         if is_resnet(recipe.model.encoder):

@@ -109,7 +109,7 @@ def _rate(run: RunFacts) -> Iterator[Symptom]:
 def _bias_rate(run: RunFacts) -> Iterator[Symptom]:
     optimizer = run.recipe.optimizer
     bias_rate = getattr(optimizer, "bias_learning_rate", None)
-    if bias_rate is None or getattr(optimizer, "clip", False) or not has_known_rates(run.recipe.loss.name):
+    if bias_rate is None or getattr(optimizer, "clip", False) or not has_known_rates(run.recipe):
         return
     # What biases move by: their rate times the factor on the gradient, as a share of the rate of the weights.
     share = bias_rate / optimizer.learning_rate * optimizer.gradient_scale
