@@ -33,7 +33,6 @@ __all__ = [
     "apply_rules",
     "assemble",
     "default_budget",
-    "has_known_rates",
     "describe_machine",
     "has_known_rates",
     "known_rate",
