@@ -10,6 +10,7 @@ SOLO_LARS = {
     "cifar10-vicreg": (0.3, 1e-4),
     "cifar10-byol": (1.0, 1e-5),
     "cifar10-frossl": (0.3, 1e-4),
+    "cifar10-swav": (0.6, 1e-6),
     "cifar100": (0.3, 1e-4),
     "stl10": (0.3, 1e-4),
     "imagenet100": (0.3, 1e-4),
@@ -20,6 +21,15 @@ METHODS = {
     "cifar10-vicreg": (1000, 256, "vicreg", {"invariance": 25.0, "variance": 50.0, "covariance": 1.0}, (2048,) * 3),
     "cifar10-byol": (1000, 256, "byol", {"predictor": (4096,), "momentum": (0.99, 1.0)}, (4096, 256)),
     "cifar10-simsiam": (800, 512, "simsiam", {"predictor": (512,)}, (2048, 2048)),
+    "cifar10-swav": (
+        1000,
+        256,
+        "swav",
+        {"prototypes": 3000, "temperature": 0.1, "freeze_prototypes": 390},
+        (2048, 128),
+    ),
+    "cifar10-wmse": (1000, 256, "wmse", {"identity": 0.0}, (1024, 64)),
+    "cifar10-lejepa": (1000, 256, "lejepa", {"sigreg": 0.05}, (2048, 2048, 64)),
     "cifar10-frossl": (1000, 256, "frossl", {"invariance": 1.0}, (2048, 2048, 1024)),
     "cifar10-mixed-barlow-twins": (2000, 256, "mixed_barlow_twins", {"lambd": 1 / 128, "mix": 8.0}, (512, 1024)),
 }
@@ -75,6 +85,16 @@ def test_views_of_methods():
         assert [view.solarize for view in views] == solarize, name
         assert (augment.brightness, augment.contrast, augment.hue) == (0.4, 0.4, 0.1), name
         assert all((view.blur, view.jitter, view.grayscale, view.flip) == (0.0, 0.8, 0.2, 0.5) for view in views), name
+
+
+def test_views_of_stronger_colors():
+    """Those of SwAV and W-MSE: smallest area, blur of both views."""
+    for name, area, blur in (("cifar10-swav", 0.08, 0.5), ("cifar10-wmse", 0.2, 0.0)):
+        augment = load_recipe(name).augment
+        assert (augment.brightness, augment.contrast, augment.saturation, augment.hue) == (0.8, 0.8, 0.8, 0.2)
+        assert augment.area == (area, 1.0)
+        for view in (augment.view_a, augment.view_b):
+            assert (view.blur, view.solarize, view.jitter, view.grayscale) == (blur, 0.0, 0.8, 0.2)
 
 
 def test_cifar100_is_cifar10_with_other_images():
