@@ -12,8 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from barlowtf.records import AblationRecord, read_record
+from barlowtf.report import draw_plot
+
 RESULTS = Path(__file__).parent / "results" / "ablations"
 GRIDS = Path(__file__).parent / "grids"
+PICTURES = Path(__file__).parents[1] / "docs" / "images"
 IMAGES_OF_A_CLASS = 1000
 # By how much they tell, the first ones first.
 NAMES = ("table5", "table6", "lambda", "methods", "batch", "augment", "projector")
@@ -44,6 +48,9 @@ def run_grid(name: str, data: Path, out: Path, words: list[str]) -> int:
         for folder in (data.parent.resolve(), GRIDS.parents[1]):
             text = text.replace(f"{folder}/", "")
         (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+        record = read_record(RESULTS / f"{name}.json", AblationRecord)
+        plot = draw_plot(record, record.plan.protocols[-1])
+        (PICTURES / f"ablation-{name}.svg").write_text(plot, encoding="utf-8")
     return status
 
 

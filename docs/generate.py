@@ -25,9 +25,11 @@ from barlowtf.experiment.data_findings import DATA_DIAGNOSES
 from barlowtf.experiment.diagnosis import Diagnosis
 from barlowtf.experiment.machine_diagnoses import MACHINE_DIAGNOSES
 from barlowtf.experiment.run_diagnoses import RUN_DIAGNOSES
+from barlowtf.report import ablation_table, conclusion
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
+GRID_RESULTS = ROOT / "benchmarks" / "results" / "ablations"
 TRIED = ROOT / "benchmarks" / "results" / "encoders.json"
 NOTE = "<!-- Written by docs/generate.py: edit the source, then run `make docs`. -->"
 FILES = (
@@ -166,9 +168,25 @@ def ablations_page() -> str:
     )
     parts = {
         "grids": f"| grid | question | cells | source |\n|---|---|---|---|\n{rows}",
+        "grid results": "\n\n".join(map(_grid_result, sorted(GRID_RESULTS.glob("*.json"), key=_grid_order))),
         "grid keys": f"Keys of a grid:\n\n{_keys_table(Grid)}".replace(_ANY_VALUE, "values"),
     }
     return _with_parts(ABLATIONS, parts)
+
+
+def _grid_result(file: Path) -> str:
+    """Returns heading, sentence, picture and table of the results of a grid."""
+    record = records.read_record(file, records.AblationRecord)
+    picture = ROOT / "docs" / "images" / f"ablation-{file.stem}.svg"
+    parts = [f"### {record.plan.title}", conclusion(record)]
+    if picture.exists():
+        parts.append(f"![{record.plan.title}: {record.plan.protocols[-1]} by cell](images/{picture.name})")
+    return "\n\n".join([*parts, ablation_table(record), f"`{file.relative_to(ROOT)}`"])
+
+
+def _grid_order(file: Path) -> tuple[int, str]:
+    order = ("table5", "table6", "lambda", "projector", "batch", "augment", "methods")
+    return (order.index(file.stem) if file.stem in order else len(order)), file.stem
 
 
 def _diagnoses(table: Mapping[str, Diagnosis[Any]]) -> str:

@@ -171,7 +171,8 @@ def require_same_plan(plan_file: Path, before: AblationPlan, scope: Scope) -> No
         ConfigError: It holds another one.
     """
     base = settled(load_recipe(scope.base, scope.overrides))
-    if _digest(scope, base) == before.sha256 and before.budget_seconds == scope.budget:
+    same_cells = [cell.name for cell in before.cells] == [cell.name for cell in scope.grid.every_cell()]
+    if _digest(scope, base) == before.sha256 and before.budget_seconds == scope.budget and same_cells:
         return
     what = [
         f"{name} {old} -> {new}"
