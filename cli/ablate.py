@@ -103,6 +103,7 @@ def ablate(
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max((os.cpu_count() or 1) // jobs, 1)))
     start_tensorflow()
     from barlowtf import experiment
+    from barlowtf.experiment.ablation_plan import explain_plan
     from barlowtf.report import ablation_table, conclusion
 
     record = experiment.ablate(
@@ -112,7 +113,9 @@ def ablate(
     )
     if as_json:
         echo(json.dumps(record.model_dump(mode="json"), indent=2))
-    elif not dry_run:
+    elif dry_run:
+        echo("\n".join(explain_plan(record.plan)))
+    else:
         echo("\n\n".join([ablation_table(record), conclusion(record), f"page        {folder / 'index.html'}"]))
     if not dry_run and record.counts["failed"] + record.counts["missing"]:
         raise click.exceptions.Exit(1)

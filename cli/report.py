@@ -50,7 +50,12 @@ def report(runs: tuple[Path, ...], out: Path, images: int, source: str | None, a
         echo(json.dumps(summary.model_dump(mode="json"), indent=2))
         return
     for run in on_one_line(summary).runs:
-        echo(f"{run.name:<12}{run.status}, {run.results} results, {run.images} images")
+        name = f"{run.name:<12}" if len(run.name) < 12 else f"{run.name}  "
+        echo(f"{name}{run.status}, {_count(run.results, 'result')}, {_count(run.images, 'image')}")
         for note in run.notes:
             echo(f"{'':<12}{note}")
     echo(f"{'report':<12}{out} ({summary.bytes / 1e6:.1f} MB)")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import tomllib
+import zlib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,8 @@ from barlowtf.errors import ConfigError
 
 # A grid of one's own with more cells is a slip: 16 values of each of four settings.
 _MOST_CELLS = 1000
+# Settings that are the same in all cells.
+_OWNED = {"train.seed": "--seeds", "data.source": "--data"}
 Value = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 Settings = dict[str, Value]
 
@@ -34,8 +37,11 @@ class Cell(Section):
 
     @property
     def slug(self) -> str:
-        """The name as a name of a folder: letters, digits, dots, "-" and "_"."""
-        return re.sub(r"[^a-z0-9._-]+", "-", self.name.lower()).strip("-.") or "cell"
+        """The name as a name of a folder: letters, digits, dots, "-" and "_"; a checksum where others are lost."""
+        name = self.name.lower()
+        plain = re.sub(r"[^a-z0-9._-]+", "-", name).strip("-.") or "cell"
+        lost = re.search(r"[^a-z0-9._, -]", name) or plain == "cell"
+        return f"{plain}-{zlib.crc32(self.name.encode()):08x}" if lost else plain
 
 
 class Grid(Section):
@@ -46,7 +52,7 @@ class Grid(Section):
     source: str = Field("", description="paper and table or figure")
     measure: str = Field("", description="what the published figures are")
     note: str = Field("", description="what differs from the paper")
-    x_label: str = Field("", description="title of the horizontal axis; none: bars instead of lines")
+    x_label: str = Field("", description="title of the horizontal axis; empty: a row for each cell")
     x_log: bool = Field(False, description="whether that axis is logarithmic")
     equal: Literal["epochs", "time"] = Field("epochs", description="what the cells have in common where time is short")
     base: Settings = Field({}, description="settings of all cells")
@@ -69,10 +75,18 @@ class Grid(Section):
                 count *= size
         if count > _MOST_CELLS:
             raise ValueError(f"cells: received {count}, expected at most {_MOST_CELLS}")
-        slugs = [cell.slug for cell in self.every_cell()]
-        twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
+        cells = self.every_cell()
+        slugs = [cell.slug for cell in cells]
+        twice = [cell.name for cell in cells if slugs.count(cell.slug) > 1]
         if twice:
-            raise ValueError(f"cells: received the name {twice[0]!r} twice, expected another name for each cell")
+            raise ValueError(
+                f"cells: received the names {shown(twice[0])} and {shown(twice[1])}, expected another folder for each"
+            )
+        of_cells = (each for cell in self.cells for each in (cell.set, cell.lars))
+        settings: list[Mapping[str, Any]] = [self.base, self.axes, *of_cells]
+        owned = [key for each in settings for key in each if key in _OWNED]
+        if owned:
+            raise ValueError(f"cells: received the setting {owned[0]}, which {_OWNED[owned[0]]} sets for all cells")
         return self
 
     def every_cell(self) -> tuple[Cell, ...]:
@@ -121,9 +135,31 @@ def load_grid(name_or_file: str | Path) -> Grid:
     try:
         return Grid.model_validate(_with_tuples(tables))
     except ValidationError as error:
-        known = [*Grid.model_fields, *(f"cells.{key}" for key in Cell.model_fields)]
-        lines = in_one_line([explain(dict(fault), known) for fault in error.errors()[:3]], error.error_count())
-        raise ConfigError(as_sentence(f"{origin}: {lines}")) from error
+        raise ConfigError(as_sentence(f"{origin}: {in_one_line(_faults(error, tables))}")) from error
+
+
+def _faults(error: ValidationError, tables: Mapping[str, Any]) -> list[str]:
+    """Returns what is wrong with a grid, each setting once, the cells by their names."""
+    known = [*Grid.model_fields, *(f"cells.{key}" for key in Cell.model_fields)]
+    faults: dict[str, str] = {}
+    for found in error.errors():
+        fault: dict[str, Any] = dict(found)
+        place = [str(part) for part in fault["loc"] if not _is_kind(part)]
+        if place[:1] == ["cells"] and len(place) > 1 and place[1].isdecimal():
+            cell = tables["cells"][int(place[1])]
+            place[1] = str(cell["name"]) if isinstance(cell, Mapping) and "name" in cell else place[1]
+        key = ".".join(place)
+        if any(map(_is_kind, fault["loc"])):
+            expected = "a finite number, a text, true, false, or a list of one kind"
+            faults.setdefault(key, f"Invalid {key}: received {shown(fault['input'])}, expected {expected}")
+        else:
+            faults.setdefault(key, explain({**fault, "loc": tuple(place)}, known, owner="grid"))
+    return list(faults.values())
+
+
+def _is_kind(part: int | str) -> bool:
+    """Returns whether a part of a place is not a key, but a kind that a value was tried as."""
+    return str(part).partition("[")[0] in ("bool", "int", "float", "str", "tuple", "constrained-str")
 
 
 def as_overrides(settings: Mapping[str, Any]) -> list[str]:

@@ -10,14 +10,17 @@ from barlowtf.atomic import write_file
 from barlowtf.config import dump_recipe
 from barlowtf.config.durations import format_time, parse_budget
 from barlowtf.config.grid import load_grid
-from barlowtf.errors import ConfigError, Interrupted
-from barlowtf.experiment.ablation_plan import Scope, cell_recipe, estimate, make_plan, require_same_plan
+from barlowtf.errors import CheckpointError, ConfigError, Interrupted
+from barlowtf.experiment.ablation_plan import Scope, cell_recipe, estimate, explain_plan, make_plan, require_same_plan
 from barlowtf.experiment.ablation_results import (
     PLAN_FILE,
+    RESULTS_FILE,
     collect,
     folder_of,
+    is_finished,
     last_line,
     log_of,
+    note_end,
     scores_of,
     write_results,
 )
@@ -33,6 +36,8 @@ from barlowtf.records import (
 from barlowtf.tables import PROTOCOLS
 
 _LOG = logging.getLogger("barlowtf")
+# What lies in the folder of a grid beside its plan.
+_OWN = (".lock", ".lock-holder", "runs", "recipes", "logs", RESULTS_FILE, "table.md", "index.html")
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,16 @@ def ablate(request: AblateRequest) -> AblationRecord:
         jobs=jobs,
     )
     plan_file = request.out / PLAN_FILE
-    before = read_record(plan_file, AblationPlan) if plan_file.exists() else None
+    before = _read_plan(plan_file) if plan_file.exists() else None
     if before is not None:
         require_same_plan(plan_file, before, scope)
     else:
         _require_new(request.out)
     plan = make_plan(scope, before)
-    for line in explain_plan(plan, jobs):
-        _LOG.info("%s", line)
     if request.dry_run:
         return collect(request.out, plan)
+    for line in explain_plan(plan):
+        _LOG.info("%s", line)
     request.out.mkdir(parents=True, exist_ok=True)
     with runs.locked(request.out):
         write_record(plan_file, plan)
@@ -101,6 +106,10 @@ def ablate(request: AblateRequest) -> AblationRecord:
         for seed in plan.seeds:
             for cell in plan.cells:
                 wait_until_free(folder_of(request.out, cell, seed))
+        total = len(plan.cells) * len(plan.seeds)
+        if len(waiting) < total:
+            left = sum(estimate(cell) for _, cell in waiting) / jobs
+            _LOG.info("%d of %d runs are done; about %s left.", total - len(waiting), total, format_time(left))
         received = _run(waiting, plan, request.out, jobs, machine.gpus)
         record = write_results(request.out, plan)
     if received is not None:
@@ -108,31 +117,16 @@ def ablate(request: AblateRequest) -> AblationRecord:
     return record
 
 
-def explain_plan(plan: AblationPlan, jobs: int) -> list[str]:
-    """Returns the plan in some lines: cells, steps, time."""
-    cells = plan.cells
-    counts = sorted({cell.epochs for cell in cells})
-    epochs = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    times = [cell.step_seconds for cell in cells if cell.step_seconds is not None]
-    source = f" ({plan.source})" if plan.source else ""
-    seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
-    lines = [
-        f"grid        {plan.table}: {plan.title}{source}",
-        f"base        {plan.base}, {plan.encoder}, {plan.images:,} images of {plan.data}",
-        f"cells       {len(cells)} x {seeds} = {len(cells) * len(plan.seeds)} runs of {epochs} epochs",
-    ]
-    steps = sum(cell.steps for cell in cells) * len(plan.seeds)
-    if times:
-        lines.append(f"steps       {steps:,}, {min(times):.3g} to {max(times):.3g} s each, timed on this machine")
-    if plan.seconds is not None:
-        at_once = "one run at a time" if jobs == 1 else f"{jobs} runs at a time"
-        lines.append(f"time        about {format_time(plan.seconds)}, {at_once}")
-    return lines
+def _read_plan(file: Path) -> AblationPlan:
+    try:
+        return read_record(file, AblationPlan)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} Or delete it: the plan is made anew, and what has run stays.") from error
 
 
 def _require_new(folder: Path) -> None:
-    """Raises ConfigError where a folder holds anything else."""
-    if folder.exists() and (not folder.is_dir() or any(entry.name != ".lock" for entry in folder.iterdir())):
+    """Raises ConfigError where a folder holds anything else than what a grid leaves."""
+    if folder.exists() and (not folder.is_dir() or any(entry.name not in _OWN for entry in folder.iterdir())):
         raise ConfigError(
             f"Invalid --out: {folder} is there and holds no {PLAN_FILE}. Expected a new folder, or that of a grid."
         )
@@ -146,7 +140,8 @@ def _make_jobs(scope: Scope, plan: AblationPlan, out: Path) -> list[tuple[Job, P
         for planned in plan.cells:
             run = runs.RunFolder(folder_of(out, planned, seed))
             missing = [name for name in plan.protocols if name not in scores_of(run)]
-            if run.finished and not missing:
+            finished = is_finished(run)
+            if finished and not missing:
                 continue
             recipe = cell_recipe(scope, cells[planned.name], seed=seed, epochs=planned.epochs)
             file = out / "recipes" / f"{planned.slug}-seed-{seed}.toml"
@@ -159,7 +154,7 @@ def _make_jobs(scope: Scope, plan: AblationPlan, out: Path) -> list[tuple[Job, P
             measure = (*TETHERED, "evaluate", "--encoder", str(run.path), "--data", plan.labels, *named)
             if plan.held_out is not None:
                 measure += ("--holdout", str(plan.held_out))
-            commands = (*(() if run.finished else (train,)), measure)
+            commands = (*(() if finished else (train,)), measure)
             waiting.append((Job(f"{planned.name}, seed {seed}", commands, log), planned))
     return waiting
 
@@ -177,8 +172,12 @@ def _run(
         nonlocal done, left, spent, expected
         done, left = done + 1, left - planned[id(ended.job)]
         spent, expected = spent + ended.seconds, expected + planned[id(ended.job)]
+        if ended.status:
+            note_end(ended.job.log, ended.status)
         record = write_results(out, plan)
-        result = _told(record, ended) if ended.status == 0 else f"{last_line(ended.job.log)} See {ended.job.log}"
+        result = _told(record, ended)
+        if ended.status:
+            result = f"failed: {last_line(ended.job.log).removeprefix('Error: ')} See {ended.job.log}"
         rest = f"; about {format_time(left * spent / expected / jobs)} left" if left > 0 else ""
         _LOG.info("%d of %d  %s: %s (%s%s)", done, total, ended.job.name, result, format_time(ended.seconds), rest)
 

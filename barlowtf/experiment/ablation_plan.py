@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from barlowtf import choosing, data
-from barlowtf.config import Recipe, dump_recipe, flat_settings, load_recipe
+from barlowtf.config import Recipe, dump_recipe, flat_settings, load_recipe, parse_overrides
 from barlowtf.config.durations import format_time
 from barlowtf.config.grid import Cell, Grid, as_overrides
 from barlowtf.distribute import make_strategy
@@ -118,6 +118,7 @@ def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:
     protocols, held_out, _ = plan_judgement(labels)
     digest = _digest(scope, base)
     if before is None:
+        _require_possible(scope, len(cells))
         per_epoch = [_steps_per_epoch(recipe, source.size) for recipe in recipes]
         seconds = _time_steps(scope, recipes, source, per_epoch)
         epochs = _choose_epochs(scope, recipes, per_epoch, seconds)
@@ -149,12 +150,14 @@ def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:
         },
         table=scope.table,
         base=scope.base,
+        overrides=scope.overrides,
         encoder=base.model.encoder,
         data=base.data.source,
         images=source.size,
         other_scale=_is_other_scale(base, [cell.epochs for cell in planned]),
         sha256=digest,
         budget_seconds=scope.budget,
+        jobs=scope.jobs,
         seconds=round(of_one_seed * len(scope.seeds) / scope.jobs, 1),
         protocols=scope.protocols or tuple(protocols),
         labels=labels,
@@ -162,6 +165,34 @@ def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:
         seeds=scope.seeds,
         cells=planned,
     )
+
+
+def explain_plan(plan: AblationPlan) -> list[str]:
+    """Returns the plan in some lines: cells, steps, time."""
+    cells = plan.cells
+    counts = sorted({cell.epochs for cell in cells})
+    epochs = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    times = [cell.step_seconds for cell in cells if cell.step_seconds is not None]
+    source = f" ({plan.source})" if plan.source else ""
+    seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
+    lines = [
+        f"grid        {plan.table}: {plan.title}{source}",
+        f"base        {plan.base}, {plan.encoder}, {plan.images:,} images of {plan.data}",
+        f"cells       {len(cells)} x {seeds} = {_count(len(cells) * len(plan.seeds), 'run')} of {epochs} "
+        f"{'epoch' if epochs == '1' else 'epochs'}",
+    ]
+    steps = sum(cell.steps for cell in cells) * len(plan.seeds)
+    if times:
+        span = dict.fromkeys(f"{seconds:.3g}" for seconds in (min(times), max(times)))
+        lines.append(f"steps       {steps:,}, {' to '.join(span)} s each, timed on this machine")
+    if plan.seconds is not None:
+        at_once = "one run at a time" if plan.jobs == 1 else f"{plan.jobs} runs at a time"
+        lines.append(f"time        about {format_time(plan.seconds)}, {at_once}")
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def require_same_plan(plan_file: Path, before: AblationPlan, scope: Scope) -> None:
@@ -188,6 +219,25 @@ def require_same_plan(plan_file: Path, before: AblationPlan, scope: Scope) -> No
         f"{plan_file.parent} holds another grid: {'; '.join(what) or 'its cells or a setting of the base recipe'}. "
         "Give the same options to go on with it, or choose another --out."
     )
+
+
+def _require_possible(scope: Scope, cells: int) -> None:
+    """Refuses a budget that the start of the runs alone takes, or that is to set epochs which are set already."""
+    if scope.budget is None:
+        return
+    settings = (*parse_overrides(scope.overrides), *scope.grid.base, *scope.grid.axes)
+    if "train.epochs" in settings or any("train.epochs" in cell.set for cell in scope.grid.cells):
+        raise ConfigError(
+            "Invalid --budget: train.epochs is set, too, and the budget would set it. Leave out one of them."
+        )
+    runs = cells * len(scope.seeds)
+    least = runs * _RUN_SECONDS / scope.jobs
+    if scope.budget <= least:
+        raise ConfigError(
+            f"Invalid --budget: received {format_time(scope.budget)}, expected more than {format_time(least)}: "
+            f"{runs} runs, with {format_time(_RUN_SECONDS)} each to start and to measure. Give a larger one, or fewer "
+            "--seeds."
+        )
 
 
 def estimate(cell: PlannedCell) -> float:

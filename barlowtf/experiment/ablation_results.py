@@ -1,6 +1,7 @@
 """What the run folders of a grid hold, as one record, a table and a page."""
 
 import logging
+import signal
 import statistics
 from datetime import UTC, datetime
 from importlib import metadata
@@ -10,6 +11,7 @@ from barlowtf import runs
 from barlowtf.atomic import write_file
 from barlowtf.distribute import describe_surroundings, make_strategy
 from barlowtf.errors import CheckpointError
+from barlowtf.printable import markdown_cell
 from barlowtf.records import (
     AblationPlan,
     AblationRecord,
@@ -39,7 +41,7 @@ def write_results(out: Path, plan: AblationPlan) -> AblationRecord:
     """
     record = collect(out, plan)
     write_record(out / RESULTS_FILE, record)
-    write_file(out / "table.md", ablation_table(record) + "\n")
+    write_file(out / "table.md", f"# {markdown_cell(plan.title)}\n\n{ablation_table(record)}\n")
     write_file(out / "index.html", grid_page(out, record))
     return record
 
@@ -70,9 +72,10 @@ def collect(out: Path, plan: AblationPlan) -> AblationRecord:
 
 def _run_of(out: Path, cell: PlannedCell, seed: int, plan: AblationPlan) -> AblationRun:
     run = runs.RunFolder(folder_of(out, cell, seed))
-    info = run.read_info()
+    finished = is_finished(run)
+    info = run.read_info() if finished else None
     scores = {name: score for name, score in scores_of(run).items() if name in plan.protocols}
-    whole = run.finished and len(scores) == len(plan.protocols)
+    whole = finished and len(scores) == len(plan.protocols)
     reason = "" if whole else last_line(log_of(out, cell, seed))
     failed = reason.startswith("Error: ")
     return AblationRun(
@@ -83,6 +86,23 @@ def _run_of(out: Path, cell: PlannedCell, seed: int, plan: AblationPlan) -> Abla
         seconds=None if info is None else info.wall_seconds,
         reason=reason.removeprefix("Error: ") if failed else None,
     )
+
+
+def is_finished(run: runs.RunFolder) -> bool:
+    """Returns whether a run has finished; one whose record is damaged has not, and its next start says why."""
+    try:
+        return run.finished
+    except CheckpointError:
+        return False
+
+
+def note_end(log: Path, status: int) -> None:
+    """Adds a line to the log of a command that ended without saying why: by a signal that nothing can handle."""
+    if not last_line(log).startswith("Error: "):
+        ended = f"killed by {signal.Signals(status - 128).name}" if status > 128 else f"ended with status {status}"
+        hint = ", as the system does when memory is short" if status == 128 + signal.SIGKILL else ""
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(f"Error: {ended}{hint}.\n")
 
 
 def last_line(log: Path) -> str:

@@ -82,7 +82,7 @@ def tune(request: TuneRequest) -> TuneRecord:
     study = TuningStudy(
         request.out,
         space,
-        rungs=[every * REDUCTION**rung for rung in range(_RUNGS)],
+        rungs=[rung for rung in (every * REDUCTION**n for n in range(_RUNGS)) if rung < recipe.train.epochs],
         reduction=REDUCTION,
         seed=request.seed,
         storage=request.storage,

@@ -12,15 +12,17 @@ and have others in their place.
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from barlowtf.atomic import is_running, write_file
 from barlowtf.config.search_space import Choices, Space
-from barlowtf.errors import ConfigError
+from barlowtf.errors import CheckpointError, ConfigError
 from barlowtf.records import TuneTrial
 
+_JOURNAL, _SETTLING_SECONDS = "study.log", 2.0
 _FOLDER, _OWNER, _REASON, _SETTINGS, _REPLACED = "folder", "owner", "reason", "settings", "replaced"
 
 
@@ -70,13 +72,24 @@ class TuningStudy:
         self._rungs, self._reduction = frozenset(rungs), reduction
         _require_same(folder / self.IDENTITY, identity)
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
-        self._study = self._optuna.create_study(
-            study_name=folder.resolve().name,
-            storage=storage or _journal(self._optuna, folder / "study.log"),
-            direction="maximize",
-            pruner=self._optuna.pruners.NopPruner(),
-            load_if_exists=True,
-        )
+        journal = folder / _JOURNAL
+        try:
+            self._study = self._optuna.create_study(
+                # A folder has one study, whatever it is called; a database may have many.
+                study_name="study" if storage is None else folder.resolve().name,
+                storage=storage or _journal(self._optuna, journal),
+                direction="maximize",
+                pruner=self._optuna.pruners.NopPruner(),
+                load_if_exists=True,
+            )
+        # Optuna raises what it likes over a journal that is damaged, and over a database that does not answer.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            if storage is not None:
+                raise ConfigError(f"Cannot open the study in {storage}: {reason}. Check --storage.") from error
+            raise CheckpointError(
+                f"{journal} is damaged: {reason}. Delete it: the same command finds the trials in their folders again."
+            ) from error
 
     def wants_more(self, trials: int) -> bool:
         """Returns whether there are fewer trials than wanted, or one that waits to go on."""
@@ -175,7 +188,7 @@ def _suggest(trial: Any, key: str, domain: Any) -> str:
         return str(trial.suggest_categorical(key, domain.values))
     if domain.whole:
         return str(trial.suggest_int(key, int(domain.low), int(domain.high), log=domain.log))
-    return repr(float(trial.suggest_float(key, domain.low, domain.high, log=domain.log)))
+    return f"{trial.suggest_float(key, domain.low, domain.high, log=domain.log):.4g}"
 
 
 def _as_record(trial: Any) -> TuneTrial:
@@ -213,6 +226,15 @@ def _require_same(file: Path, identity: Mapping[str, str]) -> None:
 
 
 def _journal(optuna: Any, file: Path) -> Any:
+    """Returns the storage of a journal; a last line that a power cut has torn is dropped, or the next would end it."""
+    if file.exists():
+        content = file.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        # Another machine may be writing it at this moment.
+        time.sleep(_SETTLING_SECONDS if len(whole) < len(content) else 0.0)
+        if len(whole) < len(content) and file.stat().st_size == len(content):
+            with open(file, "r+b") as torn:
+                torn.truncate(len(whole))
     return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
 
 

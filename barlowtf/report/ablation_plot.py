@@ -14,6 +14,8 @@ _LEFT, _NAMES, _RIGHT, _TOP, _BOTTOM = 56, 300, 20, 14, 48
 # Lengths between ticks, times powers of ten.
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _TICKS = 6
+# Shortest axis of scores, percent.
+_NARROWEST = 4.0
 _SMALL_WIDTH, _SMALL_HEIGHT = 220.0, 110.0
 
 
@@ -100,7 +102,7 @@ def draw_curves(names: Sequence[str], curves: Mapping[str, Mapping[int, list[dic
             _path([(_SMALL_WIDTH * step / last, _SMALL_HEIGHT * (high - value) / (high - low)) for step, value in line])
             for line in lines
         )
-        ends = ", ".join(f"{line[-1][1]:.1f}" for line in lines if line)
+        ends = ", ".join(f"{line[-1][1]:.1f}" for line in lines if line and line[-1][0] > 0)
         charts.append(SmallChart(name, paths, ends or "not measured"))
     return charts
 
@@ -193,6 +195,9 @@ def _interval(scores: Scores) -> tuple[float, float]:
 def _range(values: Sequence[float]) -> tuple[float, float]:
     """Returns the ends of an axis around some values, at ticks."""
     low, high = min(values), max(values)
+    if high - low < _NARROWEST:
+        # A tenth of a point is not to fill the page.
+        low, high = (low + high - _NARROWEST) / 2, (low + high + _NARROWEST) / 2
     step = _step(low, high)
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step
     return (low, high) if high > low else (low - step, high + step)

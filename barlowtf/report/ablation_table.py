@@ -68,8 +68,9 @@ def conclusion(record: AblationRecord) -> str:
     if len(means) < 2:
         return "Too few cells have run to compare them."
     best, worst = max(means, key=_mean), min(means, key=_mean)
-    text = f"By {name}, {best[1].cell} is first with {100 * best[0]:.1f} % and {worst[1].cell} last with "
-    text += f"{100 * worst[0]:.1f} %."
+    waits = "" if len(means) == len(record.rows) else f"Of {len(means)} of {len(record.rows)} cells so far: "
+    text = f"{waits}{'b' if waits else 'B'}y {name}, {best[1].cell} is first with {100 * best[0]:.1f} %"
+    text += f" and {worst[1].cell} last with {100 * worst[0]:.1f} %."
     equal = [row.cell for mean, row in means if row is not best[1] and _overlap(best[1], row, name)]
     if len(plan.seeds) < FEWEST_FOR_INTERVAL:
         return f"{text} Fewer than {FEWEST_FOR_INTERVAL} seeds: differences of a few points may be chance."

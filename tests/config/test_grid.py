@@ -1,5 +1,6 @@
 """Grids: the packaged ones, one's own, and what is wrong with them."""
 
+import re
 import tomllib
 
 import pytest
@@ -107,16 +108,23 @@ def test_overrides_are_toml():
     ("text", "message"),
     [
         ("", "title"),
-        ('title = "t"', "received neither cells and axes"),
+        ('title = "t"', "neither cells nor axes"),
         ('title = "t"\naxes.a.b = [1]\n[[cells]]\nname = "x"', "received both cells and axes"),
         ('title = "t"\naxes.a.b = []', "received an empty list"),
         ('title = "t"\ncells = []\n[axes]\n' + "\n".join(f"a{n}.b = [1, 2, 3, 4]" for n in range(6)), "received 4096"),
-        ('title = "t"\n[[cells]]\nname = "A b"\n[[cells]]\nname = "a-b"', "the name 'a-b' twice"),
+        (
+            'title = "t"\n[[cells]]\nname = "A b"\n[[cells]]\nname = "a-b"',
+            "the names 'A b' and 'a-b'",
+        ),
         ('title = "t"\ntitel = "u"\naxes.a.b = [1]', "titel"),
         ('title = "t"\n[[cells]]\nname = "x"\nsett = 3', "sett"),
         ('title = "t"\nequal = "steps"\naxes.a.b = [1]', "equal"),
         ('title = "t"\n[[cells]]\nname = ""', "name"),
         ("title = ", "not valid TOML"),
+        ('title = "t"\naxes.train.seed = [1, 2]', "the setting train.seed, which --seeds sets"),
+        ('title = "t"\naxes.a.b = [nan]', "received nan, expected a finite number"),
+        ('title = "t"\n[[cells]]\nname = "x"\nx = "far"', "Invalid cells.x.x: received 'far'"),
+        ('title = "t"\naxes.a.b = 3', "axes.a.b"),
     ],
 )
 def test_wrong_grids_are_one_line(tmp_path, text, message):
@@ -134,6 +142,7 @@ def test_unknown_names_and_files(tmp_path):
 
 
 def test_slugs_are_folders():
-    assert Cell(name="../../etc/passwd").slug == "etc-passwd"
-    assert Cell(name="É ü").slug == "cell"
+    assert re.fullmatch("etc-passwd-[0-9a-f]{8}", Cell(name="../../etc/passwd").slug)
+    assert Cell(name="É ü").slug.startswith("cell-")
+    assert Cell(name="日本").slug != Cell(name="中国").slug
     assert Grid(title="t", cells=(Cell(name="a"),)).every_cell()[0].slug == "a"

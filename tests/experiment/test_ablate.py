@@ -183,7 +183,12 @@ def test_a_budget_that_is_too_short_says_what_it_takes(grid, tmp_path, timed):
     for equal in ("epochs", "time"):
         grid.write_text(f'equal = "{equal}"\n{GRID}')
         with pytest.raises(ConfigError, match="expected at least 4 min for one epoch of each of 4 runs"):
+            ablate(request(grid, tmp_path, budget="241s"))
+        with pytest.raises(ConfigError, match="expected more than 4 min: 4 runs"):
             ablate(request(grid, tmp_path, budget="3m"))
+    assert len(timed) == 2, "what cannot be is refused before anything is timed"
+    with pytest.raises(ConfigError, match="train.epochs is set, too"):
+        ablate(request(grid, tmp_path, budget="3h", overrides=("train.epochs=50",)))
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(grid, tmp_path, timed, monkeypatch):
@@ -209,7 +214,7 @@ def test_a_folder_of_somebody_else_is_left_alone(grid, tmp_path, timed):
     with pytest.raises(ConfigError, match=r"holds no ablation\.json"):
         ablate(request(grid, tmp_path))
     (tmp_path / "out" / "ablation.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="not a valid AblationPlan"):
+    with pytest.raises(CheckpointError, match="not a valid AblationPlan.*Or delete it"):
         ablate(request(grid, tmp_path))
 
 
@@ -225,6 +230,36 @@ def test_a_failed_run_is_named_and_does_not_end_the_others(grid, tmp_path, timed
     assert done.exit_code == 1
     assert "Failed: large, seed 0: The loss is not finite after step 3." in done.stdout
     assert "Too few cells" in done.stdout
+
+
+def test_a_killed_run_is_told_as_killed(grid, tmp_path, timed, monkeypatch):
+    def run_jobs(jobs, *, slots, ended, environment):
+        jobs[0].log.write_text("29 of 1437 images are left out.\n")
+        ended(EndedJob(jobs[0], 137, 1.0))
+
+    monkeypatch.setattr(command, "run_jobs", run_jobs)
+    record = ablate(request(grid, tmp_path))
+    assert record.rows[0].runs[0].reason == "killed by SIGKILL, as the system does when memory is short."
+    assert record.counts == {"finished": 0, "failed": 1, "missing": 3}
+
+
+def test_a_damaged_run_is_named_and_the_others_are_told(grid, tmp_path, timed, processes):
+    ablate(request(grid, tmp_path, seeds=(0,)))
+    (tmp_path / "out/runs/small/seed-0/run.json").write_text("{}")
+    summary = experiment.report(experiment.ReportRequest([tmp_path / "out"], tmp_path / "page.html"))
+    assert [run.status for run in summary.runs] == ["missing", "finished"]
+    processes.clear()
+    # Its next start says what is wrong.
+    ablate(request(grid, tmp_path, seeds=(0,)))
+    assert [name for name, _ in processes] == ["small, seed 0"]
+
+
+def test_a_plan_that_is_lost_is_made_anew(grid, tmp_path, timed, processes):
+    before = ablate(request(grid, tmp_path))
+    processes.clear()
+    (tmp_path / "out" / "ablation.json").unlink()
+    assert ablate(request(grid, tmp_path)).rows == before.rows
+    assert not processes
 
 
 def test_a_signal_ends_it_with_what_is_there(grid, tmp_path, timed, monkeypatch):
@@ -289,8 +324,8 @@ def test_wrong_options_are_one_line(words, status, message):
 
 
 def test_plan_is_printed(grid, tmp_path, timed, caplog):
-    plan = ablate(request(grid, tmp_path, dry_run=True)).plan
-    lines = command.explain_plan(plan, 2)
+    plan = ablate(request(grid, tmp_path, dry_run=True, jobs=2)).plan
+    lines = ablation_plan.explain_plan(plan)
     assert lines[2].startswith("cells       2 x 2 seeds = 4 runs of ")
     assert "2 runs at a time" in lines[-1]
     assert isinstance(plan, AblationPlan)

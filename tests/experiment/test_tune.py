@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from barlowtf.config import load_recipe
 from barlowtf.config.search_space import Choices, Range
-from barlowtf.errors import ConfigError, Interrupted
+from barlowtf.errors import CheckpointError, ConfigError, Interrupted
 from barlowtf.experiment import TuneRequest, trial, tune
 from barlowtf.experiment.tuning_study import TuningStudy
 from barlowtf.records import TuneRecord, read_record
@@ -120,6 +120,21 @@ def test_trials_of_a_killed_process_are_taken_back_and_those_of_others_are_not(t
     assert again.number == 0
     assert str(dict(again.settings)) in done.stdout
     assert [each.number for each in own.records()] == [0, 1]
+
+
+def test_a_torn_last_line_of_the_journal_is_dropped_and_other_damage_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("barlowtf.experiment.tuning_study._SETTLING_SECONDS", 0.0)
+    study = open_study(tmp_path)
+    study.end(study.ask(), "pruned")
+    journal = tmp_path / "study.log"
+    content = journal.read_bytes()
+    journal.write_bytes(content + b'{"op_code": 5, "wor')
+    assert len(open_study(tmp_path).records()) == 1
+    assert journal.read_bytes().startswith(content)
+    lines = content.splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], b"nonsense\n", *lines[2:]]))
+    with pytest.raises(CheckpointError, match="study.log is damaged: .* Delete it"):
+        open_study(tmp_path)
 
 
 def test_finished_without_a_score_has_failed(tmp_path):

@@ -48,6 +48,8 @@ def make_record(scores, *, xs=None, series=None, names=None, x_log=False, publis
         x_log=x_log,
         equal="epochs",
         base="digits",
+        overrides=(),
+        jobs=1,
         encoder="resnet10",
         data="digits",
         images=1437,
