@@ -38,8 +38,9 @@ lint: $(STAMP)  ## check style, formatting and types
 audit: $(STAMP)  ## look for known vulnerabilities of the installed packages, where a package index answers
 	@.ci/audit
 
-docs: $(STAMP)  ## write the reference pages again from the schema, the records and the commands
+docs: $(STAMP)  ## write the reference pages and the notebooks again from the code and the examples
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/notebooks.py
 
 wheel: $(STAMP)  ## build the wheel, install it in an environment of its own and pre-train from another folder
 	.ci/try_wheel

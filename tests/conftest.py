@@ -28,6 +28,7 @@ _LONG_FILES = (
     "test_barlow_twins.py",
     "test_extending.py",
     "test_choose.py",
+    "test_examples.py",
 )
 
 
