@@ -2,11 +2,18 @@
 
 from barlowtf.detection.anchors import cell_anchors, map_anchors
 from barlowtf.detection.boxes import CLASS_WEIGHTS, LARGEST_GROWTH, PROPOSAL_WEIGHTS, area, clip, decode, encode, iou
+from barlowtf.detection.matching import IGNORED, NEGATIVE, POSITIVE, Matches, match, match_each_truth
+from barlowtf.detection.sampling import Sample, sample
 
 __all__ = [
     "CLASS_WEIGHTS",
+    "IGNORED",
     "LARGEST_GROWTH",
+    "Matches",
+    "NEGATIVE",
+    "POSITIVE",
     "PROPOSAL_WEIGHTS",
+    "Sample",
     "area",
     "cell_anchors",
     "clip",
@@ -14,4 +21,7 @@ __all__ = [
     "encode",
     "iou",
     "map_anchors",
+    "match",
+    "match_each_truth",
+    "sample",
 ]
