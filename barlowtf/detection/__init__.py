@@ -4,10 +4,12 @@ from barlowtf.detection.anchors import cell_anchors, map_anchors
 from barlowtf.detection.boxes import CLASS_WEIGHTS, LARGEST_GROWTH, PROPOSAL_WEIGHTS, area, clip, decode, encode, iou
 from barlowtf.detection.matching import IGNORED, NEGATIVE, POSITIVE, Matches, match, match_each_truth
 from barlowtf.detection.sampling import Sample, sample
+from barlowtf.detection.suppression import Kept, suppress, suppress_by_class
 
 __all__ = [
     "CLASS_WEIGHTS",
     "IGNORED",
+    "Kept",
     "LARGEST_GROWTH",
     "Matches",
     "NEGATIVE",
@@ -24,4 +26,6 @@ __all__ = [
     "match",
     "match_each_truth",
     "sample",
+    "suppress",
+    "suppress_by_class",
 ]
