@@ -3,6 +3,7 @@
 from barlowtf.detection.anchors import cell_anchors, map_anchors
 from barlowtf.detection.boxes import CLASS_WEIGHTS, LARGEST_GROWTH, PROPOSAL_WEIGHTS, area, clip, decode, encode, iou
 from barlowtf.detection.matching import IGNORED, NEGATIVE, POSITIVE, Matches, match, match_each_truth
+from barlowtf.detection.roi_align import roi_align, roi_align_adaptive
 from barlowtf.detection.sampling import Sample, sample
 from barlowtf.detection.suppression import Kept, suppress, suppress_by_class
 
@@ -25,6 +26,8 @@ __all__ = [
     "map_anchors",
     "match",
     "match_each_truth",
+    "roi_align",
+    "roi_align_adaptive",
     "sample",
     "suppress",
     "suppress_by_class",
