@@ -2,6 +2,7 @@
 
 from barlowtf.detection.anchors import cell_anchors, map_anchors
 from barlowtf.detection.boxes import CLASS_WEIGHTS, LARGEST_GROWTH, PROPOSAL_WEIGHTS, area, clip, decode, encode, iou
+from barlowtf.detection.instances import Detections, Truths
 from barlowtf.detection.masks import THRESHOLD, crop_masks, crop_soft_masks, paste_masks, paste_soft_masks
 from barlowtf.detection.matching import IGNORED, NEGATIVE, POSITIVE, Matches, match, match_each_truth
 from barlowtf.detection.polygons import polygons_to_bits, polygons_within_box
@@ -10,9 +11,12 @@ from barlowtf.detection.run_lengths import RunLengths, compress_runs, decode_run
 from barlowtf.detection.sampling import Sample, sample
 from barlowtf.detection.segmentations import mask_of_coco
 from barlowtf.detection.suppression import Kept, suppress, suppress_by_class
+from barlowtf.detection.voc import Curve, VOCScores, area_under, boxes_of_voc, eleven_points, voc_curve, voc_scores
 
 __all__ = [
     "CLASS_WEIGHTS",
+    "Curve",
+    "Detections",
     "IGNORED",
     "Kept",
     "LARGEST_GROWTH",
@@ -23,7 +27,11 @@ __all__ = [
     "RunLengths",
     "Sample",
     "THRESHOLD",
+    "Truths",
+    "VOCScores",
     "area",
+    "area_under",
+    "boxes_of_voc",
     "cell_anchors",
     "clip",
     "compress_runs",
@@ -32,6 +40,7 @@ __all__ = [
     "decode",
     "decode_runs",
     "decompress_runs",
+    "eleven_points",
     "encode",
     "encode_runs",
     "iou",
@@ -48,4 +57,6 @@ __all__ = [
     "sample",
     "suppress",
     "suppress_by_class",
+    "voc_curve",
+    "voc_scores",
 ]
