@@ -2,6 +2,7 @@
 
 from barlowtf.detection.anchors import cell_anchors, map_anchors
 from barlowtf.detection.boxes import CLASS_WEIGHTS, LARGEST_GROWTH, PROPOSAL_WEIGHTS, area, clip, decode, encode, iou
+from barlowtf.detection.coco import COCOScores, coco_box_scores, coco_mask_scores
 from barlowtf.detection.instances import Detections, Truths
 from barlowtf.detection.masks import THRESHOLD, crop_masks, crop_soft_masks, paste_masks, paste_soft_masks
 from barlowtf.detection.matching import IGNORED, NEGATIVE, POSITIVE, Matches, match, match_each_truth
@@ -15,6 +16,7 @@ from barlowtf.detection.voc import Curve, VOCScores, area_under, boxes_of_voc, e
 
 __all__ = [
     "CLASS_WEIGHTS",
+    "COCOScores",
     "Curve",
     "Detections",
     "IGNORED",
@@ -34,6 +36,8 @@ __all__ = [
     "boxes_of_voc",
     "cell_anchors",
     "clip",
+    "coco_box_scores",
+    "coco_mask_scores",
     "compress_runs",
     "crop_masks",
     "crop_soft_masks",
