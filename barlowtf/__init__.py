@@ -14,6 +14,7 @@ _SUBPACKAGES = (
     "config",
     "convert",
     "data",
+    "detection",
     "distribute",
     "doors",
     "encoders",

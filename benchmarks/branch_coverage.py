@@ -23,7 +23,7 @@ from benchmarks import machine
 ROOMS = (
     *("errors", "leaving", "regular", "printable", "atomic"),
     *("config", "records", "runs", "launching", "doors", "tables", "places", "downloads"),
-    *("distribute", "losses", "metrics", "optim", "augment", "data", "models", "encoders"),
+    *("distribute", "detection", "losses", "metrics", "optim", "augment", "data", "models", "encoders"),
 )
 _SETTINGS = """[run]
 branch = true

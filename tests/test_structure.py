@@ -17,7 +17,7 @@ FLOORS = [
     {"atomic"},
     {"config", "records", "runs", "launching", "doors", "tables", "places", "downloads"},
     {"distribute"},
-    {"losses", "metrics", "optim"},
+    {"detection", "losses", "metrics", "optim"},
     {"augment"},
     {"data", "models"},
     {"convert"},

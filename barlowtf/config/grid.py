@@ -62,12 +62,12 @@ class Grid(Section):
     @model_validator(mode="after")
     def _cells_or_axes(self) -> Self:
         if bool(self.cells) == bool(self.axes):
-            raise ValueError(
-                "cells: received " + ("both" if self.cells else "neither") + " cells and axes, expected one"
-            )
+            both = "both cells and" if self.cells else "neither cells nor"
+            raise ValueError(f"cells: received {both} axes, expected one of them")
         sizes = [len(values) for values in self.axes.values()]
         if 0 in sizes:
-            raise ValueError("axes: received an empty list, expected at least one value of each setting")
+            empty = list(self.axes)[sizes.index(0)]
+            raise ValueError(f"axes.{empty}: received an empty list, expected at least one value")
         count = len(self.cells)
         if self.axes:
             count = 1
