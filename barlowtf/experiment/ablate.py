@@ -11,7 +11,8 @@ from barlowtf.config import dump_recipe
 from barlowtf.config.durations import format_time, parse_budget
 from barlowtf.config.grid import load_grid
 from barlowtf.errors import CheckpointError, ConfigError, Interrupted
-from barlowtf.experiment.ablation_plan import Scope, cell_recipe, estimate, explain_plan, make_plan, require_same_plan
+from barlowtf.experiment.ablation_plan import estimate, explain_plan, make_plan, require_same_plan
+from barlowtf.experiment.ablation_recipes import Scope, cell_recipe
 from barlowtf.experiment.ablation_results import (
     PLAN_FILE,
     RESULTS_FILE,

@@ -2,103 +2,28 @@
 
 import hashlib
 import json
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from barlowtf import choosing, data
 from barlowtf.config import Recipe, dump_recipe, flat_settings, load_recipe, parse_overrides
 from barlowtf.config.durations import format_time
-from barlowtf.config.grid import Cell, Grid, as_overrides
+from barlowtf.config.grid import as_overrides
 from barlowtf.distribute import make_strategy
-from barlowtf.encoders.building import check_encoder, settle_loss
 from barlowtf.errors import ConfigError
 from barlowtf.evaluation import plan_judgement
+from barlowtf.experiment.ablation_recipes import Scope, cell_recipe, naming
 from barlowtf.experiment.data import open_split
 from barlowtf.experiment.settling import settled
 from barlowtf.experiment.step_time import step_memory, time_step
 from barlowtf.records import AblationPlan, PlannedCell
 from barlowtf.train.stepping import count_steps_per_epoch
 
-_LOG = logging.getLogger("barlowtf")
 # Start and measurement of one run, beside its steps: processes, compilation, features of all images, protocols.
 _RUN_SECONDS = 60.0
-# Looks at the encoder during a run; each takes seconds.
-_LOOKS = 3
 _MEMORY_SHARE = 0.6
 _PAPER_EPOCHS = 300
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a plan follows from.
-
-    Attributes:
-        grid: The cells.
-        table: Name or file of the grid.
-        base: Name or file of the base recipe.
-        overrides: Changes to it, `section.key=value`; those of the grid and of a cell come after them.
-        seeds: Of the runs of each cell.
-        protocols: What measures each run; none: what fits the data and takes minutes.
-        budget: Time that all runs may take, s; None: as long as the base recipe says.
-        jobs: Runs at a time.
-    """
-
-    grid: Grid
-    table: str
-    base: str
-    overrides: tuple[str, ...]
-    seeds: tuple[int, ...]
-    protocols: tuple[str, ...]
-    budget: float | None
-    jobs: int
-
-
-def cell_recipe(scope: Scope, cell: Cell, *, seed: int = 0, epochs: int | None = None) -> Recipe:
-    """Returns the recipe of one run.
-
-    Args:
-        scope: Whose base recipe it changes.
-        cell: Its settings.
-        seed: Of the run.
-        epochs: Of the run; None: those of the recipe. Warm-up and monitors follow.
-
-    Raises:
-        ConfigError: A setting does not exist, or does not fit the others; the message names the cell.
-    """
-    with _naming(scope.table, cell), _quietly():
-        given = [*scope.overrides, *as_overrides(scope.grid.base), *as_overrides(cell.set)]
-        if cell.lars and load_recipe(scope.base, given).optimizer.name == "lars":
-            given += as_overrides(cell.lars)
-        given.append(f"train.seed={seed}")
-        if epochs is not None:
-            given += _pace(load_recipe(scope.base, given), epochs)
-        recipe = settle_loss(settled(load_recipe(scope.base, given)))
-        check_encoder(recipe)
-        return recipe
-
-
-@contextmanager
-def _naming(table: str, cell: Cell) -> Iterator[None]:
-    """Adds the name of a cell to what is wrong with its recipe."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"Cell {cell.name!r} of {table}: {error}") from error
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keeps back what is said of each recipe that is read: a grid reads many."""
-    level = _LOG.level
-    _LOG.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        _LOG.setLevel(level)
 
 
 def make_plan(scope: Scope, before: AblationPlan | None) -> AblationPlan:
@@ -257,19 +182,6 @@ def _steps_per_epoch(recipe: Recipe, images: int) -> int:
     return count_steps_per_epoch(images, batch_size=train.batch_size, replicas=1, micro_batch=train.micro_batch)
 
 
-def _pace(recipe: Recipe, epochs: int) -> list[str]:
-    """Returns settings that follow from another number of epochs: the warm-up's share of the run stays."""
-    warmup = recipe.optimizer.warmup_epochs * epochs / recipe.train.epochs
-    every = max(epochs // _LOOKS, 1)
-    settings: dict[str, Any] = {
-        "train.epochs": epochs,
-        "optimizer.warmup_epochs": round(warmup, 4),
-        "monitor.knn_every_epochs": every,
-        "monitor.collapse_every_epochs": every,
-    }
-    return as_overrides(settings)
-
-
 def _cost_key(recipe: Recipe) -> str:
     """Returns what recipes share whose steps take equally long: all but seed, length, rates and weights of terms."""
     free = ("train.seed", "train.epochs", "optimizer.", "monitor.", "checkpoint.", "data.max_unreadable")
@@ -293,7 +205,7 @@ def _time_steps(scope: Scope, recipes: Sequence[Recipe], source: data.Source, pe
         key = _cost_key(recipe)
         if key in known:
             continue
-        with _naming(scope.table, cell):
+        with naming(scope.table, cell):
             needed = step_memory(recipe, strategy)
         if needed > limit:
             raise ConfigError(

@@ -14,6 +14,7 @@ from barlowtf import experiment, runs
 from barlowtf.config import load_recipe
 from barlowtf.errors import CheckpointError, ConfigError, DataError, Interrupted
 from barlowtf.experiment import AblateRequest, ablate, ablation_plan, run_lock
+from barlowtf.experiment.ablation_recipes import Scope, cell_recipe
 from barlowtf.launching import EndedJob
 from barlowtf.records import AblationPlan, AblationRecord, RunResult, read_record, write_record, write_result
 from tests.result_records import make_result, make_run_info
@@ -168,8 +169,8 @@ def test_a_budget_sets_the_epochs(grid, tmp_path, monkeypatch, equal):
     assert [cell.epochs for cell in plan.cells] == expected
     assert plan.seconds == pytest.approx(1800, rel=0.02)
     assert not (tmp_path / "out").exists()
-    recipe = ablation_plan.cell_recipe(
-        ablation_plan.Scope(command.load_grid(grid), "g", "digits", (), (0,), (), 1800.0, 1),
+    recipe = cell_recipe(
+        Scope(command.load_grid(grid), "g", "digits", (), (0,), (), 1800.0, 1),
         command.load_grid(grid).every_cell()[0],
         epochs=expected[0],
     )
