@@ -21,6 +21,7 @@ from tests.cli.test_main import commands
 JOBS = (
     *("choose_recipe", "convert", "describe_data", "check_data", "pack_data", "diagnose", "drift"),
     *("embed", "evaluate", "export", "extended_recipe", "plan", "predict", "pretrain", "report", "search"),
+    *("ablate", "tune"),
 )
 # Starts processes of its own.
 LEFT_OUT = ("launch",)
