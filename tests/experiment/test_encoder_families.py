@@ -103,7 +103,10 @@ def test_lars_is_refused_for_transformers_before_anything_starts(call, tmp_path)
 def test_stems_are_those_of_the_kind():
     for settings, message in (
         (["model.encoder=vit_ti4", "model.stem=small"], 'received "small" for the encoder vit_ti4, expected "auto"'),
-        (["model.encoder=resnet18", "model.stem=auto", "augment.test_size=20"], "expected imagenet, small, half where"),
+        (
+            ["model.encoder=resnet18", "model.stem=auto", "augment.test_size=20"],
+            "expected imagenet, small, small_padded, half where",
+        ),
         (["model.encoder=vgg19"], 'received "vgg19", expected resnet10 to resnet200; .*keras:NAME, .*vit_ti16'),
     ):
         with pytest.raises(ConfigError, match=message):
