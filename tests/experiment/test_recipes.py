@@ -40,7 +40,7 @@ def test_a_projector_with_biases_and_without_normalization(tmp_path):
         f"projector_{number}/{part}" for number in (0, 2) for part in ("kernel", "bias")
     ]
     words = ["convert", str(run), "--projector", str(run / "encoder.projector.keras"), "--json"]
-    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "whole.pth")])
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "whole.safetensors")])
     assert json.loads(result.stdout)["projector"] == [8, 6]
     for number, (own, taken) in enumerate(((settings, ["encoder", "projector"]), ([*SMALL, widths], ["encoder"]))):
         pretrain("--config", "digits", "--init", run, "--run-dir", tmp_path / str(number), settings=own)
@@ -59,6 +59,8 @@ def padded_run(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["saved-model", "keras", "tflite", "onnx", "torch", "hub"])
 def test_exports_of_the_padded_stem(padded_run, name):
+    if name == "torch":
+        pytest.importorskip("torch")
     result = CliRunner().invoke(
         main, ["export", "--encoder", str(padded_run), "--format", name, "--images", "64", "--json"]
     )
@@ -105,9 +107,11 @@ def noise(tmp_path_factory):
 @pytest.mark.parametrize("name", named_recipes())
 def test_a_dry_run_shows_the_plan_of_the_whole_model(noise, name):
     words = ["--data", noise(name)] if name != "digits" else []
-    shown = json.loads(
-        pretrain("--config", name, *words, "--dry-run", "--json", settings=["train.batch_size=4"]).stdout
-    )
+    settings = ["train.batch_size=4"]
+    if load_recipe(name).loss.name == "wmse":
+        # It whitens the batch, which must have more images than the embeddings have dimensions.
+        settings.append("model.projector=[8, 2]")
+    shown = json.loads(pretrain("--config", name, *words, "--dry-run", "--json", settings=settings).stdout)
     assert shown["plan"]["projector_parameters"] > 0 and shown["plan"]["total_steps"] > 0
 
 
