@@ -1,7 +1,6 @@
 """`barlowtf ablate`."""
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ from .entry import EntryChoice
 from .options import data_option, json_option, set_option
 from .output import echo
 from .seeds import parse_seeds
-from .tensorflow import start_tensorflow
+from .tensorflow import share_threads, start_tensorflow
 
 _BASE = "digits"
 
@@ -98,9 +97,7 @@ def ablate(
         parse_budget(budget)
     settings = overrides if source is None else (*overrides, f"data.source={json.dumps(source)}")
     folder = out or Path("runs") / f"ablate-{Path(table).stem}"
-    if jobs is not None and jobs > 1:
-        # Steps are timed with the threads that a run will have.
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max((os.cpu_count() or 1) // jobs, 1)))
+    share_threads(jobs)
     start_tensorflow()
     from barlowtf import experiment
     from barlowtf.experiment.ablation_plan import explain_plan

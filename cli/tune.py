@@ -1,7 +1,6 @@
 """`barlowtf tune`."""
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -94,8 +93,6 @@ def tune(
         parse_budget(budget)
     settings = overrides if source is None else (*overrides, f"data.source={json.dumps(source)}")
     folder = out or Path("runs") / f"tune-{Path(base).stem}"
-    if jobs is not None and jobs > 1:
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max((os.cpu_count() or 1) // jobs, 1)))
     start_tensorflow()
     from barlowtf import experiment
 
