@@ -115,7 +115,7 @@ def tune(
         return
     if record.best is None:
         raise click.ClickException(f"No trial has finished: see {folder / 'trials'}.")
-    best = record.trials[record.best]
+    best = next(trial for trial in record.trials if trial.number == record.best)
     counts = [trial.state for trial in record.trials]
     echo(f"trials      {len(counts)}: {', '.join(f'{counts.count(s)} {s}' for s in dict.fromkeys(counts))}")
     echo(f"best        trial {best.number}, {score} {best.score:.4g}, which is the best of many and so too high")
