@@ -47,7 +47,7 @@ def _trace(options: argparse.Namespace) -> None:
 def _collect(options: argparse.Namespace) -> None:
     from benchmarks.gpu.collecting import collect, write_encoder, write_results
 
-    file = machine.RESULTS / "gpu.json"
+    file = machine.RESULTS / f"{options.name}.json"
     folders = options.results or [options.folder / "results"]
     write_results(file, _command(), {"runs": [collect(options.folder, results) for results in folders]})
     sys.stderr.write(f"{file}\n")
@@ -119,6 +119,7 @@ def _parse() -> argparse.Namespace:
     collect.add_argument("folder", type=Path, help="Traced folder.")
     several = "Folders that came back, one from each run. Default: results/ in the traced folder."
     collect.add_argument("results", type=Path, nargs="*", metavar="RESULTS", help=several)
+    collect.add_argument("--name", default="gpu", help="Name of the result file, for another card. Default: gpu.")
     collect.set_defaults(run=_collect)
 
     rehearse = commands.add_parser("rehearse", help="Run every case, scaled down, on this CPU.")
