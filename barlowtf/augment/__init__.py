@@ -7,8 +7,11 @@ from barlowtf.augment.color import adjust_brightness, adjust_contrast, adjust_hu
 from barlowtf.augment.crop import CROP_DRAWS, crop_and_resize, draw_boxes, random_resized_crop
 from barlowtf.augment.crops import CropPlan, crop_image, crop_images, draw_crops
 from barlowtf.augment.draws import (
+    ANCHORS,
     CROP_A,
     CROP_B,
+    REGIONS,
+    RESIZE,
     VIEW_A,
     VIEW_B,
     example_seeds,
@@ -25,10 +28,13 @@ from barlowtf.augment.solarize import solarize
 from barlowtf.augment.two_views import TwoViews
 
 __all__ = [
+    "ANCHORS",
     "CROP_A",
     "CROP_B",
     "CROP_DRAWS",
     "CropPlan",
+    "REGIONS",
+    "RESIZE",
     "VIEW_A",
     "VIEW_B",
     "TwoViews",

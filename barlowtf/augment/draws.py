@@ -14,6 +14,8 @@ import tensorflow as tf
 
 # One stream for each consumer: draws of different streams of one example are independent.
 CROP_A, CROP_B, VIEW_A, VIEW_B = range(4)
+# Of an image that a detector learns from: its size and mirror image, the anchors and the regions that are sampled.
+RESIZE, ANCHORS, REGIONS = range(4, 7)
 # Shared by the views of an example.
 WINDOW = 16
 # Local view k: its crop, then its operations.

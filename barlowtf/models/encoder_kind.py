@@ -26,6 +26,8 @@ class EncoderKind:
             own.
         zero_residual: Whether its residual branches start at zero and `build` takes `zero_residual=False`, which lets
             them start as the other layers do.
+        detector_cut: Returns for an encoder the names of the layers with which its trunk and its head as parts of a
+            detector end: the last of stage 4 and the last that has pixels. None: it has no such stages.
         refused_optimizers: Name of an optimizer that does not train such encoders -> the reason, for the message.
         members: Names to show in documentation, all of them or examples.
     """
@@ -37,5 +39,6 @@ class EncoderKind:
     timm: Callable[[keras.Model, int], TimmModel] | None = None
     stems: tuple[str, ...] = ()
     zero_residual: bool = False
+    detector_cut: Callable[[keras.Model], tuple[str, str]] | None = None
     refused_optimizers: Mapping[str, str] = field(default_factory=dict)
     members: tuple[str, ...] = ()

@@ -198,6 +198,13 @@ def timm_resnet(model: keras.Model, size: int) -> TimmModel:
     )
 
 
+def detector_cut(model: keras.Model) -> tuple[str, str]:
+    """Returns the last layers of conv4 and of conv5, see `barlowtf.models.EncoderKind`."""
+    depth, _ = _parse(model.name)
+    _, counts = RESNETS[depth]
+    return f"layer3_{counts[2] - 1}_relu", f"layer4_{counts[3] - 1}_relu"
+
+
 def _place(layer: keras.Layer) -> tuple[int, int, bool]:
     """Returns a sort key: Keras has a block's shortcut before its last normalization, torchvision at the end."""
     match = _BLOCK_LAYER.match(layer.name)
@@ -232,5 +239,6 @@ RESNET = EncoderKind(
     timm_resnet,
     stems=tuple(STEMS),
     zero_residual=True,
+    detector_cut=detector_cut,
     members=(*(f"resnet{depth}" for depth in RESNETS), "resnet50_w2", "resnet18_w0p5"),
 )
