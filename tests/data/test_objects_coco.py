@@ -181,6 +181,8 @@ def test_objects_without_a_mask(folder, caplog):
         (lambda c: c["annotations"][1].update(iscrowd=2), "Invalid iscrowd of .*: received 2, expected 0 or 1"),
         (lambda c: c["annotations"][1].update(area="9"), "Invalid area of .*: received '9', expected a number"),
         (lambda c: c["annotations"][1].update(segmentation="x"), r"Invalid segmentation of annotations\[1\] in .*'a.j"),
+        (lambda c: c["annotations"][1].update(segmentation="\n"), "received '.n', expected polygons or run lengths"),
+        (lambda c: c["annotations"][1]["segmentation"].update(size="\n"), "run lengths of size '.n', expected"),
         (lambda c: c["annotations"][1].update(segmentation=[["1"] * 6]), "received polygon .*, expected .x, y, x, y"),
         (lambda c: c["annotations"][1].update(segmentation=[1, 2, 3, 4, 5, 6]), "received polygon 1, expected"),
         (lambda c: c["annotations"][1]["segmentation"].update(size=[20, 10]), r"size \[20, 10\], expected \[10, 20\]"),

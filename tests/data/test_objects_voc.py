@@ -235,3 +235,14 @@ def test_damaged_annotations_load_or_are_one_line(voc):
             assert "\n" not in str(error) and len(str(error)) < 500, str(error)
             outcomes.add("refused")
     assert outcomes == {"loaded", "refused"}
+
+
+def test_a_kind_of_ones_own_opens_images_with_boxes_too(voc, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from barlowtf.data import SourceKind, open_objects\n"
+        f"def boxes(rest, split): return open_objects({str(voc)!r}, split)\n"
+        "KIND = SourceKind('', lambda rest, split: None, open_objects=boxes)\n"
+        "def photos(split): return None\n"
+    )
+    assert open_objects(f"{tmp_path}/mine.py:KIND", "test").image_ids == ("d",)
+    assert "its images have no boxes, expected tfds:NAME" in refuse(f"{tmp_path}/mine.py:photos")

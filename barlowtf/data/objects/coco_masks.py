@@ -50,18 +50,16 @@ def _mask(segmentation: Any, height: int, width: int) -> Mask | None:
         return None
     if isinstance(segmentation, list):
         return tuple(polygon for part in segmentation if (polygon := _polygon(part)) is not None) or None
-    if isinstance(segmentation, dict) and not height:
+    if not isinstance(segmentation, dict):
+        raise ValueError(f"received {repr(segmentation)[:40]}, expected polygons or run lengths.")
+    if not height:
         # The image cannot be read and has no stated size: its objects are left out.
         return None
-    if isinstance(segmentation, dict):
-        size = segmentation.get("size")
-        if size != [height, width]:
-            raise ValueError(f"received run lengths of size {str(size)[:40]}, expected {[height, width]} as the image.")
-        counts = segmentation.get("counts")
-        if isinstance(counts, list) and not all(
-            type(count) is int and 0 <= count <= height * width for count in counts
-        ):
-            raise ValueError(f"received counts {str(counts)[:40]}, expected numbers of pixels.")
+    size, counts, most = segmentation.get("size"), segmentation.get("counts"), height * width
+    if size != [height, width]:
+        raise ValueError(f"received run lengths of size {repr(size)[:40]}, expected {[height, width]} as the image.")
+    if isinstance(counts, list) and not all(type(count) is int and 0 <= count <= most for count in counts):
+        raise ValueError(f"received counts {repr(counts)[:40]}, expected numbers of pixels.")
     runs: RunLengths = mask_of_coco(segmentation, height=height, width=width)
     return runs
 
@@ -71,6 +69,6 @@ def _polygon(part: Any) -> np.ndarray | None:
     # Without a type: texts would be read as numbers.
     points = np.array(part) if isinstance(part, list) and not any(isinstance(value, list) for value in part) else None
     if points is None or (points.size and points.dtype.kind not in "iuf"):
-        raise ValueError(f"received polygon {str(part)[:40]}, expected [x, y, x, y, ...] in pixels.")
+        raise ValueError(f"received polygon {repr(part)[:40]}, expected [x, y, x, y, ...] in pixels.")
     points = points.astype(np.float64)
     return points if len(points) >= 6 and len(points) % 2 == 0 and (np.abs(points) <= _FARTHEST).all() else None
