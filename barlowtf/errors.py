@@ -5,6 +5,7 @@
     BarlowTFError
       ConfigError        a recipe or an option: unknown key, wrong type or range, two settings that contradict
       DataError          images, labels, files of examples
+        NoTestSplitError there are training images alone
       CheckpointError    the run folder and what is saved in it
       ConversionError    weights of another library
       ExportError        a served model or file
@@ -29,6 +30,10 @@ class ConfigError(BarlowTFError):
 
 class DataError(BarlowTFError):
     """Images, labels or example files that cannot be used."""
+
+
+class NoTestSplitError(DataError):
+    """A data set that has training images alone, where test images are needed."""
 
 
 class CheckpointError(BarlowTFError):

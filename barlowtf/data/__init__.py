@@ -12,6 +12,7 @@ from barlowtf.data.kind import SourceKind
 from barlowtf.data.labeled import Labeled, labeled, readable_part
 from barlowtf.data.labeled_batches import labeled_batches
 from barlowtf.data.multi_label import MultiLabelSet
+from barlowtf.data.objects import ObjectSet, ObjectsOfImage, open_objects
 from barlowtf.data.opening import open_multi_label, open_source, require_trusted_data
 from barlowtf.data.order import pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
 from barlowtf.data.part import PartOfSource
@@ -40,6 +41,8 @@ __all__ = [
     "Group",
     "Labeled",
     "MultiLabelSet",
+    "ObjectSet",
+    "ObjectsOfImage",
     "PartOfSource",
     "Rendering",
     "SampleFacts",
@@ -65,6 +68,7 @@ __all__ = [
     "near_groups",
     "notes_on_both",
     "open_multi_label",
+    "open_objects",
     "open_source",
     "require_trusted_data",
     "pass_ids",

@@ -1,4 +1,4 @@
-"""Data source `folder`: images in class folders or flat; with several classes per image: VOC, or tables of labels."""
+"""Data source `folder`: images in class folders or flat; of several classes each; with boxes, as VOC and COCO."""
 
 import os
 from collections import Counter
@@ -18,6 +18,9 @@ from barlowtf.data.layout import (
     visible_folders,
 )
 from barlowtf.data.multi_label import MultiLabelSet
+from barlowtf.data.objects.annotations import ObjectSet
+from barlowtf.data.objects.coco_folder import coco_objects, find_coco_files
+from barlowtf.data.objects.voc_devkit import find_voc_years, voc_objects
 from barlowtf.data.voc_folder import find_voc_folder, voc_folder
 from barlowtf.errors import DataError
 from barlowtf.places import given_path, similar_path
@@ -31,6 +34,10 @@ BESIDE_CLASSES = "Left out, beside the class folders: "
 _MULTI_LABEL_SYNTAX = (
     "a folder that holds VOC2007, or a folder with train/, test/ and beside them train.csv and test.csv "
     "(file,CLASS1,CLASS2,...)"
+)
+_OBJECTS_SYNTAX = (
+    "a folder with Annotations/, ImageSets/Main/ and JPEGImages/ as VOC has it, or with "
+    "annotations/instances_train2017.json as COCO has it"
 )
 
 
@@ -137,4 +144,23 @@ def _open_multi_label(path: str, split: str) -> MultiLabelSet:
     raise DataError(f"No lists of classes in {folder}: expected {_MULTI_LABEL_SYNTAX}.")
 
 
-FOLDER = SourceKind(prefix="", open=_open, open_multi_label=_open_multi_label, multi_label_syntax=_MULTI_LABEL_SYNTAX)
+def _open_objects(path: str, split: str) -> ObjectSet:
+    folder = given_path(path)
+    _require_folder(folder, _OBJECTS_SYNTAX)
+    years = find_voc_years(folder)
+    if years:
+        return voc_objects(years, split)
+    layout = find_coco_files(folder)
+    if layout is not None:
+        return coco_objects(folder, layout, split)
+    raise DataError(f"No boxes in {folder}: received no annotations, expected {_OBJECTS_SYNTAX}. Add them.")
+
+
+FOLDER = SourceKind(
+    prefix="",
+    open=_open,
+    open_multi_label=_open_multi_label,
+    multi_label_syntax=_MULTI_LABEL_SYNTAX,
+    open_objects=_open_objects,
+    objects_syntax=_OBJECTS_SYNTAX,
+)

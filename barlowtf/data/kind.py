@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from barlowtf.data.multi_label import MultiLabelSet
 from barlowtf.data.source import Source
+
+if TYPE_CHECKING:  # what opens them asks for the kinds
+    from barlowtf.data.objects.annotations import ObjectSet
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,16 @@ class SourceKind:
         open: (rest of the SPEC behind the prefix, "train" or "test") -> the data set; None where it has no test split.
         open_multi_label: The same for images that show several classes each; None where there are none of this kind.
         multi_label_syntax: What a SPEC for `open_multi_label` names, for error messages.
+        open_objects: The same for images with boxes; None where there are none of this kind.
+        objects_syntax: What a SPEC for `open_objects` names, for error messages.
     """
 
     prefix: str
     open: Callable[[str, str], Source | None]
     open_multi_label: Callable[[str, str], MultiLabelSet] | None = None
     multi_label_syntax: str = ""
+    open_objects: "Callable[[str, str], ObjectSet] | None" = None
+    objects_syntax: str = ""
 
     def matches(self, spec: str) -> bool:
         """Returns whether a SPEC is of this kind."""

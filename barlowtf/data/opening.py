@@ -37,8 +37,8 @@ def open_source(spec: str, split: str) -> Source | None:
         ValueError: Unknown split.
         DataError: There is no such data set, or it cannot be used.
     """
-    _check_split(split)
-    kind, rest = _find(spec)
+    check_split(split)
+    kind, rest = find_kind(spec)
     return kind.open(rest, split)
 
 
@@ -53,9 +53,9 @@ def open_multi_label(spec: str, split: str) -> MultiLabelSet:
         ValueError: Unknown split.
         DataError: There is no such data set, it cannot be used, or its images have one class each.
     """
-    _check_split(split)
+    check_split(split)
     try:
-        kind, rest = _find(spec)
+        kind, rest = find_kind(spec)
     except DataError as error:
         raise DataError(f"{error} For images with several classes: {_multi_label_syntax()}.") from error
     if kind.open_multi_label is None:
@@ -66,13 +66,18 @@ def open_multi_label(spec: str, split: str) -> MultiLabelSet:
     return kind.open_multi_label(rest, split)
 
 
-def _check_split(split: str) -> None:
+def check_split(split: str) -> None:
+    """Raises ValueError where a split is neither "train" nor "test"."""
     if split not in ("train", "test"):
         raise ValueError(f'Invalid split: received {split!r}, expected "train" or "test".')
 
 
-def _find(spec: str) -> tuple[SourceKind, str]:
-    """Returns the kind of a SPEC, and the SPEC without the kind's prefix."""
+def find_kind(spec: str) -> tuple[SourceKind, str]:
+    """Returns the kind of a SPEC, and the SPEC without the kind's prefix.
+
+    Raises:
+        DataError: There is none.
+    """
     kinds = list(SOURCES.values())
     for kind in kinds:
         if kind.prefix and kind.matches(spec):

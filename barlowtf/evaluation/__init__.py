@@ -8,6 +8,7 @@ from barlowtf.evaluation.fitting import fitting_variant, plan_judgement
 from barlowtf.evaluation.labeled_splits import LabeledSplits, open_labeled
 from barlowtf.evaluation.logistic import fit_logistic
 from barlowtf.evaluation.multi_label_splits import MultiLabelSplits, open_multi_label_splits
+from barlowtf.evaluation.object_splits import ObjectSplits, open_object_splits
 from barlowtf.evaluation.published import Published
 from barlowtf.evaluation.tables import results_table
 from barlowtf.evaluation.variants import Chosen, choose_variant, choose_variants, open_protocol
@@ -26,6 +27,7 @@ __all__ = [
     "LabeledSplits",
     "Measure",
     "MultiLabelSplits",
+    "ObjectSplits",
     "Outcome",
     "Protocol",
     "Published",
@@ -41,6 +43,7 @@ __all__ = [
     "fitting_variant",
     "open_labeled",
     "open_multi_label_splits",
+    "open_object_splits",
     "open_protocol",
     "plan_judgement",
     "results_table",
