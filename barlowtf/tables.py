@@ -79,6 +79,10 @@ FORMATS: Table[Any] = Table(
         "onnx": ("barlowtf.export.onnx:ONNX", "one .onnx file"),
         "torch": ("barlowtf.export.torch:TORCH", "a state dict with torchvision's names"),
         "hub": ("barlowtf.export.hub:HUB", "a folder for timm, transformers and KerasHub, with a model card"),
+        "keras-hub": (
+            "barlowtf.export.keras_hub:KERAS_HUB",
+            "a preset folder of KerasHub, which its detectors and segmenters start from",
+        ),
     },
 )
 # Each summary starts with the SPEC syntax, up to the first ", ".

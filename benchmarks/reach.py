@@ -40,12 +40,13 @@ class Environment:
 
 @dataclass(frozen=True)
 class Export:
-    """An export: format, its settings, its variant where it has some, and the file in its folder."""
+    """An export: format, its settings, its variant where it has some, the file in its folder, whether with the head."""
 
     file_format: str
     file: str = "."
     settings: tuple[tuple[str, Any], ...] = ()
     variant: str | None = None
+    head: bool = True
 
     @property
     def words(self) -> str:
@@ -111,7 +112,8 @@ PROGRAMS: Sequence[Program] = (
     Program("torchvision", "torchvision_loads", "timm", _TORCH),
     Program("timm", "timm_loads", "timm", _HUB),
     Program("transformers", "transformers_loads", "timm", _HUB),
-    Program("KerasHub", "keras_hub_loads", "keras_hub", _HUB),
+    Program("KerasHub", "keras_hub_loads", "keras_hub", _HUB, ("values",)),
+    Program("KerasHub", "keras_hub_loads", "keras_hub", Export("keras-hub", head=False), ("converter",)),
     *(
         Program("LiteRT, with XNNPACK and without", "litert_xnnpack", None, _tflite(variant))
         for variant in ("float32", "float16", "dynamic-int8", "int8")
@@ -209,7 +211,7 @@ def _export(run: Path, wanted: Export, folder: Path) -> Path:
         str(run),
         wanted.file_format,
         out=folder,
-        head=HEAD,
+        head=HEAD if wanted.head else None,
         variants=variants,
         settings=dict(wanted.settings),
         # What eight bits lose is what the result says.

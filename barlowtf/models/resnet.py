@@ -145,7 +145,7 @@ def build_resnet(
     zero_residual: bool = True,
 ) -> keras.Model:
     """A ResNet v1.5 without its classifier; see `barlowtf.models.make_encoder` for arguments and result."""
-    depth, base = _parse(name)
+    depth, base = parse_resnet(name)
     height = image_shape[0]
     if stem == "auto":
         stem = "small" if height is not None and height < _SMALL_IMAGE else "imagenet"
@@ -171,7 +171,7 @@ def timm_resnet(model: keras.Model, size: int) -> TimmModel:
 
     Source: timm resnet.py, ResNet.
     """
-    depth, base = _parse(model.name)
+    depth, base = parse_resnet(model.name)
     kernel = model.get_layer("conv1").kernel_size[0]
     if kernel != _IMAGENET_KERNEL or base != _TIMM_BASE:
         found = f"{kernel}x{kernel} and {base} channels"
@@ -211,7 +211,7 @@ def _place(layer: keras.Layer) -> tuple[int, int, bool]:
     return (int(match[1]), int(match[2]), match[3] is not None) if match else (0, 0, False)
 
 
-def _parse(name: str) -> tuple[int, int]:
+def parse_resnet(name: str) -> tuple[int, int]:
     """Returns depth and channels of the first stage from an encoder's name."""
     match = re.fullmatch(_PATTERN, name)
     if match is None or int(match[1]) not in RESNETS:

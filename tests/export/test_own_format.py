@@ -71,4 +71,7 @@ def test_a_mistake_in_it_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, p
 def test_a_name_that_is_none(place):
     result = CliRunner().invoke(main, ["export", "--encoder", "encoder.keras", "--format", "tensorrt"])
     assert result.exit_code == 2
-    assert "expected one of saved-model, tflite, keras, onnx, torch, hub, or FILE.py:NAME of your own" in result.output
+    assert (
+        "expected one of saved-model, tflite, keras, onnx, torch, hub, keras-hub, or FILE.py:NAME of your own"
+        in result.output
+    )
