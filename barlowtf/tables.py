@@ -65,6 +65,11 @@ PROTOCOLS: Table[Any] = Table(
         "places205": ("barlowtf.evaluation.transfer:PLACES205", "linear transfer, 14 epochs"),
         "inat18": ("barlowtf.evaluation.transfer:INAT18", "linear transfer, 84 epochs"),
         "transfer": ("barlowtf.evaluation.transfer:TRANSFER", "linear transfer to any data"),
+        "detection": ("barlowtf.evaluation.detection:DETECTION", "Faster R-CNN C4, fine-tuned on boxes"),
+        "segmentation": (
+            "barlowtf.evaluation.segmentation:SEGMENTATION",
+            "Mask R-CNN C4, fine-tuned on boxes and masks",
+        ),
     },
 )
 FORMATS: Table[Any] = Table(

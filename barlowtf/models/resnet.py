@@ -200,7 +200,7 @@ def timm_resnet(model: keras.Model, size: int) -> TimmModel:
 
 def detector_cut(model: keras.Model) -> tuple[str, str]:
     """Returns the last layers of conv4 and of conv5, see `barlowtf.models.EncoderKind`."""
-    depth, _ = _parse(model.name)
+    depth, _ = parse_resnet(model.name)
     _, counts = RESNETS[depth]
     return f"layer3_{counts[2] - 1}_relu", f"layer4_{counts[3] - 1}_relu"
 

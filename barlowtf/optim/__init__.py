@@ -5,6 +5,7 @@ from barlowtf.optim.lars import LARS
 from barlowtf.optim.make import SGD, AdamW, make_optimizer
 from barlowtf.optim.momentum import EpochSchedule, MomentumSGD, epoch_rates
 from barlowtf.optim.schedules import WarmupCosine
+from barlowtf.optim.warmup_steps import WarmupSteps
 
 __all__ = [
     "LAMB",
@@ -14,6 +15,7 @@ __all__ = [
     "EpochSchedule",
     "MomentumSGD",
     "WarmupCosine",
+    "WarmupSteps",
     "epoch_rates",
     "make_optimizer",
 ]

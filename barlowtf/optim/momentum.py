@@ -75,6 +75,7 @@ class MomentumSGD(keras.optimizers.Optimizer):
         learning_rate: A float or a schedule.
         momentum: m, in [0, 1).
         weight_decay: w, >= 0, of every parameter, as in PyTorch.
+        undecayed: Paths of the variables whose w is 0.
         factors: f by a variable's path: the share of the learning rate that it has; 1 where it is not named.
         name: Name of the optimizer.
 
@@ -90,6 +91,7 @@ class MomentumSGD(keras.optimizers.Optimizer):
         *,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
+        undecayed: Iterable[str] = (),
         factors: dict[str, float] | None = None,
         name: str = "momentum_sgd",
     ) -> None:
@@ -101,6 +103,7 @@ class MomentumSGD(keras.optimizers.Optimizer):
         # Keras would decouple a weight_decay of its own.
         super().__init__(learning_rate=learning_rate, weight_decay=None, name=name)
         self.momentum, self.coupled_weight_decay, self.factors = momentum, weight_decay, dict(factors or {})
+        self.undecayed = tuple(undecayed)
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Makes one buffer for each variable, float32 as the variables are."""
@@ -108,14 +111,15 @@ class MomentumSGD(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._rate_factors = [self.factors.get(variable.path, 1.0) for variable in variables]
+        self._decays = [0.0 if variable.path in self.undecayed else self.coupled_weight_decay for variable in variables]
         self._buffers = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
         """Updates one variable and its buffer; called by Keras for each, with the sum of the replicas' gradients."""
         index = self._get_variable_index(variable)
         gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
-        if self.coupled_weight_decay:
-            gradient = gradient + self.coupled_weight_decay * tf.cast(tf.convert_to_tensor(variable), tf.float32)
+        if self._decays[index]:
+            gradient = gradient + self._decays[index] * tf.cast(tf.convert_to_tensor(variable), tf.float32)
         tf.raw_ops.ResourceApplyMomentum(
             var=variable.handle,
             accum=self._buffers[index].value.handle,
@@ -131,6 +135,7 @@ class MomentumSGD(keras.optimizers.Optimizer):
             "learning_rate": base["learning_rate"],
             "momentum": self.momentum,
             "weight_decay": self.coupled_weight_decay,
+            "undecayed": list(self.undecayed),
             "factors": self.factors,
             "name": base["name"],
         }

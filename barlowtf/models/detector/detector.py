@@ -17,7 +17,6 @@ from barlowtf.augment import ANCHORS, REGIONS, uniforms
 from barlowtf.distribute.collectives import all_reduce_sum
 from barlowtf.models.detector.mask_head import make_mask_head, mask_loss, mask_targets, of_class
 from barlowtf.models.detector.proposals import (
-    Proposals,
     flat_outputs,
     make_proposal_network,
     proposal_losses,
@@ -143,11 +142,12 @@ class Detector(keras.Model):
         anchors = self._anchors(features)
         logits, deltas = flat_outputs(*self.proposal_network(features))
         proposals = propose(anchors, logits, deltas, extents, self.settings, training=False)
-        outputs = self._in_parts(features, proposals.boxes, lambda seen: self.box_head(_pooled(seen)))
-        found = find_objects(proposals, *outputs, extents, self.settings)
-        if self.mask_head is None:
+        scores, moves = self._in_parts(features, proposals.boxes, lambda seen: self.box_head(_pooled(seen)))
+        found = find_objects(proposals, scores, moves, extents, self.settings)
+        mask_head = self.mask_head
+        if mask_head is None:
             return found, tf.zeros([*found.labels.shape, 0, 0])
-        (masks,) = self._in_parts(features, found.boxes, lambda seen: [self.mask_head(seen)])
+        (masks,) = self._in_parts(features, found.boxes, lambda seen: [mask_head(seen)])
         own = tf.sigmoid(of_class(masks, tf.reshape(found.labels, [-1])))
         return found, tf.reshape(own, [*found.labels.shape, *own.shape[1:]])
 
@@ -158,16 +158,13 @@ class Detector(keras.Model):
         anchors = self._anchors(features)
         logits, deltas = flat_outputs(*self.proposal_network(features, training=True))
         keys = uniforms(batch.seeds, ANCHORS, int(anchors.shape[0]))
-        of_proposals = proposal_losses(
-            anchors, logits, deltas, batch.extents, batch.boxes, batch.valid, keys, settings
-        )
+        of_proposals = proposal_losses(anchors, logits, deltas, batch.extents, batch.boxes, batch.valid, keys, settings)
         proposals = propose(anchors, logits, deltas, batch.extents, settings, training=True)
         keys = uniforms(batch.seeds, REGIONS, settings.proposals[0] + batch.boxes.shape[1])
-        regions = choose_regions(
-            proposals, batch.boxes, batch.labels, batch.valid, keys, self.class_count, settings
-        )
+        regions = choose_regions(proposals, batch.boxes, batch.labels, batch.valid, keys, self.class_count, settings)
         seen = self._seen(features, regions.boxes, training=True)
-        of_regions = region_losses(regions, *self.box_head(_pooled(seen)), batch.boxes)
+        scores, moves = self.box_head(_pooled(seen))
+        of_regions = region_losses(regions, scores, moves, batch.boxes)
         positives = self._positives(regions)
         counts = tf.stack(
             [
@@ -181,16 +178,19 @@ class Detector(keras.Model):
         shares += [tf.math.divide_no_nan(loss, of_valid) for loss in of_regions]
         if self.mask_head is None:
             return shares
-        return [*shares, tf.math.divide_no_nan(self._mask_loss(seen, positives, batch), of_positive)]
+        of_masks = self._mask_loss(self.mask_head, seen, positives, batch)
+        return [*shares, tf.math.divide_no_nan(of_masks, of_positive)]
 
     def _positives(self, regions: Regions) -> Regions:
         """Returns the places of regions in which positives can be."""
         return Regions(*(part[:, : self.settings.positive_regions] for part in regions))
 
-    def _mask_loss(self, seen: tf.Tensor, positives: Regions, batch: DetectionBatch) -> tf.Tensor:
+    def _mask_loss(
+        self, mask_head: keras.Model, seen: tf.Tensor, positives: Regions, batch: DetectionBatch
+    ) -> tf.Tensor:
         """Returns the loss of the masks, summed over the positives."""
         seen = tf.reshape(seen, [-1, self.settings.regions, *seen.shape[1:]])[:, : self.settings.positive_regions]
-        logits = self.mask_head(tf.reshape(seen, [-1, *seen.shape[2:]]), training=True)
+        logits = mask_head(tf.reshape(seen, [-1, *seen.shape[2:]]), training=True)
         masks, truths = (tf.gather(of, positives.truth, axis=1, batch_dims=1) for of in (batch.masks, batch.boxes))
         targets = mask_targets(
             tf.reshape(masks, [-1, *masks.shape[2:]]),
@@ -198,9 +198,7 @@ class Detector(keras.Model):
             tf.reshape(positives.boxes, [-1, 4]),
             size=logits.shape[1],
         )
-        return mask_loss(
-            logits, tf.reshape(positives.labels, [-1]), targets, tf.reshape(positives.positive, [-1])
-        )
+        return mask_loss(logits, tf.reshape(positives.labels, [-1]), targets, tf.reshape(positives.positive, [-1]))
 
     def _normalized(self, images: tf.Tensor, extents: tf.Tensor) -> tf.Tensor:
         """Returns what the trunk takes; padding is 0 behind the normalization, as in detectron2."""
@@ -253,5 +251,3 @@ class Detector(keras.Model):
 def _pooled(seen: tf.Tensor) -> tf.Tensor:
     """Returns the mean over the pixels of each region, [n, d]."""
     return tf.reduce_mean(seen, axis=[1, 2])
-
-

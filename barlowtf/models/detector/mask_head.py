@@ -37,9 +37,7 @@ def make_mask_head(channels: int, classes: int, *, seed: int) -> keras.Model:
     logits = keras.layers.Conv2D(
         classes,
         1,
-        kernel_initializer=keras.initializers.RandomNormal(
-            stddev=_DEVIATION, seed=layer_seed(seed, "masks/predictor")
-        ),
+        kernel_initializer=keras.initializers.RandomNormal(stddev=_DEVIATION, seed=layer_seed(seed, "masks/predictor")),
         name="predictor",
         dtype="float32",
     )(wide)

@@ -1,0 +1,166 @@
+"""Fine-tunes a detector that starts from an encoder, and finds the objects of test images."""
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from barlowtf import detection
+from barlowtf.data import ObjectSet
+from barlowtf.data.objects import ObjectPlan, object_batches, padded_image
+from barlowtf.detection import Detections, RunLengths
+from barlowtf.encoders import Encoder
+from barlowtf.errors import ConfigError
+from barlowtf.evaluation.contract import Task
+from barlowtf.evaluation.detection_settings import DetectionSettings
+from barlowtf.models.detector import Detector, split_encoder
+from barlowtf.optim import MomentumSGD, WarmupSteps
+
+_LOG = logging.getLogger("barlowtf")
+# Side of the masks that training stores; several times that of the masks that are learned, 14.
+_STORED_MASK = 112
+_LOG_EVERY_SECONDS = 30.0
+
+
+class _Found(NamedTuple):
+    """The detections of one image."""
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    masks: list[RunLengths]
+
+
+def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
+    """Returns a detector on a task's encoder with its optimizer; call it in the strategy's scope.
+
+    Raises:
+        ConfigError: The encoder has no stages that a detector of this kind could start from.
+    """
+    encoder, settings = task.encoder, task.settings
+    family = encoder.family
+    if family is None or family.detector_cut is None:
+        raise ConfigError(
+            f"Invalid encoder {encoder.name}: received {encoder.model.name}, which has no stages conv4 and conv5, "
+            "expected a ResNet. Detectors of other encoders: export --format torch, hub or keras-hub."
+        )
+    detector = Detector(
+        split_encoder(encoder.model, *family.detector_cut(encoder.model)),
+        task.splits.class_count,
+        settings.detector,
+        masks=masks,
+        prepare=encoder.normalize,
+        seed=task.seed,
+    )
+    optimizer = MomentumSGD(
+        WarmupSteps(
+            settings.learning_rate * settings.share,
+            warmup_steps=settings.scaled(settings.warmup_steps),
+            drops=[settings.scaled(drop) for drop in settings.drops],
+        ),
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        undecayed=[variable.path for variable in detector.trainable_variables if variable.name in ("gamma", "beta")],
+    )
+    detector.compile(optimizer=optimizer)
+    optimizer.build(detector.trainable_variables)
+    return detector
+
+
+def train_detector(task: Task[DetectionSettings], detector: Detector) -> bool:
+    """Trains a detector to its last step; returns False where a signal came first."""
+    settings, train = task.settings, task.splits.train
+    if settings.batch_size > train.size or settings.batch_size % task.strategy.num_replicas_in_sync:
+        raise ConfigError(
+            f"Invalid batch_size: received {settings.batch_size} for {train.size} images and "
+            f"{task.strategy.num_replicas_in_sync} replicas, expected at most as many as images and a multiple of the "
+            "replicas."
+        )
+    plan = ObjectPlan(
+        batch_size=settings.batch_size,
+        short_sides=settings.short_sides,
+        longest=settings.longest,
+        flip=settings.flip,
+        places=min(settings.most_objects, max(1, *(len(objects.labels) for objects in train.objects))),
+        mask_size=_STORED_MASK if detector.mask_head is not None else 0,
+        channels=task.encoder.image_shape[2],
+        seed=task.seed,
+        rendering=task.encoder.rendering,
+    )
+    return task.fit(
+        detector,
+        lambda start: object_batches(train, plan, start, strategy=task.strategy),
+        total_steps=settings.scaled(settings.steps),
+        steps_per_epoch=train.size // settings.batch_size,
+        folder=task.unfinished,
+    )
+
+
+def find_all(detector: Detector, images: ObjectSet, encoder: Encoder, settings: DetectionSettings) -> Detections:
+    """Returns what a detector finds in images, boxes in pixels of the images as they are.
+
+    Args:
+        detector: The detector.
+        images: Where to look; `image` of a detection is the number of the image among them, `category` the class.
+        encoder: How images are prepared.
+        settings: Size of the images, and numbers of the detector.
+
+    Raises:
+        tf.errors.OpError: An image cannot be read.
+    """
+    found = list(_found_in(detector, images, encoder, settings))
+    counts = [len(one.labels) for one in found]
+    return Detections(
+        image=np.repeat(np.arange(images.size), counts),
+        category=_joined([one.labels for one in found], (0,), np.int64),
+        boxes=_joined([one.boxes for one in found], (0, 4), np.float64),
+        scores=_joined([one.scores for one in found], (0,), np.float64),
+        masks=None if detector.mask_head is None else [mask for one in found for mask in one.masks],
+    )
+
+
+def _found_in(detector: Detector, images: ObjectSet, encoder: Encoder, settings: DetectionSettings) -> Iterator[_Found]:
+    detect = tf.function(detector.detect, reduce_retracing=False)
+    told, started = time.monotonic(), time.monotonic()
+    for number in range(images.size):
+        image, extent = padded_image(
+            images,
+            number,
+            short=settings.test_short_side,
+            longest=settings.longest,
+            channels=encoder.image_shape[2],
+            rendering=encoder.rendering,
+        )
+        found, masks = detect(image, tf.constant(extent))
+        valid = found.valid[0].numpy()
+        size = images.sizes[number]
+        height, width = (int(side) for side in size)
+        boxes = found.boxes[0].numpy()[valid] * np.tile(size[::-1] / extent[0, ::-1], 2)
+        yield _Found(
+            boxes,
+            found.labels[0].numpy()[valid],
+            found.scores[0].numpy()[valid],
+            _runs(masks[0].numpy()[valid], boxes, height, width) if masks.shape[-1] else [],
+        )
+        if time.monotonic() - told > _LOG_EVERY_SECONDS:
+            told = time.monotonic()
+            left = (told - started) / (number + 1) * (images.size - number - 1)
+            _LOG.info("Test: %d of %d images, %.0f s left.", number + 1, images.size, left)
+
+
+def _runs(masks: np.ndarray, boxes: np.ndarray, height: int, width: int) -> list[RunLengths]:
+    """Returns the masks of detections in their image; one after the other, because an image may be large."""
+    runs = []
+    for mask, box in zip(masks, boxes, strict=True):
+        bits = detection.paste_masks(
+            tf.constant(mask[None]), tf.constant(box[None], tf.float32), height=height, width=width
+        )
+        runs.append(detection.encode_runs(bits[0].numpy()))
+    return runs
+
+
+def _joined(parts: list[np.ndarray], empty: tuple[int, ...], dtype: Any) -> np.ndarray:
+    return np.concatenate([np.zeros(empty, dtype), *parts]).astype(dtype)
