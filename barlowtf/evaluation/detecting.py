@@ -47,6 +47,8 @@ def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
             f"Invalid encoder {encoder.name}: received {encoder.model.name}, which has no stages conv4 and conv5, "
             "expected a ResNet. Detectors of other encoders: export --format torch, hub or keras-hub."
         )
+    # Another protocol may have frozen it.
+    encoder.model.trainable = True
     detector = Detector(
         split_encoder(encoder.model, *family.detector_cut(encoder.model)),
         task.splits.class_count,
