@@ -123,7 +123,8 @@ class Task(Generic[Settings]):
         splits: The images whose labels may be used, and the test images.
         settings: Settings of the protocol.
         seed: Seed of heads, order, crops and draws, >= 0.
-        folder: For what belongs to the result, head.keras for example; the protocol makes it.
+        folder: For what belongs to the result, head.keras for example; the protocol makes it. A picture of test images,
+            sheet.jpg, is shown by reports.
         unfinished: For what an interrupted measurement needs to go on; it is deleted once the result is written.
         fit: Trains a model.
         strategy: Runs the training; make models in its scope.

@@ -78,7 +78,7 @@ def make_result(
             test_images=splits.test.size,
             subset=subset,
         )
-    head = task.folder / "head.keras"
+    head, sheet = task.folder / "head.keras", task.folder / "sheet.jpg"
     return Result(
         **surroundings.model_dump(),
         protocol=protocol.name,
@@ -105,6 +105,7 @@ def make_result(
         not_comparable=objection,
         head=f"{task.folder.name}/{head.name}" if head.exists() else None,
         head_sha256=weights_sha256(load_keras(head)) if head.exists() else None,
+        sheet=f"{task.folder.name}/{sheet.name}" if sheet.exists() else None,
         seconds=round(seconds, 1),
         per_class=tuple(outcome.per_class),
         per_class_title=protocol.per_class_title,
