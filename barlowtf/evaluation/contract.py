@@ -177,6 +177,8 @@ class Protocol:
         published: Published numbers; None: there are none.
         depends_on_seed: Whether a seed changes anything while the encoder stays the same.
         trains_encoder: Function of settings: whether they train the encoder.
+        takes_test_data: Whether --eval-data may name other test images.
+        objection: Function of an encoder: why the protocol cannot measure it, one line; None: it can.
         per_class_title: What the scores of the classes are.
     """
 
@@ -191,6 +193,8 @@ class Protocol:
     published: Published | None = None
     depends_on_seed: bool = True
     trains_encoder: Callable[[Any], bool] = lambda settings: False
+    takes_test_data: bool = False
+    objection: Callable[[Encoder], str | None] = lambda encoder: None
     per_class_title: str = "Accuracy by class"
 
     def __post_init__(self) -> None:

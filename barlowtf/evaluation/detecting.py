@@ -34,6 +34,16 @@ class _Found(NamedTuple):
     masks: list[RunLengths]
 
 
+def objection(encoder: Encoder) -> str | None:
+    """Returns why no detector of this kind starts from an encoder; None: one does."""
+    if encoder.family is not None and encoder.family.detector_cut is not None:
+        return None
+    return (
+        f"Invalid encoder {encoder.name}: received {encoder.model.name}, which has no stages conv4 and conv5, "
+        "expected a ResNet. Give the run of a ResNet (model.encoder)."
+    )
+
+
 def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
     """Returns a detector on a task's encoder with its optimizer; call it in the strategy's scope.
 
@@ -41,12 +51,9 @@ def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
         ConfigError: The encoder has no stages that a detector of this kind could start from.
     """
     encoder, settings = task.encoder, task.settings
-    family = encoder.family
-    if family is None or family.detector_cut is None:
-        raise ConfigError(
-            f"Invalid encoder {encoder.name}: received {encoder.model.name}, which has no stages conv4 and conv5, "
-            "expected a ResNet. Detectors of other encoders: export --format torch, hub or keras-hub."
-        )
+    family, refused = encoder.family, objection(encoder)
+    if refused is not None or family is None or family.detector_cut is None:
+        raise ConfigError(refused or "")
     detector = Detector(
         split_encoder(encoder.model, *family.detector_cut(encoder.model)),
         task.splits.class_count,

@@ -25,6 +25,7 @@ class DataFacts(Record):
     """The images of a measurement."""
 
     source: str = Field(description="SPEC of the data")
+    test_source: str | None = Field(None, description="SPEC of the test images; null: those of source")
     train_images: Count = Field(description="number of training images")
     test_images: Count = Field(description="number of test images")
     classes: Count = Field(description="number of classes")

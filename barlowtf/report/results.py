@@ -131,7 +131,7 @@ def _group(members: list[list[Result]], runs: Sequence[RunContents]) -> ResultGr
         variant=first.variant,
         changed=first.changed_settings,
         labels=first.labels,
-        data=short_spec(first.data.source),
+        data=", tested on ".join(short_spec(spec) for spec in (first.data.source, first.data.test_source) if spec),
         measures=measures,
         published=published,
         published_texts={
