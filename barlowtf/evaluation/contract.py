@@ -178,7 +178,8 @@ class Protocol:
         depends_on_seed: Whether a seed changes anything while the encoder stays the same.
         trains_encoder: Function of settings: whether they train the encoder.
         takes_test_data: Whether --eval-data may name other test images.
-        objection: Function of an encoder: why the protocol cannot measure it, one line; None: it can.
+        require: Function of an encoder that is called before data is read: raises ConfigError where the protocol
+            cannot measure it.
         per_class_title: What the scores of the classes are.
     """
 
@@ -194,7 +195,7 @@ class Protocol:
     depends_on_seed: bool = True
     trains_encoder: Callable[[Any], bool] = lambda settings: False
     takes_test_data: bool = False
-    objection: Callable[[Encoder], str | None] = lambda encoder: None
+    require: Callable[[Encoder], object] = lambda encoder: None
     per_class_title: str = "Accuracy by class"
 
     def __post_init__(self) -> None:

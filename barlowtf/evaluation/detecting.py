@@ -40,28 +40,30 @@ class _Found(NamedTuple):
     masks: list[RunLengths]
 
 
-def objection(encoder: Encoder) -> str | None:
-    """Returns why no detector of this kind starts from an encoder; None: one does."""
-    if encoder.family is not None and encoder.family.detector_cut is not None:
-        return None
-    return (
-        f"Invalid encoder {encoder.name}: received {encoder.model.name}, which has no stages conv4 and conv5, "
-        "expected a ResNet. Give the run of a ResNet (model.encoder)."
-    )
+def require_stages(encoder: Encoder) -> tuple[str, str]:
+    """Returns the layers with which an encoder's trunk and head end.
+
+    Raises:
+        ConfigError: The encoder has no stages that a detector of this kind could start from.
+    """
+    family = encoder.family
+    if family is None or family.detector_cut is None:
+        raise ConfigError(
+            f"Invalid encoder {encoder.name}: received {encoder.model.name}, which has no stages conv4 and conv5, "
+            "expected a ResNet. Give the run of a ResNet (model.encoder)."
+        )
+    return family.detector_cut(encoder.model)
 
 
 def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
     """Returns a detector on a task's encoder with its optimizer; call it in the strategy's scope.
 
     Raises:
-        ConfigError: The encoder has no stages that a detector of this kind could start from.
+        ConfigError: See `require_stages`.
     """
     encoder, settings = task.encoder, task.settings
-    family, refused = encoder.family, objection(encoder)
-    if refused is not None or family is None or family.detector_cut is None:
-        raise ConfigError(refused or "")
     detector = Detector(
-        split_encoder(encoder.model, *family.detector_cut(encoder.model)),
+        split_encoder(encoder.model, *require_stages(encoder)),
         task.splits.class_count,
         settings.detector,
         masks=masks,

@@ -4,7 +4,7 @@ Source: arXiv:2103.03230, section 4.3 and Table 4; facebookresearch/moco detecti
 """
 
 from barlowtf.evaluation.contract import Outcome, Protocol, Task
-from barlowtf.evaluation.detecting import find_all, make_detector, objection, train_detector
+from barlowtf.evaluation.detecting import find_all, make_detector, require_stages, train_detector
 from barlowtf.evaluation.detection_files import write_files
 from barlowtf.evaluation.detection_scores import box_scores
 from barlowtf.evaluation.detection_settings import COCO_C4, SMALL, DetectionSettings
@@ -52,6 +52,6 @@ DETECTION = Protocol(
     ),
     trains_encoder=lambda settings: True,
     takes_test_data=True,
-    objection=objection,
+    require=require_stages,
     per_class_title="Average precision by class",
 )

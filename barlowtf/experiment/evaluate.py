@@ -23,7 +23,7 @@ from barlowtf.evaluation import (
     plan_judgement,
     results_table,
 )
-from barlowtf.experiment.measurements import Images, Measuring, fits, require_no_objection
+from barlowtf.experiment.measurements import Images, Measuring, fits
 from barlowtf.experiment.skipping import skips_of
 from barlowtf.places import CONTROLS, settled_spec
 from barlowtf.records import Result, read_results
@@ -212,7 +212,7 @@ def _require_measurable(encoders: Iterable[Encoder], chosen: Sequence[Chosen]) -
                     f"Protocol {choice.protocol.name} trains the encoder, and {encoder.name} (kind {encoder.kind}) "
                     "cannot be trained. Give a run folder or a .keras file."
                 )
-            require_no_objection(choice, encoder)
+            choice.protocol.require(encoder)
 
 
 def _make_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from barlowtf import data
 from barlowtf.distribute import describe_surroundings
 from barlowtf.encoders import Encoder
-from barlowtf.errors import ConfigError, DataError, Interrupted
+from barlowtf.errors import DataError, Interrupted
 from barlowtf.evaluation import Chosen, FeatureStore, Outcome, Protocol, Splits, Task, fitting_protocol
 from barlowtf.evaluation.recording import make_result, name_result
 from barlowtf.experiment.foretelling import foretell, foretell_features
@@ -50,13 +50,6 @@ class Images(NamedTuple):
 def fits(choice: Chosen, encoder: Encoder) -> bool:
     """Returns whether an encoder can be measured by a protocol: one that trains it needs weights."""
     return bool(encoder.model.weights) or not choice.protocol.trains_encoder(choice.settings)
-
-
-def require_no_objection(choice: Chosen, encoder: Encoder) -> None:
-    """Raises ConfigError where a protocol has an objection to an encoder."""
-    objection = choice.protocol.objection(encoder)
-    if objection is not None:
-        raise ConfigError(objection)
 
 
 class Measuring:
@@ -128,7 +121,7 @@ class Measuring:
                 _LOG.info("%s is left out of %s, which trains the encoder.", encoder.name, choice.protocol.name)
                 continue
             # Of an untrained encoder nothing is known until now.
-            require_no_objection(choice, encoder)
+            choice.protocol.require(encoder)
             for seed in self._seeds_of(choice, seeds):
                 self._begun += 1
                 results.append(self._measure_readable(choice, encoder, features, seed))
