@@ -23,7 +23,7 @@ def data() -> None:
 @split_option
 @json_option
 def show(source: str, split: str, as_json: bool) -> None:
-    """Print the number of images and classes of a data set, and what a sample of 256 images is like.
+    """Print the number of images, classes and objects of a data set, and what a sample of 256 images is like.
 
     Example: barlowtf data show --data cifar10/ --split test
     """

@@ -32,6 +32,7 @@ Examples:
   barlowtf evaluate --encoder runs/photos --data labeled/
   barlowtf evaluate --protocol linear --encoder runs/cifar --data cifar10/
   barlowtf evaluate --protocol semi1 --encoder runs/digits --encoder random --encoder pixels --seeds 0,1,2
+  barlowtf evaluate --protocol detection --encoder runs/cells --data cells-with-boxes/
   barlowtf evaluate --protocol linear --encoder resnet50.pth --data tfds:imagenet2012 --strategy mirrored
 
 A measurement whose result file exists is not repeated; an interrupted one resumes.
@@ -63,6 +64,13 @@ A measurement whose result file exists is not repeated; an interrupted one resum
     type=DATA,
     metavar="SPEC",
     help="Labeled images, as in pretrain. Default: the data of the first run.",
+)
+@click.option(
+    "--eval-data",
+    "test_source",
+    type=DATA,
+    metavar="SPEC",
+    help="Test images of another data set, for detection and segmentation. Default: those of --data.",
 )
 @click.option(
     "--variant",
@@ -120,6 +128,7 @@ def evaluate(
     protocols: tuple[str, ...],
     encoders: tuple[str, ...],
     source: str | None,
+    test_source: str | None,
     variant: str | None,
     seeds: tuple[int, ...] | None,
     held_out: float | None,
@@ -158,6 +167,7 @@ def evaluate(
         protocols=protocols,
         encoders=encoders,
         source=source,
+        test_source=test_source,
         variant=variant,
         seeds=seeds,
         held_out=held_out,

@@ -12,7 +12,7 @@ from barlowtf.data.kind import SourceKind
 from barlowtf.data.labeled import Labeled, labeled, readable_part
 from barlowtf.data.labeled_batches import labeled_batches
 from barlowtf.data.multi_label import MultiLabelSet
-from barlowtf.data.objects import ObjectSet, ObjectsOfImage, open_objects
+from barlowtf.data.objects import ObjectSet, ObjectsOfImage, has_objects, open_objects
 from barlowtf.data.opening import open_multi_label, open_source, require_trusted_data
 from barlowtf.data.order import pass_ids, permutation, sample_ids, step_ids, steps_per_epoch, steps_per_pass
 from barlowtf.data.part import PartOfSource
@@ -54,6 +54,7 @@ __all__ = [
     "TrainingBatches",
     "are_same_images",
     "balanced_ids",
+    "has_objects",
     "held_out_ids",
     "find_sameness",
     "center_view",

@@ -156,6 +156,11 @@ def _open_objects(path: str, split: str) -> ObjectSet:
     raise DataError(f"No boxes in {folder}: received no annotations, expected {_OBJECTS_SYNTAX}. Add them.")
 
 
+def _has_objects(path: str) -> bool:
+    folder = given_path(path)
+    return folder.is_dir() and bool(find_voc_years(folder) or find_coco_files(folder))
+
+
 FOLDER = SourceKind(
     prefix="",
     open=_open,
@@ -163,4 +168,5 @@ FOLDER = SourceKind(
     multi_label_syntax=_MULTI_LABEL_SYNTAX,
     open_objects=_open_objects,
     objects_syntax=_OBJECTS_SYNTAX,
+    has_objects=_has_objects,
 )

@@ -25,6 +25,7 @@ class SourceKind:
         multi_label_syntax: What a SPEC for `open_multi_label` names, for error messages.
         open_objects: The same for images with boxes; None where there are none of this kind.
         objects_syntax: What a SPEC for `open_objects` names, for error messages.
+        has_objects: Rest of the SPEC -> whether `open_objects` is for it, told without reading images; None: always.
     """
 
     prefix: str
@@ -33,6 +34,7 @@ class SourceKind:
     multi_label_syntax: str = ""
     open_objects: "Callable[[str, str], ObjectSet] | None" = None
     objects_syntax: str = ""
+    has_objects: Callable[[str], bool] | None = None
 
     def matches(self, spec: str) -> bool:
         """Returns whether a SPEC is of this kind."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from barlowtf.data.kind import SourceKind
-from barlowtf.data.objects.tfds_objects import tfds_objects
+from barlowtf.data.objects.tfds_objects import has_tfds_objects, tfds_objects
 from barlowtf.data.records import RecordSource
 from barlowtf.data.tfds_builder import feature_parser, prepared_builder, record_storage
 from barlowtf.data.voc_tfds import voc_tfds
@@ -77,5 +77,6 @@ TFDS = SourceKind(
     open_multi_label=voc_tfds,
     multi_label_syntax="tfds:NAME of a data set with labeled objects, such as tfds:voc/2007",
     open_objects=tfds_objects,
+    has_objects=has_tfds_objects,
     objects_syntax="tfds:NAME of a data set with objects, such as tfds:voc/2007, tfds:voc/2007+2012 or tfds:coco/2017",
 )

@@ -4,7 +4,7 @@ from barlowtf.config.section import Section
 from barlowtf.evaluation.classification import TOP1, TOP5, classification_outcome
 from barlowtf.evaluation.contract import Fit, Outcome, Protocol, Splits, Task
 from barlowtf.evaluation.feature_store import FeatureStore
-from barlowtf.evaluation.fitting import fitting_variant, plan_judgement
+from barlowtf.evaluation.fitting import fitting_protocol, fitting_variant, plan_judgement
 from barlowtf.evaluation.labeled_splits import LabeledSplits, open_labeled
 from barlowtf.evaluation.logistic import fit_logistic
 from barlowtf.evaluation.multi_label_splits import MultiLabelSplits, open_multi_label_splits
@@ -40,6 +40,7 @@ __all__ = [
     "classification_outcome",
     "evaluate_voc_svm",
     "fit_logistic",
+    "fitting_protocol",
     "fitting_variant",
     "open_labeled",
     "open_multi_label_splits",

@@ -123,7 +123,8 @@ class Task(Generic[Settings]):
         splits: The images whose labels may be used, and the test images.
         settings: Settings of the protocol.
         seed: Seed of heads, order, crops and draws, >= 0.
-        folder: For what belongs to the result, head.keras for example; the protocol makes it.
+        folder: For what belongs to the result, head.keras for example; the protocol makes it. A picture of test images,
+            sheet.jpg, is shown by reports.
         unfinished: For what an interrupted measurement needs to go on; it is deleted once the result is written.
         fit: Trains a model.
         strategy: Runs the training; make models in its scope.
@@ -176,6 +177,9 @@ class Protocol:
         published: Published numbers; None: there are none.
         depends_on_seed: Whether a seed changes anything while the encoder stays the same.
         trains_encoder: Function of settings: whether they train the encoder.
+        takes_test_data: Whether --eval-data may name other test images.
+        require: Function of an encoder that is called before data is read: raises ConfigError where the protocol
+            cannot measure it.
         per_class_title: What the scores of the classes are.
     """
 
@@ -190,6 +194,8 @@ class Protocol:
     published: Published | None = None
     depends_on_seed: bool = True
     trains_encoder: Callable[[Any], bool] = lambda settings: False
+    takes_test_data: bool = False
+    require: Callable[[Encoder], object] = lambda encoder: None
     per_class_title: str = "Accuracy by class"
 
     def __post_init__(self) -> None:

@@ -23,6 +23,12 @@ _LOG = logging.getLogger("barlowtf")
 # Side of the masks that training stores; several times that of the masks that are learned, 14.
 _STORED_MASK = 112
 _LOG_EVERY_SECONDS = 30.0
+# A training of fewer pixels is not worth a forecast: its progress says soon enough how long it takes.
+_PIXELS_WORTH_TIMING = 1e10
+# Width by height of a usual photograph, and what canvases are multiples of, pixels.
+_USUAL_ASPECT, _CELL = 4 / 3, 32
+# Gradients take twice as long as what they are the gradients of; training sees fewer proposals than a test.
+_TRAINING_BY_TEST = 2.0
 
 
 class _Found(NamedTuple):
@@ -34,23 +40,32 @@ class _Found(NamedTuple):
     masks: list[RunLengths]
 
 
-def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
-    """Returns a detector on a task's encoder with its optimizer; call it in the strategy's scope.
+def require_stages(encoder: Encoder) -> tuple[str, str]:
+    """Returns the layers with which an encoder's trunk and head end.
 
     Raises:
         ConfigError: The encoder has no stages that a detector of this kind could start from.
     """
-    encoder, settings = task.encoder, task.settings
     family = encoder.family
     if family is None or family.detector_cut is None:
         raise ConfigError(
             f"Invalid encoder {encoder.name}: received {encoder.model.name}, which has no stages conv4 and conv5, "
-            "expected a ResNet. Detectors of other encoders: export --format torch, hub or keras-hub."
+            "expected a ResNet. Give the run of a ResNet (model.encoder)."
         )
+    return family.detector_cut(encoder.model)
+
+
+def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
+    """Returns a detector on a task's encoder with its optimizer; call it in the strategy's scope.
+
+    Raises:
+        ConfigError: See `require_stages`.
+    """
+    encoder, settings = task.encoder, task.settings
     # Another protocol may have frozen it.
     encoder.model.trainable = True
     detector = Detector(
-        split_encoder(encoder.model, *family.detector_cut(encoder.model)),
+        split_encoder(encoder.model, *require_stages(encoder)),
         task.splits.class_count,
         settings.detector,
         masks=masks,
@@ -92,6 +107,7 @@ def train_detector(task: Task[DetectionSettings], detector: Detector) -> bool:
         seed=task.seed,
         rendering=task.encoder.rendering,
     )
+    foretell_training(detector, settings, task.encoder.image_shape[2])
     return task.fit(
         detector,
         lambda start: object_batches(train, plan, start, strategy=task.strategy),
@@ -99,6 +115,42 @@ def train_detector(task: Task[DetectionSettings], detector: Detector) -> bool:
         steps_per_epoch=train.size // settings.batch_size,
         folder=task.unfinished,
     )
+
+
+def foretell_training(detector: Detector, settings: DetectionSettings, channels: int) -> None:
+    """Logs about how long a large training will take, by the time of one image; call it before the training.
+
+    Args:
+        detector: The detector.
+        settings: How many steps of how many images, and of which size.
+        channels: Channels of the images.
+    """
+    short = max(settings.short_sides)
+    size = (short, min(round(short * _USUAL_ASPECT), settings.longest))
+    images = settings.scaled(settings.steps) * settings.batch_size
+    if images * size[0] * size[1] < _PIXELS_WORTH_TIMING:
+        return
+    detect = tf.function(detector.detect)
+    image = tf.zeros([1, *(-(-side // _CELL) * _CELL for side in size), channels], tf.uint8)
+    # The first call compiles.
+    for _ in range(2):
+        started = time.monotonic()
+        detect(image, tf.constant([size], tf.float32))[0].boxes.numpy()
+        seconds = time.monotonic() - started
+    estimate = images * seconds * _TRAINING_BY_TEST
+    _LOG.info(
+        "Training of %s steps of %d images takes about %s, by the time of one image. For a try: --variant small.",
+        f"{settings.scaled(settings.steps):,}",
+        settings.batch_size,
+        _duration(estimate),
+    )
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86_400.0), ("hours", 3_600.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{max(seconds / 60, 1):.0f} min"
 
 
 def find_all(detector: Detector, images: ObjectSet, encoder: Encoder, settings: DetectionSettings) -> Detections:

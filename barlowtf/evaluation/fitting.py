@@ -1,10 +1,12 @@
 """What fits some data: protocols, their variant and seeds, where a request names none."""
 
 import logging
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from barlowtf import data
 from barlowtf.errors import DataError
+from barlowtf.evaluation.object_splits import open_object_splits
 
 _LOG = logging.getLogger("barlowtf")
 # Share that is held out of data without a test split.
@@ -42,6 +44,11 @@ def plan_judgement(spec: str, held_out: float | None = None, seeds: tuple[int, .
     except DataError:
         data.open_multi_label(spec, "train")
         return Plan(("voc07",), held_out, seeds or (0,))
+    if not source.has_labels and data.has_objects(spec):
+        raise DataError(
+            f"{spec} has boxes and no classes of whole images: a detector is fine-tuned on it, which takes longer. "
+            "Add --protocol detection."
+        )
     if not source.has_labels:
         raise DataError(
             f"{spec} has no labels, by which alone an encoder can be judged here: expected a folder for each class, or "
@@ -65,7 +72,35 @@ def fitting_variant(spec: str) -> str | None:
     Raises:
         DataError: The images cannot be read.
     """
+    if data.has_objects(spec):
+        return "small" if _images_with_objects(spec) < _SMALL_DATA else None
     source = data.open_source(spec, "train")
     if source.image_shape is not None and max(source.image_shape[:2]) <= _TINY_SIDE:
         return "tiny"
     return "small" if source.size < _SMALL_DATA else None
+
+
+def fitting_protocol(spec: str, open_data: Callable[..., Any]) -> str | None:
+    """Returns the protocol that some data is for, where it is for no protocol that opens its data so.
+
+    Args:
+        spec: SPEC of the data, which could not be opened so.
+        open_data: Of a protocol.
+    """
+    is_for_boxes = open_data is open_object_splits
+    try:
+        if data.has_objects(spec):
+            return None if is_for_boxes else "detection"
+        return "linear-fast" if is_for_boxes and data.open_source(spec, "train").has_labels else None
+    except DataError:
+        return None
+
+
+def _images_with_objects(spec: str) -> int:
+    """Returns the number of training images; an upper bound where that is small: their annotations are not read."""
+    try:
+        size = data.open_source(spec, "train").size
+    except DataError:
+        # Of joined data sets, for example, there are objects alone.
+        size = _SMALL_DATA
+    return size if size < _SMALL_DATA else data.open_objects(spec, "train").size

@@ -47,6 +47,7 @@ def make_result(
     outcome: Outcome,
     *,
     source: str,
+    test_source: str | None,
     splits: Splits,
     subset: Subset | None,
     seconds: float,
@@ -59,6 +60,7 @@ def make_result(
         task: What was measured.
         outcome: What came out.
         source: SPEC of the data.
+        test_source: SPEC of the test images; None: those of `source`.
         splits: All images of the protocol.
         subset: How the labels were chosen; None: all of them.
         seconds: Wall time, s.
@@ -67,7 +69,7 @@ def make_result(
     protocol, variant, settings, changes = choice
     encoder, published, confusion = task.encoder.facts, protocol.published, outcome.confusion
     objection: str | None = "no published number"
-    if published is not None and not published.is_for(source, splits.test.size, subset):
+    if published is not None and (test_source is not None or not published.is_for(source, splits.test.size, subset)):
         published = None
     if published is not None:
         objection = published.objection(
@@ -78,7 +80,7 @@ def make_result(
             test_images=splits.test.size,
             subset=subset,
         )
-    head = task.folder / "head.keras"
+    head, sheet = task.folder / "head.keras", task.folder / "sheet.jpg"
     return Result(
         **surroundings.model_dump(),
         protocol=protocol.name,
@@ -88,6 +90,7 @@ def make_result(
         encoder=encoder,
         data=DataFacts(
             source=source,
+            test_source=test_source,
             train_images=splits.train.size,
             test_images=splits.test.size,
             classes=splits.class_count,
@@ -105,6 +108,7 @@ def make_result(
         not_comparable=objection,
         head=f"{task.folder.name}/{head.name}" if head.exists() else None,
         head_sha256=weights_sha256(load_keras(head)) if head.exists() else None,
+        sheet=f"{task.folder.name}/{sheet.name}" if sheet.exists() else None,
         seconds=round(seconds, 1),
         per_class=tuple(outcome.per_class),
         per_class_title=protocol.per_class_title,

@@ -34,7 +34,8 @@ def results_table(results: Iterable[Result]) -> str:
     names = map(markdown_cell, columns.values())
     header = ["protocol", "data", "labels", "measure", *names, "published"]
     rows = [header, ["---"] * len(header)]
-    sources = short_specs(members[0].data.source for members in groups)
+    specs = [spec for members in groups for spec in (members[0].data.source, members[0].data.test_source) if spec]
+    sources = short_specs(specs)
     notes: dict[str, int] = {}
     for members in groups:
         first = members[0]
@@ -61,7 +62,7 @@ def _cell(results: Sequence[Result], measure: Measure) -> str:
 
 def _legend(groups: Sequence[Sequence[Result]]) -> str:
     seeds = sorted({result.seed for members in groups for result in members})
-    text = "Percent of the test images (mAP: of the area under precision over recall)."
+    text = "Percent of the test images (AP, mAP: of the area under precision over recall)."
     if len(seeds) >= FEWEST_FOR_INTERVAL:
         text += f" Mean ± 95 % interval over seeds {', '.join(map(str, seeds))} (Student's t)."
     elif len(seeds) > 1:
@@ -70,7 +71,8 @@ def _legend(groups: Sequence[Sequence[Result]]) -> str:
 
 
 def _data(result: Result, sources: Mapping[str, str]) -> str:
-    name, held_out = sources[result.data.source], result.data.held_out
+    name, held_out, tested = sources[result.data.source], result.data.held_out, result.data.test_source
+    name += "" if tested is None else f", tested on {sources[tested]}"
     return name if held_out is None else f"{name} ({100 * held_out:.0f} % held out)"
 
 

@@ -12,6 +12,7 @@ from barlowtf import data
 from barlowtf.data.image_files import ImageFiles
 from barlowtf.data.layout import is_image_file
 from barlowtf.errors import DataError
+from barlowtf.experiment.object_facts import ObjectFacts, object_facts, object_lines
 from barlowtf.experiment.skipping import skips_of
 from barlowtf.places import given_path
 from barlowtf.records import Record
@@ -29,6 +30,7 @@ class DataDescription(Record):
     classes: int | None = Field(description="number of classes; null: no labels")
     class_names: tuple[str, ...] | None = Field(description="name of each class; null: classes have numbers alone")
     images_per_class: tuple[int, ...] | None = Field(description="number of images of each class; null: no labels")
+    objects: dict[str, ObjectFacts] = Field(description="split -> its boxes and masks; empty: the images have none")
     fingerprint: str = Field(description="sha256 of what identifies the data")
     notes: tuple[str, ...] = Field(description="what was passed over, and what else may surprise")
     sample: data.SampleFacts = Field(description="what a sample of the images shows")
@@ -63,6 +65,8 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
     splits = _open_both(spec, split, source)
     if len(splits) == 2:
         notes = (*notes, *data.notes_on_both(spec, splits["train"], splits["test"]))
+    objects, unusable = object_facts(spec)
+    notes = (*notes, *([] if unusable is None else [f"The boxes cannot be used: {unusable}"]))
     return DataDescription(
         name=source.name,
         images=source.size,
@@ -70,6 +74,7 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
         classes=None if counts is None else len(counts),
         class_names=names,
         images_per_class=None if counts is None else tuple(counts.tolist()),
+        objects=objects,
         fingerprint=source.fingerprint,
         notes=notes,
         sample=data.sample_facts(source, _SAMPLE),
@@ -95,6 +100,7 @@ def explain_data(facts: DataDescription) -> str:
         counts = facts.images_per_class or (0,)
         lines.append(("images per class", f"{min(counts):,} to {max(counts):,}"))
     lost = f", {sample.unreadable:,} of them unreadable" if sample.unreadable else ""
+    lines += object_lines(facts.objects)
     lines.append(("sample", f"{sample.sampled:,} images{lost}"))
     lines += [("", f"{name}: {reason}") for name, reason in list(sample.problems.items())[:3]]
     lines.append(("formats", _counts(sample.kinds)))

@@ -40,6 +40,7 @@ class EvaluateRequest:
             encoder is any good, beside both controls.
         encoders: See `barlowtf.encoders.load`.
         source: SPEC of the data.
+        test_source: SPEC of other test images, for protocols that take them; None: those of `source`.
         variant: Name of a variant of the protocols; None: the first of each, for small data "small" or "tiny".
         seeds: Seeds of heads, orders, draws, held-out images and untrained encoders, >= 0; None: 0, and where no
             protocol is named and few images are held out, one for each part.
@@ -59,6 +60,7 @@ class EvaluateRequest:
     protocols: Sequence[str]
     encoders: Sequence[str]
     source: str
+    test_source: str | None = None
     variant: str | None = None
     seeds: tuple[int, ...] | None = None
     held_out: float | None = None
@@ -94,17 +96,19 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
     chosen = choose_variants(
         request.protocols, request.variant, request.overrides, preferred=fitting_variant(request.source)
     )
-    _require_lists_to_fit(request, chosen)
+    _require_options_to_fit(request, chosen)
     with Interruption().listening() as interruption:
         loaded = _load_encoders(request, strategy)
         # The pixels beside other encoders are only left out of a protocol that trains the encoder.
         alone = set(request.encoders) == {"pixels"}
-        _require_trainable([encoder for spec, encoder in loaded.items() if alone or spec != "pixels"], chosen)
+        _require_measurable([encoder for spec, encoder in loaded.items() if alone or spec != "pixels"], chosen)
         folder = results_folder(request)
         _make_folder(folder)
         with runs.locked(folder):
             _require_results_alone(folder)
-            images = Images(request.source, request.held_out, request.subset, request.subset_sha256)
+            images = Images(
+                request.source, request.test_source, request.held_out, request.subset, request.subset_sha256
+            )
             measuring = Measuring(
                 images,
                 folder,
@@ -130,7 +134,8 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
 
 def _complete(request: EvaluateRequest) -> EvaluateRequest:
     """Returns the request with what fits the data where it names no protocol, and with seeds."""
-    request = replace(request, source=settled_spec(request.source))
+    tested = None if request.test_source is None else settled_spec(request.test_source)
+    request = replace(request, source=settled_spec(request.source), test_source=tested)
     if request.protocols:
         return replace(request, seeds=request.seeds or (0,))
     protocols, held_out, seeds = plan_judgement(request.source, request.held_out, request.seeds)
@@ -149,8 +154,14 @@ def results_folder(request: EvaluateRequest) -> Path:
     return Path("results")
 
 
-def _require_lists_to_fit(request: EvaluateRequest, chosen: Sequence[Chosen]) -> None:
-    """Raises ConfigError for a list that would be ignored."""
+def _require_options_to_fit(request: EvaluateRequest, chosen: Sequence[Chosen]) -> None:
+    """Raises ConfigError for a list or for test images that would be ignored."""
+    fixed = [choice.protocol.name for choice in chosen if not choice.protocol.takes_test_data]
+    if request.test_source is not None and fixed:
+        raise ConfigError(
+            f"Invalid --eval-data {request.test_source}: protocol {fixed[0]} tests on the test images of --data. "
+            "Leave it out."
+        )
     if request.subset_sha256 is not None and request.subset is None:
         raise ConfigError("Invalid --subset-sha256: there is no list that it could belong to. Add --subset FILE.")
     without = [choice.protocol.name for choice in chosen if not choice.protocol.takes_list]
@@ -192,8 +203,8 @@ def _with_seeds(
             yield encoder, [seed]
 
 
-def _require_trainable(encoders: Iterable[Encoder], chosen: Sequence[Chosen]) -> None:
-    """Raises ConfigError where a protocol trains an encoder that cannot be trained, before anything is measured."""
+def _require_measurable(encoders: Iterable[Encoder], chosen: Sequence[Chosen]) -> None:
+    """Raises ConfigError where a protocol cannot measure an encoder, before anything is measured."""
     for encoder in encoders:
         for choice in chosen:
             if not fits(choice, encoder):
@@ -201,6 +212,7 @@ def _require_trainable(encoders: Iterable[Encoder], chosen: Sequence[Chosen]) ->
                     f"Protocol {choice.protocol.name} trains the encoder, and {encoder.name} (kind {encoder.kind}) "
                     "cannot be trained. Give a run folder or a .keras file."
                 )
+            choice.protocol.require(encoder)
 
 
 def _make_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from barlowtf import data
 from barlowtf.distribute import describe_surroundings
 from barlowtf.encoders import Encoder
 from barlowtf.errors import DataError, Interrupted
-from barlowtf.evaluation import Chosen, FeatureStore, Outcome, Protocol, Splits, Task
+from barlowtf.evaluation import Chosen, FeatureStore, Outcome, Protocol, Splits, Task, fitting_protocol
 from barlowtf.evaluation.recording import make_result, name_result
 from barlowtf.experiment.foretelling import foretell, foretell_features
 from barlowtf.records import Result, read_result, write_result
@@ -34,12 +34,14 @@ class Images(NamedTuple):
 
     Attributes:
         source: SPEC of the data.
+        test_source: SPEC of the test images; None: those of `source`.
         held_out: Share of the images to hold out as test images; None: there are test images.
         subset: List of training images; None: all, or the share of the protocol.
         subset_sha256: Expected sha256 of the list.
     """
 
     source: str
+    test_source: str | None
     held_out: float | None
     subset: Path | None
     subset_sha256: str | None
@@ -118,6 +120,8 @@ class Measuring:
             if not fits(choice, encoder):
                 _LOG.info("%s is left out of %s, which trains the encoder.", encoder.name, choice.protocol.name)
                 continue
+            # Of an untrained encoder nothing is known until now.
+            choice.protocol.require(encoder)
             for seed in self._seeds_of(choice, seeds):
                 self._begun += 1
                 results.append(self._measure_readable(choice, encoder, features, seed))
@@ -146,11 +150,17 @@ class Measuring:
 
     def _open(self, protocol: Protocol, encoder: Encoder) -> tuple[Any, Splits]:
         """Returns the images of a protocol, opened once, and what they are kept under."""
-        channels = encoder.image_shape[2]
-        specs = (protocol.training_spec(self._images.source), self._images.source)
+        channels, source = encoder.image_shape[2], self._images.source
+        specs = (protocol.training_spec(source), self._images.test_source or source)
         key = (protocol.open_data, *specs, channels, encoder.rendering)
         if key not in self._splits:
-            self._splits[key] = protocol.open_data(*specs, channels, encoder.rendering, self._images.held_out)
+            try:
+                self._splits[key] = protocol.open_data(*specs, channels, encoder.rendering, self._images.held_out)
+            except DataError as error:
+                fitting = fitting_protocol(source, protocol.open_data)
+                if fitting is None:
+                    raise
+                raise DataError(f"{error} For these images: --protocol {fitting}.") from error
         return key, self._splits[key]
 
     def _measure(self, choice: Chosen, encoder: Encoder, features: FeatureStore, splits: Splits, seed: int) -> Result:
@@ -193,6 +203,7 @@ class Measuring:
             task,
             outcome,
             source=self._images.source,
+            test_source=self._images.test_source,
             splits=splits,
             subset=subset,
             seconds=time.monotonic() - started,

@@ -25,6 +25,7 @@ class DataFacts(Record):
     """The images of a measurement."""
 
     source: str = Field(description="SPEC of the data")
+    test_source: str | None = Field(None, description="SPEC of the test images; null: those of source")
     train_images: Count = Field(description="number of training images")
     test_images: Count = Field(description="number of test images")
     classes: Count = Field(description="number of classes")
@@ -68,6 +69,9 @@ class Result(Surroundings):
     not_comparable: str | None = Field(description="why those are not comparable to this result; null: they are")
     head: str | None = Field(description="path of head.keras, relative to this file; null: no head")
     head_sha256: str | None = Field(None, description="of the weights of head.keras; null: no head")
+    sheet: str | None = Field(
+        None, description="path of sheet.jpg, a picture of test images, relative to this file; null: no picture"
+    )
     seconds: Amount = Field(description="wall time of the measurement, s")
     per_class: tuple[Share | None, ...] = Field(description="score of each class; null: no test image")
     per_class_title: str = Field("Accuracy by class", description="what the scores of the classes are")

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from barlowtf.regular import require_regular
+
 # Thumbnails as they are kept, and as a sprite of many holds them; pixels.
 THUMBNAIL = 96
 _SPRITE_CELL = 40
@@ -20,6 +22,8 @@ _BLOCK = 8
 # A PNG above this becomes a JPEG of this width at most.
 _PICTURE_BYTES = 150_000
 _PICTURE_WIDTH = 1024
+# Of the picture of test images that a measurement has left, pixels.
+_SHEET_WIDTH = 1640
 # Longer side of a thumbnail that stands by itself, pixels; smaller images stay as they are.
 _SHOWN_SIDE = 160
 
@@ -110,6 +114,25 @@ def thumbnail(image: np.ndarray) -> Picture:
         return Picture(_uri(_encoded(shown, "PNG", optimize=True), "png"), *shown.size)
     shown.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
     return Picture(_uri(_encoded(shown, "JPEG", quality=85), "jpeg"), *shown.size)
+
+
+def sheet_picture(file: Path, folder: Path) -> Picture:
+    """Returns the picture of test images that a measurement has left.
+
+    Args:
+        file: The picture.
+        folder: Where it must lie: a result from elsewhere may name any file.
+
+    Raises:
+        OSError: It lies elsewhere, or cannot be read; Pillow raises others over damaged pictures.
+    """
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise OSError(f"it lies outside {folder}")
+    require_regular(file)
+    with Image.open(file, formats=("JPEG",)) as image:
+        shown = image.convert("RGB")
+    shown.thumbnail((_SHEET_WIDTH, shown.height))
+    return Picture(_uri(_encoded(shown, "JPEG", quality=85, subsampling=0), "jpeg"), *shown.size)
 
 
 def event_pictures(folder: Path, tags: tuple[str, ...]) -> dict[str, tuple[int, Picture]]:

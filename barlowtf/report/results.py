@@ -20,6 +20,7 @@ from barlowtf.records.grouping import (
     summarize,
 )
 from barlowtf.report.contents import RunContents
+from barlowtf.report.pictures import Picture, sheet_picture
 from barlowtf.tables import PROTOCOLS
 
 # Of more classes a reader sees the best and the worst.
@@ -72,6 +73,16 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """What one result found in some test images."""
+
+    run_name: str
+    label: str
+    seed: int
+    picture: Picture
+
+
+@dataclass(frozen=True)
 class ResultGroup:
     """Results of one protocol with the same variant, settings, labels and data."""
 
@@ -88,28 +99,31 @@ class ResultGroup:
     class_bars: list[ClassBars]
     class_title: str
     confusions: list[Confusion]
+    sheets: list[Sheet]
 
 
 def describe_results(runs: Sequence[RunContents]) -> list[ResultGroup]:
     """Returns the results of all runs, grouped, in the order of the table of protocols."""
     groups = group_results([run.results for run in runs], PROTOCOLS)
-    return [_group(members, [run.name for run in runs]) for members in groups]
+    return [_group(members, runs) for members in groups]
 
 
-def _group(members: list[list[Result]], names: list[str]) -> ResultGroup:
+def _group(members: list[list[Result]], runs: Sequence[RunContents]) -> ResultGroup:
     results = [result for mine in members for result in mine]
     measures = list({measure.name: measure for result in results for measure in result.shown_measures}.values())
     measures = [measure for measure in measures if any(measure.name in result.scores for result in results)]
-    rows, bars, confusions = [], [], []
+    rows, bars, confusions, sheets = [], [], [], []
     for run, mine in enumerate(members):
-        encoders = _by_encoder(mine, names[run])
-        rows += [_row(run, name, each, measures) for name, each in encoders.items()]
+        name = runs[run].name
+        encoders = _by_encoder(mine, name)
+        rows += [_row(run, encoder, each, measures) for encoder, each in encoders.items()]
         # Of several trained encoders in one folder the bars and the matrix are of the run's own, the first.
         shown: dict[str, list[Result]] = {}
         for each in encoders.values():
             shown.setdefault(each[0].encoder.label, each)
-        bars += _class_bars(run, names[run], shown)
-        confusions += _confusion(names[run], shown.get("trained", []))
+        bars += _class_bars(run, name, shown)
+        confusions += _confusion(name, shown.get("trained", []))
+        sheets += [sheet for label, results in shown.items() for sheet in _sheet(runs[run], label, results)]
     first = results[0]
     published = first.published or {}
     return ResultGroup(
@@ -117,7 +131,7 @@ def _group(members: list[list[Result]], names: list[str]) -> ResultGroup:
         variant=first.variant,
         changed=first.changed_settings,
         labels=first.labels,
-        data=short_spec(first.data.source),
+        data=", tested on ".join(short_spec(spec) for spec in (first.data.source, first.data.test_source) if spec),
         measures=measures,
         published=published,
         published_texts={
@@ -128,6 +142,7 @@ def _group(members: list[list[Result]], names: list[str]) -> ResultGroup:
         class_bars=bars,
         class_title=first.per_class_title,
         confusions=confusions,
+        sheets=sheets,
     )
 
 
@@ -200,6 +215,20 @@ def _confusion(name: str, results: list[Result]) -> list[Confusion]:
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     return [Confusion(name, result.seed, _class_names(result, len(counts)), counts, shares)]
+
+
+def _sheet(run: RunContents, label: str, results: list[Result]) -> list[Sheet]:
+    """Returns the picture of an encoder's first seed that has one; [], and a note why, where it cannot be read."""
+    found = min((result for result in results if result.sheet), key=lambda result: result.seed, default=None)
+    if found is None or found.sheet is None:
+        return []
+    folder = run.folder.path / "results"
+    try:
+        return [Sheet(run.name, label, found.seed, sheet_picture(folder / found.sheet, folder))]
+    # A file from elsewhere may hold anything, and Pillow raises what it likes over it.
+    except Exception as error:
+        run.notes.append(f"The picture of {found.protocol}, {found.sheet}, cannot be shown: {error}.")
+        return []
 
 
 def _class_names(result: Result, count: int) -> list[str]:

@@ -1,6 +1,11 @@
+import dataclasses
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from barlowtf.report.results import describe_results
+from barlowtf.runs import RunFolder
 from tests.result_records import make_encoder_facts, make_result
 
 
@@ -59,3 +64,36 @@ def test_confusion_matrix_is_of_the_first_seed(make_run):
     assert confusion.seed == 0
     # A class without images has no shares, and no division by zero.
     assert confusion.shares.tolist() == [[0.75, 0.25], [0.0, 0.0]]
+
+
+def _picture(path, size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size[::-1], 3), 90, np.uint8)).save(path)
+
+
+def _run_at(make_run, folder, results):
+    return dataclasses.replace(make_run("a", results=results), folder=RunFolder(folder))
+
+
+def test_pictures_of_test_images_are_those_of_the_first_seed_of_each_encoder(make_run, tmp_path):
+    results = [make_result(seed=1, sheet="b/sheet.jpg"), make_result(sheet="a/sheet.jpg")]
+    results += [make_result("random", sheet="c/sheet.jpg"), make_result("pixels")]
+    for name, size in (("a", (40, 30)), ("b", (10, 10)), ("c", (4000, 20))):
+        _picture(tmp_path / "results" / name / "sheet.jpg", size)
+    run = _run_at(make_run, tmp_path, results)
+    (group,) = describe_results([run])
+    assert [(sheet.label, sheet.seed) for sheet in group.sheets] == [("trained", 0), ("random", 0)]
+    assert [(sheet.picture.width, sheet.picture.height) for sheet in group.sheets] == [(40, 30), (1640, 8)]
+    assert run.notes == []
+
+
+@pytest.mark.parametrize("name", ["gone/sheet.jpg", "../outside.jpg", "text.jpg", "picture.png"])
+def test_a_picture_that_cannot_be_shown_is_a_note(make_run, tmp_path, name):
+    _picture(tmp_path / "outside.jpg")
+    _picture(tmp_path / "results" / "picture.png")
+    (tmp_path / "results" / "text.jpg").write_text("no picture")
+    run = _run_at(make_run, tmp_path, [make_result(sheet=name)])
+    (group,) = describe_results([run])
+    assert group.sheets == []
+    (note,) = run.notes
+    assert note.startswith(f"The picture of semi1, {name}, cannot be shown: ") and "\n" not in note

@@ -2,7 +2,7 @@
 
 from barlowtf.data.objects.annotations import DroppedObject, Mask, ObjectSet, ObjectsOfImage, Polygons
 from barlowtf.data.objects.batches import ObjectPlan, mask_within_box, object_batches, padded_image
-from barlowtf.data.objects.opening import open_objects
+from barlowtf.data.objects.opening import has_objects, open_objects
 
 __all__ = [
     "DroppedObject",
@@ -11,6 +11,7 @@ __all__ = [
     "ObjectSet",
     "ObjectsOfImage",
     "Polygons",
+    "has_objects",
     "mask_within_box",
     "object_batches",
     "open_objects",

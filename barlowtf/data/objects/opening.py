@@ -29,5 +29,15 @@ def open_objects(spec: str, split: str) -> ObjectSet:
     return kind.open_objects(rest, split)
 
 
+def has_objects(spec: str) -> bool:
+    """Returns whether a SPEC names images with boxes, without reading them.
+
+    Raises:
+        DataError: There is no such data set, or it cannot be used.
+    """
+    kind, rest = find_kind(spec)
+    return kind.open_objects is not None and (kind.has_objects is None or kind.has_objects(rest))
+
+
 def _syntax() -> str:
     return ", or ".join(kind.objects_syntax for kind in SOURCES.values() if kind.objects_syntax)

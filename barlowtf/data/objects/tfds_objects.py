@@ -94,6 +94,19 @@ def tfds_objects(name: str, split: str, data_dir: str | None = None) -> ObjectSe
     return cleaned(images, marked, sizes=sizes, class_names=class_names, image_ids=image_ids)
 
 
+def has_tfds_objects(name: str, data_dir: str | None = None) -> bool:
+    """Returns whether the images of a data set have objects with boxes, by its features; see `tfds_objects`.
+
+    Raises:
+        DataError: There is no such data set.
+    """
+    features = prepared_builder(_names(name)[0], data_dir or os.environ.get("TFDS_DATA_DIR")).info.features
+    try:
+        return bool(_class_names(features, name))
+    except DataError:
+        return False
+
+
 def _readable(source: RecordSource, numbers: np.ndarray) -> Source:
     """Returns the images whose records could be parsed."""
     if len(numbers) == source.size:
