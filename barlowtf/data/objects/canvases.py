@@ -26,7 +26,7 @@ def resized_extents(sizes: np.ndarray, short: int, longest: int) -> np.ndarray:
     """Returns height and width of images whose short side is scaled to a length, unless the long side is too long then.
 
     Args:
-        sizes: Heights and widths, int64 [n, 2], pixels.
+        sizes: Heights and widths, int64 [n, 2], pixels; 0, which is unknown, counts as 1.
         short: Length of the short side, pixels.
         longest: Largest length of the long side, pixels.
 
@@ -35,7 +35,7 @@ def resized_extents(sizes: np.ndarray, short: int, longest: int) -> np.ndarray:
 
     Source: facebookresearch/detectron2 data/transforms/augmentation_impl.py, ResizeShortestEdge.
     """
-    sizes = np.asarray(sizes, np.float64)
+    sizes = np.maximum(np.asarray(sizes, np.float64), 1.0)
     scale = np.minimum(short / sizes.min(axis=1), longest / sizes.max(axis=1))
     return np.maximum(np.floor(sizes * scale[:, None] + 0.5), 1).astype(np.int64)
 
