@@ -12,6 +12,7 @@ from barlowtf.data import open_objects
 from barlowtf.data.objects import ObjectPlan, object_batches, padded_image
 from barlowtf.data.objects.batches import mask_within_box
 from barlowtf.data.objects.canvases import BatchOrder, canvas_of, resized_extents
+from barlowtf.data.order import permutation
 from barlowtf.data.rendering import Rendering
 from barlowtf.detection import encode_runs, polygons_to_bits
 from tests.data.objects_on_disk import HEIGHT, WIDTH, coco, thing, write_coco, write_image, write_voc
@@ -45,6 +46,20 @@ def test_wide_and_tall_images_have_canvases_of_their_own():
     for step, (_, batch) in enumerate(later, 3):
         again = BatchOrder(sizes, batch_size=3, short=64, longest=128, seed=1).batch(step)[1]
         np.testing.assert_array_equal(again.numbers, batch.numbers)
+
+
+def test_the_order_of_an_epoch_is_drawn_once(monkeypatch):
+    drawn = []
+
+    def counting(size, **options):
+        drawn.append(options["epoch"])
+        return permutation(size, **options)
+
+    monkeypatch.setattr("barlowtf.data.objects.canvases.permutation", counting)
+    order = BatchOrder(np.full((9, 2), 10), batch_size=3, short=32, longest=64, seed=0)
+    for step in (0, 1, 2, 3, 4, 5, 0):
+        order.batch(step)
+    assert drawn == [0, 0, 1, 1, 0, 0], "the images and the batches of each epoch"
 
 
 @pytest.mark.parametrize("tall", [0, 7])
