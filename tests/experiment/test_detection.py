@@ -109,6 +109,7 @@ def test_segmentation_from_the_command_line(encoder, scenes, tmp_path):
     assert read_results(tmp_path / "out")[0] == [result]
 
 
+@pytest.mark.slow
 def test_detection_stops_at_a_signal_and_resumes_bit_for_bit(evaluate, encoder, scenes, tmp_path, monkeypatch):
     options = {"source": str(scenes), "variant": "small", "overrides": TINY}
     (whole,) = evaluate(encoder, tmp_path / "whole", "detection", **options)
@@ -131,6 +132,7 @@ def test_detection_stops_at_a_signal_and_resumes_bit_for_bit(evaluate, encoder, 
     assert (tmp_path / "parts" / one.name).exists() and not (tmp_path / "parts" / f".{one.name}").exists()
 
 
+@pytest.mark.slow
 def test_images_that_vanish_are_left_out(evaluate, encoder, tmp_path, monkeypatch):
     """VOC, whose image goes between the opening of the data and the training."""
     names = [f"a{number}" for number in range(4)]
@@ -158,9 +160,10 @@ def test_images_that_vanish_are_left_out(evaluate, encoder, tmp_path, monkeypatc
 def test_what_is_refused(evaluate, encoder, scenes, tmp_path):
     make_encoder("vit_ti16", image_shape=(32, 32, 3)).save(tmp_path / "vit.keras")
     options = {"source": str(scenes), "variant": "small", "overrides": TINY}
-    with pytest.raises(ConfigError, match="which has no stages conv4 and conv5, expected a ResNet") as caught:
-        evaluate(tmp_path / "vit.keras", tmp_path / "out", "detection", **options)
-    assert "\n" not in str(caught.value)
+    for source in (str(scenes), str(tmp_path / "nowhere")):  # before the data is read
+        with pytest.raises(ConfigError, match="which has no stages conv4 and conv5, expected a ResNet") as caught:
+            evaluate(tmp_path / "vit.keras", tmp_path / "out", "detection", **{**options, "source": source})
+        assert "\n" not in str(caught.value)
     options["overrides"] = (*TINY, "batch_size=5")
     with pytest.raises(ConfigError, match="Invalid batch_size: received 5 for 4 images and 1 replicas, expected"):
         evaluate(encoder, tmp_path / "out", "detection", **options)

@@ -9,6 +9,7 @@ from barlowtf import augment
 from barlowtf.detection import Detections, Truths, coco_box_scores, coco_mask_scores, encode_runs, paste_masks
 from barlowtf.models import make_encoder
 from barlowtf.models.detector import DetectionBatch, Detector, DetectorSettings, split_encoder
+from barlowtf.models.layers import Layers
 from barlowtf.models.resnet import detector_cut
 from barlowtf.optim import MomentumSGD
 from barlowtf.train.loop import compile_step
@@ -36,10 +37,21 @@ def parts_of(encoder):
     return split_encoder(encoder, *detector_cut(encoder))
 
 
-def detector_of(encoder=None, *, masks=True, classes=2, settings=SETTINGS):
-    encoder = randomized(encoder_of()) if encoder is None else encoder
+def small_parts():
+    """Two convolutions: a step of a ResNet takes several times as long to trace."""
+    layers = Layers("float32", 0)
+    images = keras.Input((None, None, 3))
+    x = layers.normalization(layers.convolution(images, 8, 17, 16, name="conv1"), name="bn1")
+    x = layers.relu(x, name="last_of_trunk")
+    x = layers.normalization(layers.convolution(x, 16, 3, 2, name="conv2"), name="bn2")
+    x = layers.relu(x, name="last_of_head")
+    encoder = randomized(keras.Model(images, keras.layers.GlobalAveragePooling2D()(x)))
+    return split_encoder(encoder, "last_of_trunk", "last_of_head")
+
+
+def detector_of(parts=None, *, masks=True, classes=2, settings=SETTINGS):
     detector = Detector(
-        parts_of(encoder),
+        parts or small_parts(),
         classes,
         settings,
         masks=masks,
@@ -185,7 +197,6 @@ def test_a_loss_that_is_not_finite_is_named(fresh):
     assert detector.checked_names[int(logs["first_nonfinite"])] == "box"
 
 
-@pytest.mark.slow
 def test_replicas_make_the_same_update(two_replicas):
     batch = batch_of()
     # An image with no object and one with three: the replicas have different numbers of positives.
@@ -232,7 +243,7 @@ def test_padding_is_never_looked_at(start):
 
 def test_features_of_a_larger_canvas_are_those_of_the_image_where_no_convolution_sees_its_border():
     """In inference; in training a normalization's statistics are those of the padded batch, as in detectron2."""
-    detector = detector_of()
+    detector = detector_of(parts_of(randomized(encoder_of())))
     images = np.random.default_rng(1).integers(0, 256, (1, 256, 256, 3), np.uint8)
     wide = np.pad(images, [(0, 0), (0, 64), (0, 32), (0, 0)])
     extents = tf.constant([[256.0, 256.0]])
@@ -318,7 +329,7 @@ def test_four_images_are_learned_by_heart():
         regions=24,
         detections=10,
     )
-    detector = detector_of(encoder, classes=classes, settings=settings)
+    detector = detector_of(parts_of(encoder), classes=classes, settings=settings)
     detector.optimizer.learning_rate = 0.02
     step, detect = tf.function(detector.training_logs), tf.function(detector.detect)
     scores = None
