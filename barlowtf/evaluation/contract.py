@@ -176,6 +176,8 @@ class Protocol:
         published: Published numbers; None: there are none.
         depends_on_seed: Whether a seed changes anything while the encoder stays the same.
         trains_encoder: Function of settings: whether they train the encoder.
+        require: Function of an encoder that is called before data is read: raises ConfigError where the protocol
+            cannot measure it.
         per_class_title: What the scores of the classes are.
     """
 
@@ -190,6 +192,7 @@ class Protocol:
     published: Published | None = None
     depends_on_seed: bool = True
     trains_encoder: Callable[[Any], bool] = lambda settings: False
+    require: Callable[[Encoder], object] = lambda encoder: None
     per_class_title: str = "Accuracy by class"
 
     def __post_init__(self) -> None:

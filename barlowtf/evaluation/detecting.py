@@ -34,21 +34,30 @@ class _Found(NamedTuple):
     masks: list[RunLengths]
 
 
-def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
-    """Returns a detector on a task's encoder with its optimizer; call it in the strategy's scope.
+def require_stages(encoder: Encoder) -> tuple[str, str]:
+    """Returns the layers with which an encoder's trunk and head end.
 
     Raises:
         ConfigError: The encoder has no stages that a detector of this kind could start from.
     """
-    encoder, settings = task.encoder, task.settings
     family = encoder.family
     if family is None or family.detector_cut is None:
         raise ConfigError(
             f"Invalid encoder {encoder.name}: received {encoder.model.name}, which has no stages conv4 and conv5, "
             "expected a ResNet. Detectors of other encoders: export --format torch, hub or keras-hub."
         )
+    return family.detector_cut(encoder.model)
+
+
+def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
+    """Returns a detector on a task's encoder with its optimizer; call it in the strategy's scope.
+
+    Raises:
+        ConfigError: See `require_stages`.
+    """
+    encoder, settings = task.encoder, task.settings
     detector = Detector(
-        split_encoder(encoder.model, *family.detector_cut(encoder.model)),
+        split_encoder(encoder.model, *require_stages(encoder)),
         task.splits.class_count,
         settings.detector,
         masks=masks,

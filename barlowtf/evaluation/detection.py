@@ -4,7 +4,7 @@ Source: arXiv:2103.03230, section 4.3 and Table 4; facebookresearch/moco detecti
 """
 
 from barlowtf.evaluation.contract import Outcome, Protocol, Task
-from barlowtf.evaluation.detecting import find_all, make_detector, train_detector
+from barlowtf.evaluation.detecting import find_all, make_detector, require_stages, train_detector
 from barlowtf.evaluation.detection_files import write_files
 from barlowtf.evaluation.detection_scores import box_scores
 from barlowtf.evaluation.detection_settings import COCO_C4, SMALL, DetectionSettings
@@ -51,5 +51,6 @@ DETECTION = Protocol(
         test_images=4_952,
     ),
     trains_encoder=lambda settings: True,
+    require=require_stages,
     per_class_title="Average precision by class",
 )

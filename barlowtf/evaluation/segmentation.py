@@ -5,7 +5,7 @@ Source: arXiv:2103.03230, section 4.3 and Table 4; facebookresearch/moco detecti
 
 from barlowtf.errors import DataError
 from barlowtf.evaluation.contract import Outcome, Protocol, Task
-from barlowtf.evaluation.detecting import find_all, make_detector, train_detector
+from barlowtf.evaluation.detecting import find_all, make_detector, require_stages, train_detector
 from barlowtf.evaluation.detection_files import write_files
 from barlowtf.evaluation.detection_scores import box_scores, mask_scores
 from barlowtf.evaluation.detection_settings import COCO_C4, SMALL, DetectionSettings
@@ -66,5 +66,6 @@ SEGMENTATION = Protocol(
         test_images=5_000,
     ),
     trains_encoder=lambda settings: True,
+    require=require_stages,
     per_class_title="Average precision of masks by class",
 )

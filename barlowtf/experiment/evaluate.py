@@ -99,7 +99,7 @@ def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> lis
         loaded = _load_encoders(request, strategy)
         # The pixels beside other encoders are only left out of a protocol that trains the encoder.
         alone = set(request.encoders) == {"pixels"}
-        _require_trainable([encoder for spec, encoder in loaded.items() if alone or spec != "pixels"], chosen)
+        _require_measurable([encoder for spec, encoder in loaded.items() if alone or spec != "pixels"], chosen)
         folder = results_folder(request)
         _make_folder(folder)
         with runs.locked(folder):
@@ -192,8 +192,8 @@ def _with_seeds(
             yield encoder, [seed]
 
 
-def _require_trainable(encoders: Iterable[Encoder], chosen: Sequence[Chosen]) -> None:
-    """Raises ConfigError where a protocol trains an encoder that cannot be trained, before anything is measured."""
+def _require_measurable(encoders: Iterable[Encoder], chosen: Sequence[Chosen]) -> None:
+    """Raises ConfigError where a protocol cannot train or measure an encoder, before data is read."""
     for encoder in encoders:
         for choice in chosen:
             if not fits(choice, encoder):
@@ -201,6 +201,7 @@ def _require_trainable(encoders: Iterable[Encoder], chosen: Sequence[Chosen]) ->
                     f"Protocol {choice.protocol.name} trains the encoder, and {encoder.name} (kind {encoder.kind}) "
                     "cannot be trained. Give a run folder or a .keras file."
                 )
+            choice.protocol.require(encoder)
 
 
 def _make_folder(folder: Path) -> None:
