@@ -100,11 +100,12 @@ def _strings(path):
 
 # Table -> the package whose entries it holds; the entries beside one another may name each other.
 DOORS = {"LOSSES": "losses", "ENCODERS": "models", "PROTOCOLS": "evaluation", "FORMATS": "export", "SOURCES": "data"}
-# Names of entries that name other things, too: a library, a recipe, a file, a kind of encoder, a word; and the default
-# loss.
+# Names of entries that name other things, too: a library, a recipe, a file, a kind of encoder, a word, a key of COCO's
+# files; and the default loss.
 AMBIGUOUS = {
     "barlow_twins",
     "saved-model",
+    "segmentation",
     "linear",
     "transfer",
     "keras",
