@@ -157,16 +157,19 @@ def test_terms_add_up_and_all_weights_learn(fresh):
     assert not [w.path for w in detector.trainable_variables if np.array_equal(w.numpy(), before[w.path])]
 
 
-def test_empty_places_do_not_count(fresh):
+def test_empty_places_do_not_count_and_each_object_has_its_own_mask(fresh):
     detector, step = fresh
-    full, filled = batch_of(), batch_of()
+    full, filled, other = batch_of(), batch_of(), batch_of()
     filled.boxes[:, 2:], filled.labels[:, 2:], filled.masks[:, 2:] = np.float32([5, 5, 60, 60]), 1, True
+    other.masks[:, 1] ^= True  # of the second of two objects
     before = [variable.numpy() for variable in _state(detector)]
-    one = step(constants(full))
-    for variable, value in zip(_state(detector), before, strict=True):
-        variable.assign(value)
-    two = step(constants(filled))
-    assert {name: float(value) for name, value in one.items()} == {name: float(value) for name, value in two.items()}
+    logs = []
+    for batch in (full, filled, other):
+        for variable, value in zip(_state(detector), before, strict=True):
+            variable.assign(value)
+        logs.append({name: float(value) for name, value in step(constants(batch)).items()})
+    assert logs[0] == logs[1]
+    assert {name for name, value in logs[2].items() if value != logs[0][name]} == {"mask", "loss"}
 
 
 def test_images_without_objects_train(fresh):
