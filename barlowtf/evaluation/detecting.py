@@ -77,6 +77,7 @@ def make_detector(task: Task[DetectionSettings], *, masks: bool) -> Detector:
             settings.learning_rate * settings.share,
             warmup_steps=settings.scaled(settings.warmup_steps),
             drops=[settings.scaled(drop) for drop in settings.drops],
+            warmup_share=settings.warmup_share,
         ),
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,

@@ -19,6 +19,7 @@ class DetectionSettings(Section):
     steps: Count = Field(24_000, description="updates, for `reference_batch` images each")
     drops: tuple[Count, ...] = Field((18_000, 22_000), description="updates after which the rate is a tenth")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(1_000, description="updates over which the rate rises")
+    warmup_share: Probability = Field(1 / 3, description="share of the rate with which its rise begins")
     learning_rate: Positive = Field(0.1, description="rate for `reference_batch` images")
     reference_batch: Count = Field(16, description="images of an update for which steps and rate are meant")
     batch_size: Count = Field(
@@ -87,10 +88,11 @@ class DetectionSettings(Section):
         )
 
 
-# The 1x schedule: 90,000 updates, drops at 60,000 and 80,000.
+# The 1x schedule: 90,000 updates, drops at 60,000 and 80,000; its rise begins as detectron2's does.
 COCO_C4 = DetectionSettings(
     steps=90_000,
     drops=(60_000, 80_000),
+    warmup_share=0.001,
     learning_rate=0.03,
     short_sides=tuple(range(640, 801, 32)),
     measure="coco",

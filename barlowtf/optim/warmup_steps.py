@@ -13,8 +13,7 @@ class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
 
     Letters: W steps of warm-up, f its first share, s the step.
 
-    1. s < W:  rate * (f + (1 - f) * s / W)
-    2. W <= s: rate * factor ** (number of drops <= s)
+    rate * min(f + (1 - f) * s / W, 1) * factor ** (number of drops <= s); without warm-up, W = 0, the middle is 1.
 
     Args:
         rate: Rate behind the warm-up, > 0.

@@ -1,13 +1,14 @@
 """SGD as PyTorch's against the rule written out, with a rate that changes and two groups of parameters."""
 
 import math
+import warnings
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from barlowtf.optim import EpochSchedule, MomentumSGD, epoch_rates
+from barlowtf.optim import EpochSchedule, MomentumSGD, WarmupSteps, epoch_rates
 
 
 def test_steps_equal_the_rule():
@@ -29,6 +30,34 @@ def test_steps_equal_the_rule():
     for name, variable in variables.items():
         # float32 over five steps.
         np.testing.assert_allclose(variable.numpy(), p[name], rtol=1e-6, atol=1e-6)
+
+
+def test_undecayed_variables_equal_a_group_of_pytorch():
+    with warnings.catch_warnings():
+        # Its import warns of its own surroundings.
+        warnings.simplefilter("ignore")
+        torch = pytest.importorskip("torch")
+    r = np.random.default_rng(1)
+    start = {name: r.standard_normal(shape).astype(np.float32) for name, shape in (("kernel", (3, 2)), ("gamma", (2,)))}
+    ours = {name: keras.Variable(value, name=name) for name, value in start.items()}
+    theirs = {name: torch.nn.Parameter(torch.from_numpy(value.copy())) for name, value in start.items()}
+    schedule = WarmupSteps(0.5, warmup_steps=2, drops=(4,), warmup_share=0.25)
+    optimizer = MomentumSGD(schedule, momentum=0.9, weight_decay=0.1, undecayed=[ours["gamma"].path])
+    groups = [{"params": [theirs["kernel"]], "weight_decay": 0.1}, {"params": [theirs["gamma"]], "weight_decay": 0.0}]
+    other = torch.optim.SGD(groups, lr=0.5, momentum=0.9)
+    for rate in (0.125, 0.3125, 0.5, 0.5, 0.05, 0.05):
+        gradients = {name: r.standard_normal(value.shape).astype(np.float32) for name, value in start.items()}
+        optimizer.apply([tf.constant(gradients[name]) for name in ours], list(ours.values()))
+        for group in other.param_groups:
+            group["lr"] = rate
+        for name, parameter in theirs.items():
+            parameter.grad = torch.from_numpy(gradients[name])
+        other.step()
+    for name, variable in ours.items():
+        # float32 over six steps.
+        np.testing.assert_allclose(variable.numpy(), theirs[name].detach().numpy(), rtol=1e-5, atol=1e-6)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert again.get_config() == optimizer.get_config() and again.undecayed == (ours["gamma"].path,)
 
 
 def test_rates_of_epochs():

@@ -26,7 +26,7 @@ def resized_extents(sizes: np.ndarray, short: int, longest: int) -> np.ndarray:
     """Returns height and width of images whose short side is scaled to a length, unless the long side is too long then.
 
     Args:
-        sizes: Heights and widths, int64 [n, 2], pixels.
+        sizes: Heights and widths, int64 [n, 2], pixels; 0, which is unknown, counts as 1.
         short: Length of the short side, pixels.
         longest: Largest length of the long side, pixels.
 
@@ -35,7 +35,7 @@ def resized_extents(sizes: np.ndarray, short: int, longest: int) -> np.ndarray:
 
     Source: facebookresearch/detectron2 data/transforms/augmentation_impl.py, ResizeShortestEdge.
     """
-    sizes = np.asarray(sizes, np.float64)
+    sizes = np.maximum(np.asarray(sizes, np.float64), 1.0)
     scale = np.minimum(short / sizes.min(axis=1), longest / sizes.max(axis=1))
     return np.maximum(np.floor(sizes * scale[:, None] + 0.5), 1).astype(np.int64)
 
@@ -71,6 +71,8 @@ class BatchOrder:
         self._canvases = [canvas_of(group) if len(group) else (0, 0) for group in groups]
         self._batch_size, self._seed, self._size = batch_size, seed, len(sizes)
         self.steps_per_epoch = self._size // batch_size
+        # Of the last epoch that was looked at: a permutation of 100,000 images takes as long as a step.
+        self._known: tuple[int, list[Batch]] = (-1, [])
 
     def batch(self, step: int) -> tuple[int, Batch]:
         """Returns the epoch of a step and its images.
@@ -79,12 +81,14 @@ class BatchOrder:
             step: Number of the step from the start of training, >= 0.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
-        batches = self._batches(epoch)
-        # Another seed, so that the order of the batches is not that of the images.
-        order = permutation(len(batches), seed=(self._seed + 1) % _LARGEST_SEED, epoch=epoch)
-        return epoch, batches[int(order[place])]
+        known, batches = self._known
+        if known != epoch:
+            batches = self._batches(epoch)
+            self._known = (epoch, batches)
+        return epoch, batches[place]
 
     def _batches(self, epoch: int) -> list[Batch]:
+        """Returns the batches of an epoch in their order."""
         order, size = permutation(self._size, seed=self._seed, epoch=epoch), self._batch_size
         batches, rest = [], np.zeros(self._size, bool)
         for group, canvas in zip((order[self._wide[order]], order[~self._wide[order]]), self._canvases, strict=False):
@@ -93,4 +97,7 @@ class BatchOrder:
             rest[group[whole:]] = True
         mixed = order[rest[order]]
         whole = len(mixed) // size * size
-        return batches + [Batch(mixed[start : start + size], self._canvases[2]) for start in range(0, whole, size)]
+        batches += [Batch(mixed[start : start + size], self._canvases[2]) for start in range(0, whole, size)]
+        # Another seed, so that the order of the batches is not that of the images.
+        place = permutation(len(batches), seed=(self._seed + 1) % _LARGEST_SEED, epoch=epoch)
+        return [batches[number] for number in place]

@@ -5,6 +5,7 @@ Letters: B images, A anchors of an image, G places for the objects of an image.
 Source: arXiv:1506.01497; facebookresearch/detectron2 modeling/proposal_generator/rpn.py.
 """
 
+import math
 from typing import NamedTuple
 
 import keras
@@ -64,6 +65,8 @@ def propose(
 ) -> Proposals:
     """Returns the boxes of the highest scores that no better one overlaps; they have no gradient.
 
+    An anchor centered beyond its image proposes nothing, because it is never trained; see `proposal_losses`.
+
     Args:
         anchors: float32 [A, 4] in pixels.
         logits: float32 [B, A].
@@ -74,6 +77,7 @@ def propose(
     """
     phase = 0 if training else 1
     logits, deltas = tf.stop_gradient(logits), tf.stop_gradient(deltas)
+    logits = tf.where(_inside(anchors, extents), logits, -math.inf)  # which suppression leaves out
     scores, best = tf.math.top_k(logits, k=min(settings.candidates[phase], anchors.shape[0]))
     boxes = detection.decode(tf.gather(anchors, best), tf.gather(deltas, best, axis=1, batch_dims=1))
     boxes = detection.clip(boxes, extents[:, 0], extents[:, 1])
@@ -99,7 +103,8 @@ def proposal_losses(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the losses of the network, summed over the sampled anchors of all images.
 
-    An anchor centered beyond its image is not sampled: an image may be smaller than the batch it is padded to.
+    An anchor centered beyond its image is not sampled, and no object is matched with it: what an image teaches does not
+    depend on its canvas.
 
     Args:
         anchors: float32 [A, 4] in pixels.
@@ -115,9 +120,9 @@ def proposal_losses(
         float32 []: cross-entropy of the logits, and the sum of absolute differences of the deltas of positives.
     """
     low, high = settings.anchor_overlaps
-    matches = detection.match_each_truth(detection.iou(boxes, anchors[None]), valid, low=low, high=high)
-    center = (anchors[:, :2] + anchors[:, 2:]) / 2.0  # x, y
-    inside = tf.reduce_all((center >= 0) & (center < extents[:, None, ::-1]), axis=-1)
+    inside = _inside(anchors, extents)
+    overlaps = tf.where(inside[:, None], detection.iou(boxes, anchors[None]), 0.0)
+    matches = detection.match_each_truth(overlaps, valid, low=low, high=high)
     drawn = detection.sample(
         tf.where(inside, matches.label, detection.IGNORED),
         keys,
@@ -132,3 +137,9 @@ def proposal_losses(
         tf.reduce_sum(tf.where(drawn.valid, entropy, 0.0)),
         tf.reduce_sum(tf.where(drawn.positive, distance, 0.0)),
     )
+
+
+def _inside(anchors: tf.Tensor, extents: tf.Tensor) -> tf.Tensor:
+    """Returns which anchors [A, 4] are centered in images of some extents [B, 2], bool [B, A]."""
+    center = (anchors[:, :2] + anchors[:, 2:]) / 2.0  # x, y
+    return tf.reduce_all((center >= 0) & (center < extents[:, None, ::-1]), axis=-1)
