@@ -6,7 +6,7 @@ Source: arXiv:2103.03230, section 4.3 and Table 4; facebookresearch/moco detecti
 from barlowtf.evaluation.contract import Outcome, Protocol, Task
 from barlowtf.evaluation.detecting import find_all, make_detector, require_stages, train_detector
 from barlowtf.evaluation.detection_files import write_files
-from barlowtf.evaluation.detection_scores import box_scores
+from barlowtf.evaluation.detection_scores import box_scores, require_counted
 from barlowtf.evaluation.detection_settings import COCO_C4, SMALL, DetectionSettings
 from barlowtf.evaluation.object_splits import open_object_splits
 from barlowtf.evaluation.published import Published
@@ -18,7 +18,11 @@ def measure_detection(task: Task[DetectionSettings]) -> Outcome | None:
 
     Returns:
         The outcome; None where a signal came first. The state is saved then, and the same call resumes.
+
+    Raises:
+        DataError: No object of the test images counts.
     """
+    require_counted(task.splits.test, measure=task.settings.measure)
     with task.strategy.scope():
         detector = make_detector(task, masks=False)
     if not train_detector(task, detector):

@@ -11,6 +11,23 @@ from barlowtf.atomic import write_file
 from barlowtf.data import ObjectSet
 from barlowtf.data.objects import Mask
 from barlowtf.detection import Detections, RunLengths, Truths
+from barlowtf.errors import DataError
+
+
+def require_counted(images: ObjectSet, *, measure: str) -> None:
+    """Raises DataError where no object of the test images counts, so that there is no average precision.
+
+    Args:
+        images: The test images.
+        measure: As of `box_scores`.
+    """
+    ignored = "difficult" if measure == "voc" else "crowd"
+    if all(getattr(objects, ignored).all() for objects in images.objects):
+        marked = "marked as difficult" if measure == "voc" else "crowds"
+        raise DataError(
+            f"Invalid test images of {images.source.name}: all {images.object_count} objects are {marked}, which do "
+            "not count, expected at least one other object."
+        )
 
 
 def truths_of(images: ObjectSet) -> Truths:
@@ -51,7 +68,7 @@ def box_scores(
     if measure == "voc":
         voc = detection.voc_scores(truths, detections, categories=classes)
         scores = {"ap": voc.ap, "ap50": voc.ap50, "ap75": voc.ap75}
-        return {name: _share(value / 100) for name, value in scores.items()}, [
+        return {name: float(value / 100) for name, value in scores.items()}, [
             _or_none(value / 100) for value in voc.ap50_by_category
         ]
     coco = detection.coco_box_scores(truths, detections, images=range(images.size), categories=classes)
@@ -97,11 +114,7 @@ def _of_coco(scores: detection.COCOScores) -> dict[str, float]:
         "ap_large": scores.ap_large,
     }
     # -1 where no object is of that size.
-    return {name: float(value) for name, value in named.items() if value >= 0 or name == "ap"}
-
-
-def _share(value: float) -> float:
-    return 0.0 if np.isnan(value) else float(value)
+    return {name: float(value) for name, value in named.items() if value >= 0}
 
 
 def _or_none(value: float) -> float | None:

@@ -3,11 +3,11 @@
 Source: arXiv:2103.03230, section 4.3 and Table 4; facebookresearch/moco detection.
 """
 
-from barlowtf.errors import DataError
+from barlowtf.errors import ConfigError, DataError
 from barlowtf.evaluation.contract import Outcome, Protocol, Task
 from barlowtf.evaluation.detecting import find_all, make_detector, require_stages, train_detector
 from barlowtf.evaluation.detection_files import write_files
-from barlowtf.evaluation.detection_scores import box_scores, mask_scores
+from barlowtf.evaluation.detection_scores import box_scores, mask_scores, require_counted
 from barlowtf.evaluation.detection_settings import COCO_C4, SMALL, DetectionSettings
 from barlowtf.evaluation.object_splits import open_object_splits
 from barlowtf.evaluation.published import Published
@@ -21,14 +21,20 @@ def measure_segmentation(task: Task[DetectionSettings]) -> Outcome | None:
         The outcome; None where a signal came first. The state is saved then, and the same call resumes.
 
     Raises:
-        DataError: Images have no masks.
+        ConfigError: Another measure is asked for.
+        DataError: Images have no masks, or no object of the test images counts.
     """
+    if task.settings.measure != "coco":
+        raise ConfigError(
+            f'Invalid measure: received "{task.settings.measure}", expected "coco": VOC has no measure of masks.'
+        )
     for images in (task.splits.train, task.splits.test):
         if not images.has_masks:
             raise DataError(
                 f"Invalid data: the objects of {images.source.name} have boxes and no masks, expected polygons or run "
                 "lengths, as in COCO. Use --protocol detection."
             )
+    require_counted(task.splits.test, measure="coco")
     with task.strategy.scope():
         detector = make_detector(task, masks=True)
     if not train_detector(task, detector):

@@ -216,3 +216,10 @@ def test_an_image_that_cannot_be_read_is_an_error_of_tensorflow(objects, tmp_pat
     for read in (lambda: only(objects, 1), lambda: padded_image(objects, 1, short=20, longest=99, channels=3)):
         with pytest.raises(tf.errors.OpError):
             read()
+
+
+def test_an_image_of_another_size_than_its_boxes_were_read_for(objects, tmp_path):
+    Image.fromarray(np.zeros((50, 30, 3), np.uint8)).save(tmp_path / "train2017" / "b.png")
+    for read in (lambda: only(objects, 1), lambda: padded_image(objects, 1, short=20, longest=99, channels=3)):
+        with pytest.raises(tf.errors.OpError, match="b.png has 50 x 30 pixels now, and had"):
+            read()

@@ -1,6 +1,7 @@
 """Training and test images with objects, as protocols open them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from barlowtf.data import EIGHT_BITS, SkippedImages
 from barlowtf.errors import DataError, NoTestSplitError
 from barlowtf.evaluation import open_object_splits
+from barlowtf.evaluation.detection_scores import require_counted
 from tests.data.objects_on_disk import coco, thing, write_coco, write_voc
 
 CAT, DOG = ("cat", (1, 1, 20, 10), False), ("dog", (3, 2, 6, 5), True)
@@ -66,3 +68,13 @@ def test_the_training_images_are_no_test_images(tmp_path):
         write_coco(tmp_path / name, coco([thing(11, 3, (1, 1, 4, 4))]))
     with pytest.raises(DataError, match="has the same 2 images as its train split"):
         open_object_splits(str(tmp_path / "one"), str(tmp_path / "two"), 3)
+
+
+def test_objects_that_do_not_count_are_no_test(voc):
+    test = open_object_splits(str(voc), str(voc), 3).test
+    with pytest.raises(DataError, match="all 1 objects are marked as difficult"):
+        require_counted(test, measure="voc")
+    require_counted(test, measure="coco")
+    crowds = replace(test, objects=tuple(replace(one, crowd=np.ones_like(one.crowd)) for one in test.objects))
+    with pytest.raises(DataError, match="all 1 objects are crowds"):
+        require_counted(crowds, measure="coco")

@@ -92,7 +92,7 @@ def test_segmentation_from_the_command_line(encoder, scenes, tmp_path):
     assert "box AP" in (tmp_path / "out" / "table.md").read_text() and "box AP" in answer.output
     (file,) = (tmp_path / "out").glob("*.json")
     folder = file.with_suffix("")
-    files = {"predictions.json", "dropped.jsonl", "encoder.keras", "detector.weights.h5"}
+    files = {"predictions.json", "dropped.jsonl", "encoder.keras", "detector.weights.h5", "sheet.jpg"}
     assert {path.name for path in folder.iterdir()} == files
     truths = COCO(str(scenes / "annotations" / "instances_val2017.json"))
     predicted = truths.loadRes(str(folder / "predictions.json"))

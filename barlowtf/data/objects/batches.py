@@ -118,16 +118,30 @@ def padded_image(
     Raises:
         tf.errors.OpError: The image cannot be read.
     """
-    image = decode(objects.source.read(tf.constant(number, tf.int64)), channels, rendering)
+    image = _read(objects, number, channels, rendering)
     extent = resized_extents(np.array([image.shape[:2]]), short, longest)
     return tf.constant(_on_canvas(_resized(image, extent[0]), canvas_of(extent))[None]), extent.astype(np.float32)
+
+
+def _read(objects: ObjectSet, number: int, channels: int, rendering: Rendering) -> tf.Tensor:
+    """Returns an image, [H, W, C], or raises `tf.errors.OpError`: it cannot be read, or has changed in size."""
+    image = decode(objects.source.read(tf.constant(number, tf.int64)), channels, rendering)
+    expected, found = tuple(objects.sizes[number].tolist()), tuple(image.shape[:2])
+    if 0 not in expected and found != expected:
+        raise tf.errors.InvalidArgumentError(
+            None,
+            None,
+            f"{objects.source.identify(number)} has {found[0]} x {found[1]} pixels now, and had {expected[0]} x "
+            f"{expected[1]} when its boxes were read",
+        )
+    return image
 
 
 def _example(
     objects: ObjectSet, number: int, draw: np.ndarray, plan: ObjectPlan, canvas: tuple[int, int]
 ) -> tuple[np.ndarray, ...]:
     """Returns the fields of one image, all but its seed."""
-    image = decode(objects.source.read(tf.constant(number, tf.int64)), plan.channels, plan.rendering)
+    image = _read(objects, number, plan.channels, plan.rendering)
     short = plan.short_sides[int(draw[0] * len(plan.short_sides))]
     size = np.array(image.shape[:2])
     extent = resized_extents(size[None], short, plan.longest)[0]
