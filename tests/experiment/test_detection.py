@@ -167,6 +167,9 @@ def test_what_is_refused(evaluate, encoder, scenes, tmp_path, caplog):
     options["overrides"] = (*TINY, "batch_size=5")
     with pytest.raises(ConfigError, match="Invalid batch_size: received 5 for 4 images and 1 replicas, expected"):
         evaluate(encoder, tmp_path / "out", "detection", **options)
+    options["overrides"] = (*TINY, "measure=voc")
+    with pytest.raises(ConfigError, match='Invalid measure: received "voc", expected "coco"'):
+        evaluate(encoder, tmp_path / "out", "segmentation", **options)
     names = ["a", "b", "c"]
     box = ("cat", (1, 1, 20, 10), False)
     voc = write_voc(tmp_path / "cells", {"trainval": names[:2], "test": names[2:]}, dict.fromkeys(names, [box]))
