@@ -10,6 +10,8 @@ from barlowtf.models.detector import DetectorSettings
 # Without a longest side worth a name: an image of this side has 16 million pixels.
 _LARGEST_SIDE = 4096
 Side = Annotated[int, Field(ge=32, le=_LARGEST_SIDE)]
+# Tens of times the published numbers; more than this is a slip, and no machine's memory holds it.
+Boxes = Annotated[int, Field(ge=1, le=100_000)]
 _OF_DETECTRON2 = DetectorSettings()
 
 
@@ -40,16 +42,22 @@ class DetectionSettings(Section):
     anchor_ratios: tuple[Positive, ...] = Field(
         _OF_DETECTRON2.anchor_ratios, min_length=1, description="heights of anchors divided by widths"
     )
-    anchors_sampled: Count = Field(_OF_DETECTRON2.anchors_sampled, description="anchors of an image to learn from")
-    candidates: tuple[Count, Count] = Field(
+    anchors_sampled: Boxes = Field(_OF_DETECTRON2.anchors_sampled, description="anchors of an image to learn from")
+    candidates: tuple[Boxes, Boxes] = Field(
         _OF_DETECTRON2.candidates, description="proposals before suppression, in training and in the test"
     )
-    proposals: tuple[Count, Count] = Field(
+    proposals: tuple[Boxes, Boxes] = Field(
         _OF_DETECTRON2.proposals, description="proposals behind suppression, in training and in the test"
     )
-    regions: Annotated[int, Field(ge=4)] = Field(_OF_DETECTRON2.regions, description="proposals to learn from")
-    detections: Count = Field(_OF_DETECTRON2.detections, description="largest number of detections of an image")
-    most_objects: Count = Field(200, description="objects of an image to learn from; of more, the largest")
+    regions: Annotated[int, Field(ge=4, le=10_000)] = Field(
+        _OF_DETECTRON2.regions, description="proposals to learn from"
+    )
+    detections: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        _OF_DETECTRON2.detections, description="largest number of detections of an image"
+    )
+    most_objects: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        200, description="objects of an image to learn from; of more, the largest"
+    )
     measure: Literal["voc", "coco"] = Field(
         "voc", description="whose average precision: VOC 2007's with 11 points, or COCO's (extra detection)"
     )

@@ -73,7 +73,7 @@ def open_object_splits(
 
     Raises:
         DataError: It cannot be read, a split has no objects, the test images have classes that the training images do
-            not have, or are the training images, or images are to be held out.
+            not have, or share images with them, or images are to be held out.
     """
     if held_out is not None:
         raise DataError(
@@ -93,10 +93,27 @@ def open_object_splits(
                 f"No objects in the {name} images of {split.source.name}: received {split.size} images without one, "
                 "expected at least one object. Annotate them."
             )
+    if all(objects.crowd.all() for objects in train.objects):
+        raise DataError(
+            f"No objects to learn from in the training images of {train.source.name}: all {train.object_count} are "
+            "crowds, expected at least one other object. Annotate objects one by one."
+        )
     data.require_other_images(test_spec, train.source, test.source)
+    _require_no_common_image(train, test)
     test = _with_classes_of(train, test, test_spec)
     fingerprints = {"train": train.fingerprint, "test": test.fingerprint}
     return ObjectSplits(train, test, len(train.class_names), train.class_names, fingerprints)
+
+
+def _require_no_common_image(train: ObjectSet, test: ObjectSet) -> None:
+    """Raises DataError where a file is among the training and among the test images."""
+    files = {train.source.identify(number) for number in range(train.size)}
+    common = [name for name in map(test.source.identify, range(test.size)) if name in files]
+    if common:
+        raise DataError(
+            f"Training images among the test images: received {len(common)} of {test.size} test images that are "
+            f"training images, e.g. {common[0]}, expected others. Take them out of one of both lists."
+        )
 
 
 def _with_classes_of(train: ObjectSet, test: ObjectSet, test_spec: str) -> ObjectSet:

@@ -38,6 +38,9 @@ def test_all_variants_are_valid():
         ({"longest": 700}, "longest is 700, expected at least the short sides, up to 800"),
         ({"short_sides": ()}, "at least 1 item"),
         ({"regions": 3}, "greater than or equal to 4"),
+        ({"regions": 10**9}, "less than or equal to 10000"),
+        ({"candidates": (10**9, 1)}, "less than or equal to 100000"),
+        ({"proposals": (1, 10**9)}, "less than or equal to 100000"),
         ({"warmup_share": 1.5}, "less than or equal to 1"),
     ],
 )

@@ -78,3 +78,18 @@ def test_objects_that_do_not_count_are_no_test(voc):
     crowds = replace(test, objects=tuple(replace(one, crowd=np.ones_like(one.crowd)) for one in test.objects))
     with pytest.raises(DataError, match="all 1 objects are crowds"):
         require_counted(crowds, measure="coco")
+
+
+def test_a_training_image_among_the_test_images(voc):
+    with open(voc / "ImageSets" / "Main" / "test.txt", "a") as file:
+        file.write("c\n")
+    with pytest.raises(DataError, match="received 1 of 2 test images that are training images, e.g. .*c.jpg"):
+        open_object_splits(str(voc), str(voc), 3)
+
+
+def test_crowds_alone_teach_nothing(tmp_path):
+    crowd = thing(10, 7, (1, 2, 4, 6), iscrowd=1, segmentation={"size": [10, 20], "counts": [100, 10, 90]})
+    write_coco(tmp_path, coco([crowd], images=("a.png",)))
+    write_coco(tmp_path, coco([thing(10, 7, (1, 2, 4, 6))], images=("b.png",)), split="val2017")
+    with pytest.raises(DataError, match="all 1 are crowds"):
+        open_object_splits(str(tmp_path), str(tmp_path), 3)
