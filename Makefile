@@ -39,7 +39,7 @@ audit: $(STAMP)  ## look for known vulnerabilities of the installed packages, wh
 	@.ci/audit
 
 docs: $(STAMP)  ## write the reference pages and the notebooks again from the code and the examples
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 	$(BIN)/python docs/notebooks.py
 
 wheel: $(STAMP)  ## build the wheel, install it in an environment of its own and pre-train from another folder

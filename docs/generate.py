@@ -1,16 +1,15 @@
 """Writes the reference pages from the recipe's schema, the records, the tables and the commands.
 
-python docs/generate.py [--check]
+python -m docs.generate [--check]
 
 With --check nothing is written; the exit status is 1 where a page differs from what it should be.
 """
 
 import json
 import sys
-import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import click
 from barlowtf_cli.main import main as command_line
@@ -26,6 +25,7 @@ from barlowtf.experiment.diagnosis import Diagnosis
 from barlowtf.experiment.machine_diagnoses import MACHINE_DIAGNOSES
 from barlowtf.experiment.run_diagnoses import RUN_DIAGNOSES
 from barlowtf.report import ablation_table, conclusion
+from docs.schema_tables import first_line, keys_table, literal, meaning, members, settings_table, value_text
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
@@ -62,8 +62,8 @@ def recipe_page() -> str:
     ]
     for name, field in Recipe.model_fields.items():
         for title, model in _sections(name, field):
-            parts.append(f"## {title}\n\n{_first_line(model)}\n\n{_settings_table(model, f'{name}.')}")
-    parts += [f"## {title}\n\n{_settings_table(model, 'loss.')}" for title, model in _losses()]
+            parts.append(f"## {title}\n\n{first_line(model)}\n\n{settings_table(model, f'{name}.')}")
+    parts += [f"## {title}\n\n{settings_table(model, 'loss.')}" for title, model in _losses()]
     return _page(parts)
 
 
@@ -74,7 +74,7 @@ def records_page() -> str:
         "A file that does not hold what is listed here is refused, and the message names file and key.",
     ]
     for title, where, model in FILES:
-        parts.append(f"## {title}\n\n{where}\n\n{_keys_table(model)}")
+        parts.append(f"## {title}\n\n{where}\n\n{keys_table(model)}")
     return _page(parts)
 
 
@@ -85,6 +85,33 @@ def tables_page() -> str:
         rows = "\n".join(f"| `{name}` | {summary} |" for name, summary in table.summaries.items())
         parts.append(f"## {table.kind.capitalize()}s\n\n| name | what it is |\n|---|---|\n{rows}")
     return _page(parts)
+
+
+def protocols_page() -> str:
+    """Returns the settings of every protocol in each of its variants."""
+    parts = [
+        "# Settings of the protocols",
+        "`--set KEY=VALUE` or `--set PROTOCOL.KEY=VALUE` of `barlowtf evaluate` changes one, `--variant` all of them. "
+        "[Evaluation](../evaluation.md) explains the protocols.",
+    ]
+    same: dict[str, list[str]] = {}
+    for name in tables.PROTOCOLS:
+        same.setdefault(_variants_table(tables.PROTOCOLS[name].variants), []).append(name)
+    parts += [f"## {', '.join(names)}\n\n{table}" for table, names in same.items()]
+    return _page(parts)
+
+
+def _variants_table(variants: Mapping[str, BaseModel]) -> str:
+    """Returns a table of settings with a column for each variant."""
+    fields = type(next(iter(variants.values()))).model_fields
+    if not fields:
+        return "There is nothing to set."
+    head = ["setting", *(f"`{name}`" for name in variants), "meaning"]
+    rows = []
+    for key, field in fields.items():
+        values = [f"`{value_text(getattr(one, key))}`" for one in variants.values()]
+        rows.append(f"| {' | '.join([f'`{key}`', *values, meaning(field)])} |")
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows])
 
 
 def encoders_page() -> str:
@@ -169,7 +196,7 @@ def ablations_page() -> str:
     parts = {
         "grids": f"| grid | question | cells | source |\n|---|---|---|---|\n{rows}",
         "grid results": "\n\n".join(map(_grid_result, sorted(GRID_RESULTS.glob("*.json"), key=_grid_order))),
-        "grid keys": f"Keys of a grid:\n\n{_keys_table(Grid)}".replace(_ANY_VALUE, "values"),
+        "grid keys": f"Keys of a grid:\n\n{keys_table(Grid)}".replace(_ANY_VALUE, "values"),
     }
     return _with_parts(ABLATIONS, parts)
 
@@ -216,6 +243,7 @@ PAGES = {
     "records.md": records_page,
     "tables.md": tables_page,
     "encoders.md": encoders_page,
+    "protocols.md": protocols_page,
     "commands.md": commands_page,
     PHOTOS: photos_page,
     DATA: data_page,
@@ -231,100 +259,15 @@ def _page(parts: list[str]) -> str:
 
 def _sections(name: str, field: FieldInfo) -> list[tuple[str, type[BaseModel]]]:
     """Returns the models that a section of the recipe may be, each with its heading."""
-    models = [model for model in _members(field.annotation) if issubclass(model, BaseModel)]
+    models = [model for model in members(field.annotation) if issubclass(model, BaseModel)]
     if len(models) == 1:
         return [(name, models[0])]
-    return [(f"{name}, name = {_literal(model, 'name')}", model) for model in models]
+    return [(f"{name}, name = {literal(model, 'name')}", model) for model in models]
 
 
 def _losses() -> list[tuple[str, type[BaseModel]]]:
     """Returns the settings of each loss; the recipe's own section of it is open."""
     return [(f"loss, name = {name}", tables.LOSSES[name].settings) for name in tables.LOSSES]
-
-
-def _settings_table(model: type[BaseModel], prefix: str) -> str:
-    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *_settings_rows(model, prefix)])
-
-
-def _settings_rows(model: type[BaseModel], prefix: str) -> list[str]:
-    rows = []
-    for name, field in model.model_fields.items():
-        inner = [member for member in _members(field.annotation) if issubclass(member, BaseModel)]
-        if inner:
-            rows += [row for member in inner for row in _settings_rows(member, f"{prefix}{name}.")]
-        else:
-            default = "required" if field.is_required() else f"`{_value(field.get_default(call_default_factory=True))}`"
-            rows.append(f"| `{prefix}{name}` | {default} | {_cell(field)} |")
-    return rows
-
-
-def _keys_table(model: type[BaseModel]) -> str:
-    return "\n".join(["| key | type | meaning |", "|---|---|---|", *_keys_rows(model, "", (model,))])
-
-
-def _keys_rows(model: type[BaseModel], prefix: str, above: tuple[type, ...]) -> list[str]:
-    rows = []
-    for name, field in model.model_fields.items():
-        rows.append(f"| `{prefix}{name}` | {_type(field.annotation)} | {_cell(field)} |")
-        for member in _members(field.annotation):
-            if isinstance(member, type) and issubclass(member, BaseModel) and member not in above:
-                joint = ".*." if get_origin(field.annotation) is dict else "."
-                rows += _keys_rows(member, f"{prefix}{name}{joint}", (*above, member))
-    return rows
-
-
-def _members(annotation: Any) -> list[type]:
-    """Returns the classes inside an annotation: of a union, an optional, a dict, or itself."""
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        return [annotation]
-    if get_origin(annotation) is Literal:
-        return []
-    if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
-    return [member for argument in get_args(annotation) for member in _members(argument)]
-
-
-def _type(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _type(arguments[0])
-    if annotation is type(None):
-        return "null"
-    if origin is Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
-    if origin in (Union, types.UnionType):
-        return " or ".join(map(_type, arguments))
-    if origin is tuple:
-        return f"list of {_type(arguments[0])}"
-    if origin is dict:
-        return f"object of {_type(arguments[1])}"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "object"
-    return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(annotation, "any")
-
-
-def _literal(model: type[BaseModel], name: str) -> str:
-    return str(get_args(model.model_fields[name].annotation)[0])
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    return str(value)
-
-
-def _cell(field: FieldInfo) -> str:
-    return (field.description or "").replace("|", "or")
-
-
-def _first_line(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").strip().splitlines()[0]
 
 
 def _commands(group: click.Group, context: click.Context, prefix: str = "barlowtf") -> list[tuple[str, click.Command]]:

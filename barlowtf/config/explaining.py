@@ -56,12 +56,39 @@ def explain(error: Mapping[str, Any], known: Iterable[str], *, owner: str = "") 
         if re.match(r"[\w.]+: received ", message):
             return f"Invalid {where}{'.' if where else ''}{message}"
         return f"Invalid {where}: {message}" if where else message
+    return f"Invalid {where}: received {shown(error.get('input'))}, expected {_expected(error, message)}"
+
+
+def _expected(error: Mapping[str, Any], message: str) -> str:
+    """Returns what pydantic expects in the words of a recipe."""
+    limits, place = error.get("ctx", {}), error["loc"][-1] if error["loc"] else None
+    match error["type"]:
+        case "too_short":
+            return f"at least {_values(limits['min_length'])}"
+        case "too_long":
+            return f"at most {_values(limits['max_length'])}"
+        case "missing" if isinstance(place, int):
+            return f"at least {_values(place + 1)}"
+        case "tuple_type":
+            return "a list"
     expected = message.removeprefix("Input should be ")
     if expected.startswith("a valid dictionary"):
-        expected = "a table of settings"
-    if expected.startswith(("greater", "less")):
-        expected = f"a number {expected}"
-    return f"Invalid {where}: received {shown(error.get('input'))}, expected {expected}"
+        return "a table of settings"
+    return f"a number {expected}" if expected.startswith(("greater", "less")) else expected
+
+
+def _values(count: int) -> str:
+    return f"{count} value{'' if count == 1 else 's'}"
+
+
+def causes(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns what pydantic found wrong without what follows from another fault.
+
+    A list with a wrong value is also too short for pydantic, which counts the right ones.
+    """
+    found = [dict(fault) for fault in faults]
+    inner = {fault["loc"][:-1] for fault in found if fault["loc"]}
+    return [fault for fault in found if fault["type"] != "too_short" or fault["loc"] not in inner]
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from barlowtf.config.explaining import SHOWN_FAULTS, as_sentence, explain, in_one_line, shown
+from barlowtf.config.explaining import SHOWN_FAULTS, as_sentence, causes, explain, in_one_line, shown
 from barlowtf.config.optimizers import OPTIMIZERS
 from barlowtf.config.reading import named_recipes, read_tables, start_anew
 from barlowtf.config.schema import Recipe
@@ -108,7 +108,7 @@ def check_overrides(overrides: Iterable[str]) -> None:
     try:
         Recipe.model_validate(_fit(_with_optimizer(tables), Recipe))
     except ValidationError as error:
-        faults = [dict(item) for item in error.errors() if item["type"] != "value_error"]
+        faults = [fault for fault in causes(error.errors()) if fault["type"] != "value_error"]
         if faults:
             lines = in_one_line([_explain(item, tables) for item in faults[:SHOWN_FAULTS]], len(faults))
             raise ConfigError(as_sentence(lines)) from error
@@ -193,9 +193,9 @@ def _validate(tables: Mapping[str, Any], origin: str) -> Recipe:
         # Strict models take a list for a tuple and an int for a float only from JSON-like input; both are TOML's way.
         return Recipe.model_validate(_fit(tables, Recipe))
     except ValidationError as error:
-        faults = error.errors()
+        faults = causes(error.errors())
         # Looking for what a wrong key may mean takes a millisecond, and there may be many.
-        lines = in_one_line([_explain(dict(item), tables) for item in faults[:SHOWN_FAULTS]], len(faults))
+        lines = in_one_line([_explain(fault, tables) for fault in faults[:SHOWN_FAULTS]], len(faults))
         raise ConfigError(as_sentence(f"{origin}: {lines}")) from error
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from barlowtf.config.explaining import as_sentence, explain, in_one_line
+from barlowtf.config.explaining import as_sentence, causes, explain, in_one_line, name_nearest
 from barlowtf.config.load import override, split_override
 from barlowtf.config.section import Section
 from barlowtf.errors import ConfigError
@@ -98,7 +98,7 @@ def choose_variant(protocol: Protocol, variant: str | None, overrides: Iterable[
     try:
         settings = kind.model_validate(fitted)
     except ValidationError as error:
-        lines = in_one_line([explain(dict(item), list(kind.model_fields)) for item in error.errors()])
+        lines = in_one_line([explain(fault, list(kind.model_fields)) for fault in causes(error.errors())])
         raise ConfigError(as_sentence(f"Invalid settings of protocol {protocol.name}: {lines}")) from error
     changes = tuple(
         f"{key} = {value} (variant: {getattr(before, key)})"
@@ -125,9 +125,10 @@ def split_overrides(overrides: Iterable[str], protocols: Sequence[Protocol]) -> 
             protocol.name for protocol in protocols if key in type(next(iter(protocol.variants.values()))).model_fields
         ]
         if not takers:
+            known = [key for protocol in protocols for key in type(next(iter(protocol.variants.values()))).model_fields]
             raise ConfigError(
                 f"Unknown setting: received {key!r}, expected KEY=VALUE or PROTOCOL.KEY=VALUE with a setting of "
-                f"{', '.join(texts)}. docs/evaluation.md lists them."
+                f"{', '.join(texts)}.{name_nearest(key, known)} docs/reference/protocols.md lists them."
             )
         for taker in takers:
             texts[taker].append(text)

@@ -107,3 +107,24 @@ def test_names_must_be_fit_for_files(changes):
     arguments = {"name": "mine", "variants": PROTOCOLS["knn"].variants, "open_data": open_labeled}
     with pytest.raises(ValueError, match="Invalid (name|variants)"):
         Protocol(**{**arguments, "measure": lambda task: None, "measures": (), **changes})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("short_sides=[1]", "Invalid short_sides: received 1, expected a number greater than or equal to 32."),
+        ("anchor_sizes=[]", "Invalid anchor_sizes: received (), expected at least 1 value."),
+        ("candidates=[5]", "Invalid candidates: received (5,), expected at least 2 values."),
+        ("candidates=[5, 6, 7]", "Invalid candidates: received (5, 6, 7), expected at most 2 values."),
+        ("short_sides=5", "Invalid short_sides: received 5, expected a list."),
+    ],
+)
+def test_a_bad_list_is_one_fault(override, message):
+    with pytest.raises(ConfigError) as caught:
+        choose_variant(PROTOCOLS["detection"], None, [override])
+    assert str(caught.value) == f"Invalid settings of protocol detection: {message}"
+
+
+def test_an_unknown_setting_names_the_one_that_is_meant():
+    with pytest.raises(ConfigError, match=r"Did you mean 'steps'\? docs/reference/protocols.md lists them"):
+        choose_variants(["detection"], None, ["stepz=1"])
