@@ -117,6 +117,10 @@ class Measuring:
         features = FeatureStore(encoder, self._folder / ".features")
         results = []
         for choice in chosen:
+            if fits(choice, encoder):
+                # Data that does not fit the last protocol is told before the first one has trained for hours.
+                self._open(choice.protocol, encoder)
+        for choice in chosen:
             if not fits(choice, encoder):
                 _LOG.info("%s is left out of %s, which trains the encoder.", encoder.name, choice.protocol.name)
                 continue

@@ -67,10 +67,16 @@ def test_other_test_images(thin_run, tmp_path):
     assert "| detection (small) * | cells, tested on other | 3 | AP |" in (tmp_path / "out" / "table.md").read_text()
 
 
-def test_protocols_that_do_not_fit_the_data_name_the_one_that_does(evaluate, thin_run, cells, photographs, tmp_path):
+def test_protocols_that_do_not_fit_the_data_name_the_one_that_does(
+    evaluate, thin_run, cells, photographs, tmp_path, monkeypatch
+):
     out = tmp_path / "out"
     with pytest.raises(DataError, match="have no labels.* For these images: --protocol detection."):
         evaluate(thin_run, out, "linear", source=str(cells))
+    monkeypatch.setattr("barlowtf.evaluation.detecting.make_detector", None)
+    with pytest.raises(DataError, match="have no labels.* For these images: --protocol detection."):
+        config = str(thin_run / "recipe.toml")
+        evaluate(None, out, "detection", "linear", source=str(cells), encoders=("random",), config=config)
     with pytest.raises(DataError, match="No class lists in .* For these images: --protocol detection."):
         evaluate(thin_run, out, "voc07", source=str(cells))
     with pytest.raises(DataError, match="No boxes in .* For these images: --protocol linear-fast."):
