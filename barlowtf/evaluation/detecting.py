@@ -97,6 +97,12 @@ def train_detector(task: Task[DetectionSettings], detector: Detector) -> bool:
             f"{task.strategy.num_replicas_in_sync} replicas, expected at most as many as images and a multiple of the "
             "replicas."
         )
+    if settings.steps <= settings.warmup_steps:
+        _LOG.warning(
+            "The rate rises to the end: %d steps lie within warmup_steps = %d. Little is learned so.",
+            settings.steps,
+            settings.warmup_steps,
+        )
     plan = ObjectPlan(
         batch_size=settings.batch_size,
         short_sides=settings.short_sides,
@@ -168,6 +174,9 @@ def find_all(detector: Detector, images: ObjectSet, encoder: Encoder, settings: 
     """
     found = list(_found_in(detector, images, encoder, settings))
     counts = [len(one.labels) for one in found]
+    if not any(counts):
+        least = settings.detector.score
+        _LOG.warning("No object was found: no detection has a score above %g. Train longer, or at another rate.", least)
     return Detections(
         image=np.repeat(np.arange(images.size), counts),
         category=_joined([one.labels for one in found], (0,), np.int64),

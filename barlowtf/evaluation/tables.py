@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from barlowtf.config.explaining import in_one_line
 from barlowtf.places import short_specs
 from barlowtf.printable import markdown_cell
 from barlowtf.records import Measure, Result
@@ -67,7 +68,8 @@ def _legend(groups: Sequence[Sequence[Result]]) -> str:
         text += f" Mean ± 95 % interval over seeds {', '.join(map(str, seeds))} (Student's t)."
     elif len(seeds) > 1:
         text += f" One value for each of the seeds {', '.join(map(str, seeds))}."
-    return text
+    changes = list(dict.fromkeys(change for members in groups for one in members for change in one.changed_settings))
+    return text + (f" * Not the variant's settings: {markdown_cell(in_one_line(changes))}." if changes else "")
 
 
 def _data(result: Result, sources: Mapping[str, str]) -> str:

@@ -57,6 +57,8 @@ def test_one_seed_counts_once():
 def test_what_is_not_alike_has_a_row_of_its_own():
     table = results_table([make_result(), make_result(seed=1, top1=0.9, replicas=2)])
     assert len(_rows(table, "| semi1")) == 2
+    without_published = results_table([make_result(changed_settings=("epochs = 5 (variant: 20)",), published=None)])
+    assert "* Not the variant's settings: epochs = 5 (variant: 20)." in without_published.replace("\\", "")
     assert "±" not in table
 
 
