@@ -87,6 +87,20 @@ def open_object_splits(
         if train_spec == test_spec:
             raise
         test = open_objects(test_spec, "train")
+    return join_object_splits(train, test, test_spec)
+
+
+def join_object_splits(train: ObjectSet, test: ObjectSet, test_spec: str) -> ObjectSplits:
+    """Returns training and test images as splits of a protocol.
+
+    Args:
+        train: Training images.
+        test: Test images.
+        test_spec: SPEC of the test images, for messages.
+
+    Raises:
+        DataError: As of `open_object_splits`, but for images that cannot be read.
+    """
     for name, split in (("training", train), ("test", test)):
         if not split.object_count:
             raise DataError(

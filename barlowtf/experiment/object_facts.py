@@ -8,6 +8,7 @@ from pydantic import Field
 from barlowtf import data
 from barlowtf.data import ObjectSet
 from barlowtf.errors import DataError, NoTestSplitError
+from barlowtf.evaluation.object_splits import join_object_splits
 from barlowtf.records import Record
 
 _SHOWN_CLASSES = 8
@@ -44,8 +45,12 @@ def object_facts(spec: str) -> tuple[dict[str, ObjectFacts], str | None]:
     try:
         if not data.has_objects(spec):
             return {}, None
+        opened = {}
         for split in ("train", "test"):
-            facts[split] = _facts_of(data.open_objects(spec, split))
+            opened[split] = data.open_objects(spec, split)
+            facts[split] = _facts_of(opened[split])
+        # What the protocols refuse.
+        join_object_splits(opened["train"], opened["test"], spec)
     except NoTestSplitError:
         return facts, None
     except DataError as error:

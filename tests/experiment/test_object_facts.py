@@ -1,5 +1,7 @@
 """What `barlowtf data show` says of images with boxes."""
 
+import shutil
+
 from barlowtf_cli.main import main
 from click.testing import CliRunner
 
@@ -47,6 +49,23 @@ def test_unusable_annotations_are_a_note(tmp_path):
     (folder / "Annotations" / "a.xml").write_text("<")
     (note,) = [note for note in describe_data(str(folder)).notes if note.startswith("The boxes cannot be used: ")]
     assert "a.xml" in note
+
+
+def test_what_protocols_refuse_is_a_note(tmp_path):
+    write_coco(tmp_path, coco([thing(10, 7, (1, 1, 4, 3))], images=("a.png",)))
+    test = coco([thing(10, 7, (1, 1, 4, 3))], images=("b.png",), categories=((7, "emu"),))
+    write_coco(tmp_path, test, split="val2017")
+    facts = describe_data(str(tmp_path))
+    assert set(facts.objects) == {"train", "test"}
+    assert "The boxes cannot be used: Unknown classes in the test images of" in facts.notes[-1]
+
+
+def test_annotations_without_lists_say_what_lacks(tmp_path):
+    folder = write_voc(tmp_path / "cells", {"trainval": ["a"]}, {"a": [CAT]})
+    shutil.rmtree(folder / "ImageSets")
+    facts = describe_data(str(folder))
+    assert "The boxes cannot be used: No train split in " in facts.notes[-1]
+    assert facts.notes[-1].endswith("received none of its lists, expected trainval.txt or train.txt. Add one.")
 
 
 def test_images_without_boxes_have_no_objects():

@@ -42,9 +42,12 @@ class _Entry(NamedTuple):
 
 
 def find_voc_years(folder: Path) -> list[Path]:
-    """Returns the folders with lists of images: `folder` itself, or the VOC2007, ... in it or in its VOCdevkit."""
+    """Returns the folders with lists of images: `folder` itself, or the VOC2007, ... in it or in its VOCdevkit.
+
+    A folder with annotations and no lists counts, too: other programs write such ones; `voc_objects` says what lacks.
+    """
     for base in (folder, folder / "VOCdevkit"):
-        if (base / _LISTS).is_dir():
+        if (base / _LISTS).is_dir() or next(base.glob("Annotations/*.xml"), None) is not None:
             return [base]
         years = sorted(year for year in base.glob(_YEARS) if (year / _LISTS).is_dir())
         if years:
