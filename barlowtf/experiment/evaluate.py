@@ -40,7 +40,6 @@ class EvaluateRequest:
             encoder is any good, beside both controls.
         encoders: See `barlowtf.encoders.load`.
         source: SPEC of the data.
-        test_source: SPEC of other test images, for protocols that take them; None: those of `source`.
         variant: Name of a variant of the protocols; None: the first of each, for small data "small" or "tiny".
         seeds: Seeds of heads, orders, draws, held-out images and untrained encoders, >= 0; None: 0, and where no
             protocol is named and few images are held out, one for each part.
@@ -55,12 +54,12 @@ class EvaluateRequest:
         replicas: With "mirrored": number of replicas; None: all GPUs.
         trust: See `barlowtf.encoders.load`.
         max_unreadable: Maximum number of images to leave out because they cannot be read, >= 0; None: see `skips_of`.
+        test_source: SPEC of other test images, for protocols that take them; None: those of `source`.
     """
 
     protocols: Sequence[str]
     encoders: Sequence[str]
     source: str
-    test_source: str | None = None
     variant: str | None = None
     seeds: tuple[int, ...] | None = None
     held_out: float | None = None
@@ -73,6 +72,7 @@ class EvaluateRequest:
     replicas: int | None = None
     trust: bool = False
     max_unreadable: int | None = None
+    test_source: str | None = None
 
 
 def evaluate(request: EvaluateRequest, *, console: Console | None = None) -> list[Result]:
