@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from barlowtf import leaving
@@ -13,10 +14,15 @@ from .streams import STANDARD_OUTPUT, open_streams
 _WORKERS = ("TF_CONFIG", "SLURM_PROCID")
 
 
-def run() -> NoReturn:
-    """Runs the command line, and ends the process."""
+def run(begin: Callable[[], None] = lambda: None) -> NoReturn:
+    """Runs the command line, and ends the process.
+
+    Args:
+        begin: Called as soon as a signal ends the process with its status.
+    """
     open_streams()
     end_by_signals()
+    begin()
     from .main import main
 
     status = 0

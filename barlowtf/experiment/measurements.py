@@ -118,14 +118,14 @@ class Measuring:
         results = []
         for choice in chosen:
             if fits(choice, encoder):
-                # Data that does not fit the last protocol is told before the first one has trained for hours.
+                # Of an untrained encoder nothing is known until now. What does not fit the last protocol is told before
+                # the first one has trained for hours.
+                choice.protocol.require(encoder)
                 self._open(choice.protocol, encoder)
         for choice in chosen:
             if not fits(choice, encoder):
                 _LOG.info("%s is left out of %s, which trains the encoder.", encoder.name, choice.protocol.name)
                 continue
-            # Of an untrained encoder nothing is known until now.
-            choice.protocol.require(encoder)
             for seed in self._seeds_of(choice, seeds):
                 self._begun += 1
                 results.append(self._measure_readable(choice, encoder, features, seed))

@@ -24,6 +24,5 @@ def _end_with_input() -> None:
 if __name__ == "__main__":
     from barlowtf_cli.start import run  # the folder cli/, installed under this name
 
-    tether()
     sys.argv[0] = "barlowtf"
-    run()
+    run(begin=tether)
