@@ -37,7 +37,7 @@ def run(begin: Callable[[], None] = lambda: None) -> NoReturn:
     except OSError as error:
         _end_without_output(error)
     # TensorFlow takes its time to end, with nothing left to do. One of several workers must say goodbye to the others.
-    if "tensorflow" in sys.modules and not any(name in os.environ for name in _WORKERS):
+    if not any(name in os.environ for name in _WORKERS):
         leaving.end(status)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

@@ -147,6 +147,18 @@ def test_finished_without_a_score_has_failed(tmp_path):
     assert study.record(1).reason == "too large"
 
 
+def test_the_first_of_equals_is_the_best(tmp_path):
+    study = open_study(tmp_path)
+    first, second = study.ask(), study.ask()
+    # It goes on later, and keeps its number.
+    study.give_back(first)
+    for asked in (second, study.ask()):
+        study.report(asked, 1, 0.5)
+        study.end(asked, "finished", 0.5)
+    assert [each.state for each in study.records()] == ["finished"] * 2
+    assert study.best().number == 0
+
+
 def test_search_writes_the_best_recipe(tmp_path, processes):
     record = tune(request(tmp_path))
     assert len(record.trials) == 4
