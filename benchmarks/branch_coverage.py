@@ -29,7 +29,7 @@ _SETTINGS = """[run]
 branch = true
 source = {package}
 data_file = {folder}/data
-patch = subprocess
+patch = subprocess, _exit
 
 [report]
 exclude_also =
