@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from barlowtf.tables import FORMATS
-from benchmarks import reach
+from benchmarks import reach, reach_environments
 
 
 @pytest.mark.parametrize("program", reach.PROGRAMS, ids=lambda program: f"{program.title}, {program.export.words}")
 def test_what_the_table_names_is_there(program):
     assert (reach.PROGRAMS_FOLDER / f"{program.script}.py").exists()
-    assert program.environment is None or program.environment in reach.ENVIRONMENTS
+    assert program.environment is None or program.environment in reach_environments.ENVIRONMENTS
     form = FORMATS[program.export.file_format]
     form.chosen_settings(program.export.file_format, dict(program.export.settings))
     form.chosen_variants(program.export.file_format, [program.export.variant] if program.export.variant else None)
