@@ -16,6 +16,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from benchmarks import machine
 
@@ -25,6 +26,7 @@ ROOMS = (
     *("config", "records", "runs", "launching", "doors", "tables", "places", "downloads"),
     *("distribute", "detection", "losses", "metrics", "optim", "augment", "data", "models", "encoders"),
 )
+_TESTS_FAILED = 1  # what pytest ends with
 _SETTINGS = """[run]
 branch = true
 source = {package}
@@ -40,20 +42,27 @@ exclude_also =
 """
 
 
-def measure(tests: list[str], jobs: int, folder: Path) -> dict[str, Any]:
-    """Runs tests and returns coverage's report as JSON gives it.
+def measure(tests: list[str], jobs: int, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Runs tests and returns coverage's report as JSON gives it, and the names of tests that failed.
 
     Raises:
-        SystemExit: A test failed.
+        SystemExit: The tests could not be run.
     """
-    settings, report = folder / "settings", folder / "report.json"
+    settings, report, outcomes = folder / "settings", folder / "report.json", folder / "outcomes.xml"
     settings.write_text(_SETTINGS.format(package=machine.ROOT / "barlowtf", folder=folder), encoding="utf-8")
     words = ["pytest", "-q", "-n", str(jobs), "--dist", "loadfile", "-m", "not slow", *tests]
-    words += ["--cov", f"--cov-config={settings}", f"--cov-report=json:{report}"]
+    words += ["--cov", f"--cov-config={settings}", f"--cov-report=json:{report}", f"--junitxml={outcomes}"]
     status = subprocess.run([sys.executable, "-m", *words], cwd=machine.ROOT, check=False).returncode
-    if status:
+    if status not in (0, _TESTS_FAILED):
         raise SystemExit(f"The tests ended with {status}.")
-    return dict(json.loads(report.read_text(encoding="utf-8"))["files"])
+    files = dict(json.loads(report.read_text(encoding="utf-8"))["files"])
+    return files, _failed_tests(outcomes)
+
+
+def _failed_tests(outcomes: Path) -> list[str]:
+    cases = ElementTree.parse(outcomes).iter("testcase")
+    failed = (case for case in cases if case.find("failure") is not None or case.find("error") is not None)
+    return [f"{case.get('classname')}::{case.get('name')}" for case in failed]
 
 
 def summarize(files: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +100,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = summarize(measure(options.tests, options.jobs, Path(folder)))
+        files, failed = measure(options.tests, options.jobs, Path(folder))
+    result = {**summarize(files), "failed_tests": failed}
     if options.tests:
         sys.stdout.write(f"{json.dumps(result, indent=1)}\n")
     else:
