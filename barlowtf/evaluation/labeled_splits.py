@@ -1,6 +1,8 @@
 """Training and test images of one class each, and the part of them whose labels a protocol may use."""
 
 import hashlib
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from barlowtf.data import Labeled
 from barlowtf.errors import DataError
 from barlowtf.evaluation.contract import Splits
 from barlowtf.records import Subset
+
+_LOG = logging.getLogger("barlowtf")
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ def open_labeled(
     count = 1 + max(int(labels.max()) for labels in numbered) if names is None else len(names)
     if count < 2:
         raise DataError(f"Invalid data {test_spec}: received {count} class, expected at least two.")
+    if test is not None:
+        _require_several_classes(test_spec, splits["test"].labels, count, names)
     fingerprints = {name: source.fingerprint for name, source in sources.items()}
     if held_out is not None:
         text = f"{fingerprints['train']} held out {held_out}"
@@ -136,6 +142,28 @@ def open_labeled(
     return LabeledSplits(
         splits["train"], splits["test"], count, names, fingerprints, is_subset=is_subset, held_out=held_out
     )
+
+
+def _require_several_classes(spec: str, labels: np.ndarray, count: int, names: Sequence[str] | None) -> None:
+    """Raises DataError where all test images are of one class, and says it where some class has none.
+
+    Whoever names one class for every image has all of the first kind right, or none.
+    """
+    present = np.unique(labels)
+    if len(present) < 2:
+        only = names[present[0]] if names else str(present[0])
+        raise DataError(
+            f"Invalid test split of {spec}: all {len(labels):,} images are of class {only}, expected two of the "
+            f"{count:,} classes at least: the accuracy on one class says nothing. Add images of others, or take the "
+            "split away and hold some images out: --holdout 0.2."
+        )
+    missing = np.setdiff1d(np.arange(count), present)
+    if len(missing):
+        examples = [names[label] if names else str(label) for label in missing[:5]]
+        _LOG.warning(
+            "The test split of %s has no image of %s of %s classes, e.g. %s: scores are of the others.",
+            *(spec, f"{len(missing):,}", f"{count:,}", ", ".join(examples)),
+        )
 
 
 def _require_labels(source: data.Source, split: str, spec: str) -> None:

@@ -47,6 +47,10 @@ def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data
             return train, None
         if recipe.monitor.knn_every_epochs is not None:
             _require_measurable(spec or recipe.data.source, train, test)
+            labels = test.labels_of(np.arange(test.size, dtype=np.int64))
+            if len(np.unique(labels[labels >= 0])) == 1:
+                _LOG.warning("All test images of %s are of one class: kNN is measured on training images.", test.name)
+                return train, None
         return train, test
     if spec is not None:
         raise ConfigError(

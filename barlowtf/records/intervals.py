@@ -41,10 +41,20 @@ def mean_and_interval(values: Sequence[float], confidence: float = 0.95) -> tupl
 def chance_of_shares(shares: Sequence[float], images: int) -> float:
     """Returns below which a difference of two shares of test images may be chance: two of its standard errors.
 
-    That both shares are of the same images makes the true error smaller.
+    The errors are those of Agresti and Caffo (The American Statistician, 2000): of shares with one success and one
+    failure more, which are not 0 where all images or none are right, and say of one or two images that any difference
+    may be chance. That both shares are of the same images makes the true error smaller.
 
     Args:
         shares: The two, each in [0, 1]; scores of measures that nobody declared may be no shares, and have no error.
-        images: Number of test images.
+        images: Number of test images; 0, as a damaged record may say, counts as 1.
     """
-    return _STANDARD_ERRORS * math.sqrt(sum(max(0.0, share * (1 - share)) for share in shares) / max(images, 1))
+    images = max(images, 1)
+    more = images + 2
+    variance = sum(_variance((share * images + 1) / more) for share in shares if 0 <= share <= 1) / more
+    # The corrected difference is smaller than the one that is shown by this factor.
+    return _STANDARD_ERRORS * math.sqrt(variance) * more / images
+
+
+def _variance(share: float) -> float:
+    return share * (1 - share)

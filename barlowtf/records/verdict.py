@@ -100,7 +100,7 @@ def compare(results: Sequence[Result], key: tuple[str, str, str]) -> list[Compar
         measure = own[0].shown_measures[0].title
         chance = chance_of_shares((trained, means[best]), images)
         untrained = means.get("random")
-        if untrained is not None and trained - untrained < chance_of_shares((trained, untrained), images):
+        if untrained is not None and trained - untrained <= chance_of_shares((trained, untrained), images):
             untrained = None
         comparisons.append(Comparison(own[0].protocol, measure, trained, means[best], best, untrained, chance, images))
     return comparisons
@@ -112,7 +112,8 @@ def _mean(results: Sequence[Result]) -> float:
 
 
 def _sentence(comparisons: Sequence[Comparison]) -> str:
-    images = f"{comparisons[0].test_images:,} test images"
+    count = comparisons[0].test_images
+    images = f"{count:,} test image{'' if count == 1 else 's'}"
     outcomes: dict[str, list[Comparison]] = {}
     for each in sorted(comparisons, key=lambda each: -each.gain):
         outcomes.setdefault(each.outcome, []).append(each)
@@ -122,7 +123,7 @@ def _sentence(comparisons: Sequence[Comparison]) -> str:
     if any(each.gain == 0 for each in comparisons):
         here = " here" if outcome == "gained nothing" else ""
         chance = 100 * max(each.chance for each in comparisons)
-        doubt = f"On {images} less than {chance:.1f} points may be chance."
+        doubt = f"On {images} {f'less than {chance:.1f} points' if chance < 100 else 'any difference'} may be chance."
         return f"Pre-training {outcome}{here}: {_list(comparisons)}. {doubt}"
     advice = "" if outcome == "helped" else " Use the control."
     return f"Pre-training {outcome}: {_list(comparisons)}, percent of {images}.{advice}"

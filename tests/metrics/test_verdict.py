@@ -137,7 +137,7 @@ def test_few_test_images_show_less_than_many(values, few, many):
 def test_one_of_360_images_is_no_change():
     values = [0.70, 0.83, 0.91, 0.93, 0.95, 0.967, 0.956, 0.967, 0.969, 0.969, 0.961, 0.964, 0.967, 0.964, 0.967, 0.964]
     assert judge(knn_top1=values, knn_images=[360] * len(values)).sentence == (
-        "flat for the last fifth of the run: kNN top-1 is 96.4 %, a change of 0.1 points, and below 2.8 points is no "
+        "flat for the last fifth of the run: kNN top-1 is 96.4 %, a change of 0.1 points, and below 2.9 points is no "
         "difference that 360 images can show; more epochs of this recipe gain little."
     )
 

@@ -75,9 +75,30 @@ def test_more_images_show_smaller_gains():
 
 
 def test_what_may_be_chance_among_few_images():
-    # Two standard errors of the difference of two shares of one half among 30 images: 2 * (0.5 / 30) ** 0.5.
+    # Two standard errors of the difference of two shares of one half, 16 of 32, in shares of 30: 2 (0.5 / 32)^0.5 32/30.
     (told,) = judge(_measured(0.5, 0.5, images=30))
-    assert told.endswith("On 30 test images less than 25.8 points may be chance.")
+    assert told.endswith("On 30 test images less than 26.7 points may be chance.")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_equal_scores_at_the_ends_are_no_gain(share):
+    """All images right, or none: nothing is better than no training, and the interval is not 0."""
+    results = _measured(share, share, label="random", images=8)
+    results.append(make_result("pixels", top1=share / 2, data=make_data(test_images=8), **KNN))
+    (told,) = judge(results)
+    score = f"{100 * share:.1f}"
+    # 2 (2 * 0.9 * 0.1 / 10)^0.5 10/8, by Agresti and Caffo.
+    assert told == (
+        f"Pre-training gained nothing here: knn {score} against {score} (random). On 8 test images less than 33.5 "
+        "points may be chance."
+    )
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_one_image_and_two_show_nothing(images):
+    (sentence,) = judge(_measured(1.0, 0.0, images=images))
+    assert sentence.startswith("Pre-training gained nothing here: knn 100.0 against 0.0 (pixels). On ")
+    assert sentence.endswith("any difference may be chance.")
 
 
 def test_parts_that_are_held_out_in_turn_add_up():
