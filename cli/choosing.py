@@ -52,8 +52,19 @@ def everyday_options(function: Function) -> Function:
 
 
 def overrides_of(overrides: tuple[str, ...], **everyday: str | int | None) -> tuple[str, ...]:
-    """Returns all overrides: those of --set, and those of the everyday options that were given."""
+    """Returns all overrides: those of --set, and those of the everyday options that were given.
+
+    Raises:
+        UsageError: An option and --set are of one setting.
+    """
     given = {name: value for name, value in everyday.items() if value is not None}
+    for override in overrides:
+        for name, value in given.items():
+            if override.split("=", 1)[0].strip() == _EVERYDAY[name]:
+                option = f"--{name.replace('_', '-')}"
+                raise click.UsageError(
+                    f"Both {option} {value} and --set {override} were given, which are of one setting. Leave one out."
+                )
     return (*overrides, *(f"{_EVERYDAY[name]}={json.dumps(value)}" for name, value in given.items()))
 
 

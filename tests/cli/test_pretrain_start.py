@@ -50,6 +50,24 @@ def test_what_is_missing_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, w
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "setting"),
+    [
+        ("--epochs", "1", "train.epochs=3"),
+        ("--batch-size", "64", "train.batch_size = 64"),
+        ("--image-size", "8", "augment.size=16"),
+        ("--encoder", "resnet18", "model.encoder=resnet50"),
+    ],
+)
+def test_an_option_and_a_setting_of_one_thing_are_refused(option, value, setting):
+    result = invoke("--config", "digits", option, value, "--set", setting, "--dry-run")
+    assert result.exit_code == 2
+    assert (
+        f"Both {option} {value} and --set {setting} were given, which are of one setting. Leave one out."
+        in " ".join(result.stderr.split())
+    )
+
+
 def test_another_recipe_in_a_run_folder_names_the_way_out(tmp_path):
     (tmp_path / "recipe.toml").write_text(dump_recipe(load_recipe("digits")))
     (tmp_path / "checkpoints" / "step-00000200").mkdir(parents=True)

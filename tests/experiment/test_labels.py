@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from barlowtf import experiment
-from barlowtf.data import ArraySource
+from barlowtf.config import load_recipe
+from barlowtf.data import ArraySource, open_source
 from barlowtf.errors import DataError
 from barlowtf.evaluation import open_labeled
+from barlowtf.experiment import training_data
 from barlowtf.experiment.bank import open_bank
 from barlowtf.experiment.predicted_rows import vote_labeler
 from barlowtf.train.callbacks import Recorder
@@ -69,6 +71,17 @@ def test_one_class_and_none(tmp_path, caplog):
     assert monitor([-1] * 8) is None and "have no label" in caplog.text
     # As many classes as there are, however they are numbered.
     assert monitor([5, 1000] * 8).class_count == 2
+
+
+def test_a_run_is_not_measured_on_test_images_of_one_class(tmp_path, caplog):
+    """kNN falls back to training images, which are of several; a protocol refuses them."""
+    spec = own(tmp_path, [0, 1, 2, 0, 1, 2], [1, 1, -1])
+    recipe = load_recipe("digits", [f"data.source={spec}"])
+    train, test = training_data.open_labeled(recipe, open_source(spec, "train"))
+    assert (train.size, test) == (6, None)
+    assert "All test images of mine are of one class: kNN is measured on training images." in caplog.messages
+    with pytest.raises(DataError, match="all 2 images are of class 1, expected two of the 3 classes at least"):
+        open_labeled(spec, spec, 1)
 
 
 def test_a_label_that_is_too_large_is_named(tmp_path):

@@ -75,7 +75,7 @@ def test_more_images_show_smaller_gains():
 
 
 def test_what_may_be_chance_among_few_images():
-    # Two standard errors of the difference of two shares of one half, 16 of 32, in shares of 30: 2 (0.5 / 32)^0.5 32/30.
+    # Two standard errors of the difference of two shares of 16 of 32, by the shares of 30: 2 (0.5 / 32)^0.5 32/30.
     (told,) = judge(_measured(0.5, 0.5, images=30))
     assert told.endswith("On 30 test images less than 26.7 points may be chance.")
 
