@@ -1,7 +1,13 @@
 """Data sets, the order of their examples, and batches of crops."""
 
 from barlowtf.data.arrays import ArraySource, preload
-from barlowtf.data.both_splits import are_same_images, notes_on_both, require_equal_classes, require_other_images
+from barlowtf.data.both_splits import (
+    are_same_images,
+    count_images_in_both,
+    notes_on_both,
+    require_equal_classes,
+    require_other_images,
+)
 from barlowtf.data.census import THUMBNAIL_SIDE, Census, take_census
 from barlowtf.data.center_views import center_view, center_views, readable_ids, readable_views, short_side
 from barlowtf.data.classes import NO_LABEL, without_gaps
@@ -54,6 +60,7 @@ __all__ = [
     "TrainingBatches",
     "are_same_images",
     "balanced_ids",
+    "count_images_in_both",
     "has_objects",
     "held_out_ids",
     "find_sameness",

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from barlowtf.data.content import UNREADABLE, image_digests
 from barlowtf.data.source import Source
 from barlowtf.errors import DataError
 
 # Images of each split that are compared, and letters of a name that are shown.
 _COMPARED, _SHOWN = 64, 60
+# Images of both splits up to which all are compared.
+_ALL_COMPARED = 5_000
 
 
 def require_other_images(spec: str, train: Source, test: Source) -> None:
@@ -44,6 +47,18 @@ def are_same_images(train: Source, test: Source) -> bool:
     if train.size != test.size:
         return False
     return train.fingerprint == test.fingerprint or _have_equal_samples(train, test)
+
+
+def count_images_in_both(train: Source, test: Source) -> int:
+    """Returns how many test images the train split holds, too, equal as they are stored; 0 where there are many images.
+
+    Above 5,000 images of both splits together nothing is compared, as it would take seconds; `barlowtf data check`
+    compares them.
+    """
+    if train.size + test.size > _ALL_COMPARED:
+        return 0
+    known = set(image_digests(train)) - {UNREADABLE}
+    return sum(digest in known for digest in image_digests(test))
 
 
 def class_difference(train: Sequence[str] | None, test: Sequence[str] | None) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,6 +17,9 @@ _FEWEST_BLOCKS = 3
 # A disk in the network answers many questions at once.
 _THREADS = 16
 _PART = 256
+
+# Stands for the digest of what cannot be read.
+UNREADABLE = b"unreadable"
 
 
 def sampled_content(files: Sequence[tuple[str | bytes, int]]) -> bytes:
@@ -44,11 +47,16 @@ def whole_content(source: Source) -> str:
     Reads all of it; what cannot be read counts as such.
     """
     digest = hashlib.sha256()
+    for part in image_digests(source):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def image_digests(source: Source) -> Iterator[bytes]:
+    """Yields sha256, 32 bytes, over each image as it is stored, in order; `UNREADABLE` for what cannot be read."""
     with ThreadPoolExecutor(_THREADS) as threads:
         for start in range(0, source.size, _PART):
-            for part in threads.map(lambda index: _example(source, index), range(source.size)[start : start + _PART]):
-                digest.update(part)
-    return digest.hexdigest()
+            yield from threads.map(lambda index: _example(source, index), range(source.size)[start : start + _PART])
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -65,7 +73,7 @@ def _sample(path: str | bytes, size: int, blocks: int) -> bytes:
         for block in _read_blocks(path, offsets, length):
             digest.update(block)
     except (OSError, tf.errors.OpError):
-        return b"unreadable"
+        return UNREADABLE
     return digest.digest()
 
 
@@ -85,7 +93,7 @@ def _example(source: Source, index: int) -> bytes:
     try:
         image = source.read(tf.constant(index, tf.int64)).numpy()
     except tf.errors.OpError:
-        return b"unreadable"
+        return UNREADABLE
     if isinstance(image, bytes):
         return hashlib.sha256(image).digest()
     return hashlib.sha256(f"{image.shape} {image.dtype.str}".encode() + image.tobytes()).digest()

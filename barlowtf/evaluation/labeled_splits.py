@@ -115,6 +115,7 @@ def open_labeled(
     if test is not None:
         data.require_other_images(test_spec, sources["train"], test)
         data.require_equal_classes(test_spec, sources["train"], test)
+        _tell_images_in_both(test_spec, sources["train"], test)
     splits = {
         name: data.labeled(data.preload(source, channels, rendering=rendering)) for name, source in sources.items()
     }
@@ -142,6 +143,16 @@ def open_labeled(
     return LabeledSplits(
         splits["train"], splits["test"], count, names, fingerprints, is_subset=is_subset, held_out=held_out
     )
+
+
+def _tell_images_in_both(spec: str, train: data.Source, test: data.Source) -> None:
+    count = data.count_images_in_both(train, test)
+    if count:
+        _LOG.warning(
+            "%s of %s test images of %s are in its train split, too: scores are too high. barlowtf data check %s "
+            "names them.",
+            *(f"{count:,}", f"{test.size:,}", spec, spec),
+        )
 
 
 def _require_several_classes(spec: str, labels: np.ndarray, count: int, names: Sequence[str] | None) -> None:

@@ -1,11 +1,13 @@
 """Splits that protocols are measured on: a test split of one class is refused, one that lacks classes is told."""
 
 import logging
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from barlowtf.data import ArraySource, both_splits, count_images_in_both
 from barlowtf.errors import DataError
 from barlowtf.evaluation import open_labeled
 
@@ -50,3 +52,22 @@ def test_splits_with_images_of_each_class_are_told_nothing(folder, caplog):
     spec = folder("abc")
     open_labeled(spec, spec, 3)
     assert not caplog.messages
+
+
+def test_test_images_that_are_in_train_are_counted(folder, tmp_path, caplog):
+    spec = folder("ab")
+    shutil.copy(tmp_path / "train" / "c" / "1.png", tmp_path / "test" / "a" / "copy.png")
+    (tmp_path / "test" / "c").mkdir()
+    shutil.copy(tmp_path / "test" / "a" / "0.png", tmp_path / "test" / "c" / "own.png")
+    open_labeled(spec, spec, 3)
+    assert caplog.messages == [
+        f"1 of 6 test images of {spec} are in its train split, too: scores are too high. barlowtf data check {spec} "
+        "names them."
+    ]
+
+
+def test_many_images_are_not_compared(monkeypatch):
+    images = np.zeros((4, 2, 2, 1), np.uint8)
+    assert count_images_in_both(ArraySource("a", images), ArraySource("b", images)) == 4
+    monkeypatch.setattr(both_splits, "_ALL_COMPARED", 7)
+    assert count_images_in_both(ArraySource("a", images), ArraySource("b", images)) == 0
