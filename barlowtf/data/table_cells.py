@@ -18,6 +18,7 @@ _SPLIT = ("split", "subset")
 _JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 _TAB_ENDINGS = (".tsv", ".tab")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF16 = "Invalid table {table}: received UTF-16, expected UTF-8. Save it as UTF-8."
 
 
 class Columns(NamedTuple):
@@ -65,6 +66,10 @@ def read_cells(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         require_regular(table)
         # utf-8-sig: spreadsheets put a mark before the first byte.
         with open(table, newline="", encoding="utf-8-sig") as file:
+            # Two bytes for each letter, of which the mark in front is missing.
+            if "\0" in file.read(2):
+                raise DataError(_UTF16.format(table=table))
+            file.seek(0)
             if table.suffix.lower() in _JSON_ENDINGS:
                 yield from _json_cells(table, file)
             else:
@@ -82,13 +87,13 @@ def encoding_fault(table: Path) -> str:
     with open(table, "rb") as file:
         for number, line in enumerate(file, start=1):
             if number == 1 and line.startswith(_UTF16_MARKS):
-                return f"Invalid table {table}: received UTF-16, expected UTF-8. Save it as UTF-8."
+                return _UTF16.format(table=table)
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
                 return (
-                    f"Invalid line {number} of {table}: received the byte 0x{line[error.start]:02x}, expected UTF-8; "
-                    "it is perhaps Latin-1 or Windows-1252. Save the table as UTF-8."
+                    f"Invalid line {number} of {table}: received the byte 0x{line[error.start]:02x}, expected CSV, TSV "
+                    "or JSON lines in UTF-8. Save text in another encoding, such as Latin-1, as UTF-8."
                 )
     return f"Invalid table {table}: received text that is not UTF-8. Save it as UTF-8."
 
@@ -123,8 +128,6 @@ def separated_lines(table: Path, lines: Iterable[str], separator: str) -> Iterat
 
 def _separated_cells(table: Path, file: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     first = file.readline()
-    if "\0" in first[:2]:
-        raise DataError(f"Invalid table {table}: received UTF-16, expected UTF-8. Save it as UTF-8.")
     if table.suffix.lower() in _TAB_ENDINGS:
         separator = "\t"
     else:
@@ -149,8 +152,9 @@ def _require_header(table: Path, names: list[str]) -> None:
     """Raises DataError where the first line of a table does not name its columns."""
     lowered = [name.strip().lower() for name in names]
     if lowered[0].startswith("#") and not set(_FILE) & set(lowered):
+        line = ", ".join(name.strip() for name in names)[:80]
         raise DataError(
-            f"Invalid first line of {table}: received {', '.join(names)[:80]!r}, expected the names of the columns, "
+            f"Invalid first line of {table}: received {line!r}, expected the names of the columns, "
             "such as file,label. A table holds no comments: remove it."
         )
     if len(set(lowered)) < len(names):

@@ -142,6 +142,7 @@ def test_tables(tables):
         ("name,sea\n1.png,1\n", "received 'name,sea'"),
         ("file,sea,sea\n1.png,1,1\n", "each class once"),
         ("file,sea\n1.png,1,0\n", "Invalid row 2 of .*: received 3 cells, expected 2"),
+        ('file,sea\n1.png,1\n"2.png,0\n3.png,1\n', "Invalid line 3 of .*: a quotation mark opens a cell"),
         ("file,sea\n\n1.png,yes\n", "Invalid class sea in row 3 of .*: received 'yes'"),
         ("file,sea\n1.png,1\n1.png,1\n", "it names 1 images twice, 1.png"),
         ("file,sea\n1.png,1\n7.png,1\n", "Missing images in .*train: 1 of 2 that .*names, 7.png"),
