@@ -138,7 +138,7 @@ def _require_usable(table: Path, number: int, file: str, label: str) -> None:
     """Raises DataError for what no file and no class can be called."""
     if _URL.match(file):
         raise DataError(
-            f"Invalid file in line {number} of {table}: received {file[:80]}, expected a path: images are read from "
+            f"Invalid file in line {number} of {table}: received {file[:80]!r}, expected a path: images are read from "
             "disk, not from the network. Download them and write their paths."
         )
     for what, text in (("file", file), ("label", label)):

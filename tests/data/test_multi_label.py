@@ -148,7 +148,7 @@ def test_tables(tables):
         ("file,sea\n1.png,1\n7.png,1\n", "Missing images in .*train: 1 of 2 that .*names, 7.png"),
         ("file,sea,sky\n1.png,1,0\n", "No image of sky in"),
         ("file,sea\n", "it names no image"),
-        (b"file,sea\n\xff.png,1\n", "Expected comma-separated values in UTF-8"),
+        (b"file,sea\n\xff.png,1\n", "Invalid line 2 of .*: received the byte 0xff, expected CSV"),
     ],
 )
 def test_tables_that_cannot_be_used(tables, content, message):

@@ -87,9 +87,9 @@ def test_labels_are_part_of_the_fingerprint(images):
         (
             "t.csv",
             "file\nhttps://x.y/05.png\n",
-            "file in line 2 of .*: received https://x.y/05.png, .* not from the net",
+            "file in line 2 of .*: received 'https://x.y/05.png', .* not from the net",
         ),
-        ("t.jsonl", '{"file": "gs://x/05.png"}\n', "file in line 1 of .*: received gs://x/05.png, expected a path"),
+        ("t.jsonl", '{"file": "gs://x/05.png"}\n', "file in line 1 of .*: received 'gs://x/05.png', expected a path"),
         (
             "t.csv",
             "# by x\nfile,label\na.png,x\n",
