@@ -10,7 +10,6 @@ The first row of a table is `file,CLASS1,CLASS2,...`, and each row after it is a
 commas, quotes as spreadsheets write them. The order of the rows is the order of the images.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
 from barlowtf.data.listed import listed_files
 from barlowtf.data.multi_label import ABSENT, DIFFICULT, PRESENT, MultiLabelSet
+from barlowtf.data.table_cells import encoding_fault, separated_lines
 from barlowtf.errors import DataError
 
 _CELLS = {"1": PRESENT, "0": ABSENT, "d": DIFFICULT, "": DIFFICULT}
@@ -67,9 +67,9 @@ def _read(table: Path) -> tuple[tuple[str, ...], list[tuple[str, list[int]]]]:
     try:
         # utf-8-sig: spreadsheets put a mark before the first byte.
         with open(table, newline="", encoding="utf-8-sig") as file:
-            lines = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"Cannot read {table}: {error}. Expected comma-separated values in UTF-8.") from error
+            lines = list(separated_lines(table, file, ","))
+    except UnicodeDecodeError as error:
+        raise DataError(encoding_fault(table)) from error
     header = [cell.strip() for cell in lines[0][1]] if lines else []
     class_names = tuple(header[1:])
     if header[:1] != ["file"] or not class_names or "" in class_names or len(set(class_names)) != len(class_names):

@@ -37,18 +37,20 @@ def listed_files(names: list[str], folder: Path, listed_in: Path) -> list[tuple[
         )
     sizes = [_bytes_of(folder / name, listed_in) for name in names]
     missing = [name for name, size in zip(names, sizes, strict=True) if size is None]
+    remedy = _backslashes(missing, folder)
     if missing and 2 * len(missing) < len(names):
         _LOG.warning(
-            "%d of %d images that %s names are missing: %s. They cannot be read.",
+            "%d of %d images that %s names are missing: %s. They cannot be read.%s",
             len(missing),
             len(names),
             listed_in,
             name_some(missing),
+            f" {remedy}" if remedy else "",
         )
     elif missing:
         raise DataError(
             f"Missing images in {folder}: {len(missing)} of {len(names)} that {listed_in} names, {name_some(missing)}. "
-            "Copy them there, or remove them from the list."
+            f"{remedy or 'Copy them there, or remove them from the list.'}"
         )
     return [(name, size or 0) for name, size in zip(names, sizes, strict=True)]
 
@@ -56,6 +58,14 @@ def listed_files(names: list[str], folder: Path, listed_in: Path) -> list[tuple[
 def name_some(names: list[str], count: int = 5) -> str:
     """Returns the first `count` of some names for a message: "a, b" or "a, b, ..."."""
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def _backslashes(missing: list[str], folder: Path) -> str:
+    """Returns what to do about missing files that are there once backslashes are read as "/"; "" where none is."""
+    count = sum("\\" in name and os.path.isfile(folder / name.replace("\\", "/")) for name in missing)
+    if not count:
+        return ""
+    return f"Paths are written with / here, and {count} of these are there by that name: replace \\ by / in the list."
 
 
 def _bytes_of(path: Path, listed_in: Path) -> int | None:

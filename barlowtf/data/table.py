@@ -11,11 +11,10 @@ its name. Paths are relative to the table. Without a column of labels the images
 all rows are for training.
 """
 
-import csv
-import json
 import logging
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,25 +25,24 @@ from barlowtf.data.classes import LARGEST_DIGITS, can_be_stored, is_too_long, nu
 from barlowtf.data.image_files import TEST_FOLDERS, ImageFiles
 from barlowtf.data.kind import SourceKind
 from barlowtf.data.listed import listed_files, name_some
+from barlowtf.data.table_cells import find_columns, read_cells
 from barlowtf.errors import DataError
-from barlowtf.places import given_path, similar_path
-from barlowtf.regular import require_regular
+from barlowtf.places import given_path
 
 _LOG = logging.getLogger("barlowtf")
-_FILE = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path")
-_LABEL = ("label", "class", "class_name", "category", "target")
-_SPLIT = ("split", "subset")
 # Whole numbers as texts, also as programs write them that know decimal numbers alone.
 _WHOLE, _FRACTION = re.compile(r"(?:0|-?[1-9][0-9]*)(?:\.0+)?"), re.compile(r"\.0+$")
 _SPLIT_NAMES = {"training": "train", "valid": "val", "dev": "val", "testing": "test"}
-_JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
-_TAB_ENDINGS = (".tsv", ".tab")
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class _Row(NamedTuple):
+    """A row; `split` is train or one of TEST_FOLDERS, `written` what the table calls it."""
+
     file: str
     label: str
     split: str
+    written: str
 
 
 def table_source(path: str, split: str) -> ImageFiles | None:
@@ -89,7 +87,24 @@ def table_source(path: str, split: str) -> ImageFiles | None:
     places = [place for place, row in enumerate(rows) if row.split == chosen[0].split]
     labels = np.array([number[given[place]] for place in places], np.int64)
     known = (labels >= 0).any()
-    return ImageFiles(name, table.parent, files, class_names if known else None, labels if known else None)
+    return ImageFiles(
+        name,
+        table.parent,
+        files,
+        class_names if known else None,
+        labels if known else None,
+        notes=_notes(rows, test),
+    )
+
+
+def _notes(rows: Sequence[_Row], test: str | None) -> tuple[str, ...]:
+    """Returns which rows are in neither split and what the test split is, in one line; none where all rows are used."""
+    others = Counter(row.written for row in rows if row.split not in ("train", test))
+    if not others:
+        return ()
+    counted = ", ".join(f"{name} ({count:,} {'row' if count == 1 else 'rows'})" for name, count in others.items())
+    measured = ", ".join(dict.fromkeys(row.written for row in rows if row.split == test))
+    return (f"Passed over, rows of other splits: {counted}. The test split is {measured}.",)
 
 
 def _meant_labels(labels: Sequence[str]) -> list[str]:
@@ -105,23 +120,27 @@ def _meant_labels(labels: Sequence[str]) -> list[str]:
 def _rows(table: Path) -> Iterator[_Row]:
     """Yields the rows of a table."""
     names: list[str] = []
-    for number, cells in _cells(table):
+    for number, cells in read_cells(table):
         # The keys of JSON objects may differ from line to line.
         if list(cells) != names:
             names = list(cells)
-            columns = _columns(table, names)
-        file, label, split = (
-            "" if name is None else _text(table, number, name, cells.get(name))
-            for name in (columns["file"], columns["label"], columns["split"])
-        )
+            columns = find_columns(table, names)
+        file, label, split = ("" if name is None else _text(table, number, name, cells.get(name)) for name in columns)
         if not file:
             raise DataError(f"Invalid line {number} of {table}: it names no file. Complete or remove it.")
         _require_usable(table, number, file, label)
-        yield _Row(file, label, "train" if columns["split"] is None else _split(table, number, split))
+        if columns.split is None:
+            split = "train"
+        yield _Row(file, label, _split(table, number, split), split.lower())
 
 
 def _require_usable(table: Path, number: int, file: str, label: str) -> None:
     """Raises DataError for what no file and no class can be called."""
+    if _URL.match(file):
+        raise DataError(
+            f"Invalid file in line {number} of {table}: received {file[:80]!r}, expected a path: images are read from "
+            "disk, not from the network. Download them and write their paths."
+        )
     for what, text in (("file", file), ("label", label)):
         if not can_be_stored(text):
             fault = "a letter that no text can hold, half of a surrogate pair"
@@ -134,21 +153,6 @@ def _require_usable(table: Path, number: int, file: str, label: str) -> None:
         raise DataError(f"Invalid {what} in line {number} of {table}: received {fault}. Correct or remove the line.")
 
 
-def _columns(table: Path, names: list[str]) -> dict[str, str | None]:
-    """Returns the names of the columns of files, labels and splits as the table writes them."""
-    known = {name.strip().lower(): name for name in names}
-    found = {
-        kind: next((known[word] for word in words if word in known), None)
-        for kind, words in (("file", _FILE), ("label", _LABEL), ("split", _SPLIT))
-    }
-    if found["file"] is None:
-        raise DataError(
-            f"Invalid table {table}: received the columns {', '.join(names)}, expected one of files: "
-            f"{', '.join(_FILE)}; and for labels: {', '.join(_LABEL)}. Rename one in its first line."
-        )
-    return found
-
-
 def _split(table: Path, number: int, split: str) -> str:
     name = _SPLIT_NAMES.get(split.lower(), split.lower())
     if name not in ("train", *TEST_FOLDERS):
@@ -156,70 +160,6 @@ def _split(table: Path, number: int, split: str) -> str:
             f"Invalid split in line {number} of {table}: received {split!r}, expected train, {', '.join(TEST_FOLDERS)}."
         )
     return name
-
-
-def _cells(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields number of the line, and column -> cell, of each row."""
-    try:
-        require_regular(table)
-        # utf-8-sig: spreadsheets put a mark before the first byte.
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            if table.suffix.lower() in _JSON_ENDINGS:
-                yield from _json_cells(table, file)
-            else:
-                yield from _separated_cells(table, file)
-    except FileNotFoundError as error:
-        raise DataError(f"Invalid file {table}: it does not exist.{similar_path(table)}") from error
-    except OSError as error:
-        raise DataError(f"Cannot read {table}: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"Cannot read {table}: {error}. Expected a CSV, TSV or JSON-lines file in UTF-8.") from error
-
-
-def _separated_cells(table: Path, file: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    first = file.readline()
-    if table.suffix.lower() in _TAB_ENDINGS:
-        separator = "\t"
-    else:
-        # Spreadsheets write semicolons where the comma is a decimal mark.
-        separator = max(",;\t", key=first.count) if first.strip() else ","
-    file.seek(0)
-    reader = csv.reader(file, delimiter=separator)
-    names: list[str] = []
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if not names:
-            names = cells
-            if len({name.strip().lower() for name in names}) < len(names):
-                raise DataError(
-                    f"Invalid first line of {table}: received {', '.join(names)}, expected each column once."
-                )
-            continue
-        if len(cells) != len(names):
-            raise DataError(
-                f"Invalid line {reader.line_num} of {table}: received {len(cells)} cells, expected {len(names)}: "
-                f"{', '.join(names)}."
-            )
-        yield reader.line_num, dict(zip(names, cells, strict=True))
-
-
-def _json_cells(table: Path, file: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        try:
-            cells = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"Invalid line {number} of {table}: {error.msg}, expected one JSON object.") from error
-        except RecursionError as error:
-            raise DataError(f"Invalid line {number} of {table}: too deep, expected one JSON object.") from error
-        except ValueError as error:
-            # Python reads no number of more than 4,300 digits.
-            raise DataError(f"Invalid line {number} of {table}: a number has too many digits.") from error
-        if not isinstance(cells, dict):
-            raise DataError(f"Invalid line {number} of {table}: received {line.strip()[:40]}, expected a JSON object.")
-        yield number, cells
 
 
 def _text(table: Path, number: int, column: str, cell: Any) -> str:

@@ -86,7 +86,7 @@ def _empty_classes(check: DataCheck) -> Iterator[Symptom]:
 def _passed_over(check: DataCheck) -> Iterator[Symptom]:
     notes = list(dict.fromkeys(note for split in check.splits.values() for note in split.notes))
     if notes:
-        yield Symptom("Not everything in the folder is part of the data.", notes)
+        yield Symptom("Not everything that is there is part of the data.", notes)
 
 
 def _flat(check: DataCheck) -> Iterator[Symptom]:

@@ -142,12 +142,13 @@ def test_tables(tables):
         ("name,sea\n1.png,1\n", "received 'name,sea'"),
         ("file,sea,sea\n1.png,1,1\n", "each class once"),
         ("file,sea\n1.png,1,0\n", "Invalid row 2 of .*: received 3 cells, expected 2"),
+        ('file,sea\n1.png,1\n"2.png,0\n3.png,1\n', "Invalid line 3 of .*: a quotation mark opens a cell"),
         ("file,sea\n\n1.png,yes\n", "Invalid class sea in row 3 of .*: received 'yes'"),
         ("file,sea\n1.png,1\n1.png,1\n", "it names 1 images twice, 1.png"),
         ("file,sea\n1.png,1\n7.png,1\n", "Missing images in .*train: 1 of 2 that .*names, 7.png"),
         ("file,sea,sky\n1.png,1,0\n", "No image of sky in"),
         ("file,sea\n", "it names no image"),
-        (b"file,sea\n\xff.png,1\n", "Expected comma-separated values in UTF-8"),
+        (b"file,sea\n\xff.png,1\n", "Invalid line 2 of .*: received the byte 0xff, expected CSV"),
     ],
 )
 def test_tables_that_cannot_be_used(tables, content, message):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from barlowtf.data import open_source
 from barlowtf.errors import DataError
+from barlowtf.experiment import describe_data
 
 
 @pytest.fixture
@@ -83,6 +84,26 @@ def test_labels_are_part_of_the_fingerprint(images):
         ("t.csv", "file,split\nphotos/a.png,test\n", "no row has split train"),
         ("t.csv", "file\nphotos/a.png\nphotos/a.png\n", "it names 1 images twice, photos/a.png"),
         ("t.csv", "file\nphotos/a.png\nphotos/z.png\n", "Missing images in .*: 1 of 2 .*photos/z.png"),
+        (
+            "t.csv",
+            "file\nhttps://x.y/05.png\n",
+            "file in line 2 of .*: received 'https://x.y/05.png', .* not from the net",
+        ),
+        ("t.jsonl", '{"file": "gs://x/05.png"}\n', "file in line 1 of .*: received 'gs://x/05.png', expected a path"),
+        (
+            "t.csv",
+            "# by x\nfile,label\na.png,x\n",
+            "received '# by x', expected the names of the columns.* no comments",
+        ),
+        ("t.csv", "# x, y\nfile,label\na.png,x\n", "received '# x, y', expected the names of the columns"),
+        ("t.csv", "Birds\nfile,label\na.png,x\n", "received the columns Birds, expected one of files"),
+        (
+            "t.jsonl",
+            '{"file": "photos/a.png", "label": 1, "label": 2}',
+            "line 1 of .* the key 'label' 2 times, expected",
+        ),
+        ("t.jsonl", '\n{"file": "photos/a.png", "x": {"y": 1, "y": 1}}', "line 2 of .* the key 'y' 2 times"),
+        ("t.jsonl", '{"file": "photos/a.png", "label": 1, "Label": 2}', "received label, Label, expected one of them"),
         ("t.jsonl", '{"file": "photos/a.png"\n', "Invalid line 1 of .*expected one JSON object"),
         ("t.jsonl", "[1]\n", r"Invalid line 1 of .*: received \[1\], expected a JSON object"),
         ("t.jsonl", json.dumps({"label": 1}), "received the columns label, expected one of files"),
@@ -95,10 +116,79 @@ def test_unusable_tables(images, name, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_table_that_is_no_text(images):
-    (images / "t.csv").write_bytes(b"file\n\xff\xfe\n")
-    with pytest.raises(DataError, match="Cannot read .*t.csv.*Expected a CSV, TSV or JSON-lines file in UTF-8"):
-        open_source(f"table:{images / 't.csv'}", "train")
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "t.csv",
+            b"file\n\xff\xfe\n",
+            r"Invalid line 2 of .*t\.csv: received the byte 0xff, expected CSV, TSV or JSON",
+        ),
+        ("t.csv", "file,label\na.png,né\n".encode("latin-1"), "line 2 of .*: received the byte 0xe9, .* as UTF-8"),
+        ("t.csv", "file,label\na.png,x\n".encode("utf-16"), "received UTF-16, expected UTF-8. Save it as UTF-8"),
+        ("t.csv", "file,label\na.png,x\n".encode("utf-16-be"), "received UTF-16, expected UTF-8"),
+        ("t.jsonl", '{"file": "a.png"}\n'.encode("utf-16-le"), "received UTF-16, expected UTF-8"),
+        ("t.csv", b"file\n" + b"photos/a.png\n" * 5000 + b"\xe9.png\n", "Invalid line 5002 of .*: received the byte"),
+    ],
+)
+def test_other_encodings_are_named(images, name, content, message):
+    (images / name).write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        open_source(f"table:{images / name}", "train")
+    assert "\n" not in str(caught.value) and "codec" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("t.csv", 'file,label\nphotos/a.png,x\n\nphotos/b.png,"x\nphotos/c.png,y\nphotos/d.png,y\n', 4),
+        # Two of them: a cell of two lines.
+        ("t.csv", 'file,label\nphotos/a.png,"x\nphotos/b.png,y"\nphotos/c.png,y\n', 2),
+        ("t.csv", 'file,label\nphotos/a.png,x\n"photos/b.png,y', 3),
+        ("t.csv", '"file,label\nphotos/a.png,x\n', 1),
+        ("t.csv", 'file,label\r\nphotos/a.png,"x\r\nphotos/b.png,y\r\n', 2),
+        ("t.tsv", 'file\tlabel\nphotos/a.png\t"x\nphotos/b.png\ty\n', 2),
+    ],
+)
+def test_a_stray_quotation_mark_is_named_by_its_line(images, name, text, line):
+    with pytest.raises(DataError, match=rf"Invalid line {line} of .*{name}: a quotation mark opens a cell") as caught:
+        open_source(table(images, text, name), "train")
+    assert "\n" not in str(caught.value)
+
+
+def test_quoted_cells_hold_separators_and_quotation_marks(images):
+    (images / "a,b.png").write_bytes((images / "photos" / "a.png").read_bytes())
+    text = 'file,label\n"a,b.png","5"" disk, old"\nphotos/b.png,5" disk\n"photos/c.png",""\n'
+    source = open_source(table(images, text), "train")
+    assert source.identify(0) == str(images / "a,b.png")
+    assert source.class_names == ('5" disk', '5" disk, old') and source.labels.tolist() == [1, 0, -1]
+
+
+def test_rows_of_other_splits_are_counted(images):
+    rows = ("a.png,train", "b.png,test", "c.png,Testing", "d.png,valid", "e.png,test")
+    spec = table(images, "file,split\n" + "".join(f"photos/{row}\n" for row in rows))
+    train, test = (open_source(spec, split) for split in ("train", "test"))
+    assert (train.size, test.identify(0)) == (1, str(images / "photos" / "d.png"))
+    note = "Passed over, rows of other splits: test (2 rows), testing (1 row). The test split is valid."
+    assert train.notes == test.notes == (note,)
+    assert describe_data(spec).notes[0] == note
+
+
+def test_without_rows_of_other_splits_there_is_no_note(images):
+    for text in ("file,split\nphotos/a.png,train\nphotos/b.png,test\n", "file\nphotos/a.png\n"):
+        assert open_source(table(images, text), "train").notes == ()
+
+
+def test_backslashes_in_paths_are_named(images, caplog):
+    message = r"Missing images in .*: 2 of 2 .* 1 of these are there by that name: replace \\ by / in the list"
+    with pytest.raises(DataError, match=message):
+        open_source(table(images, "file\nphotos\\a.png\nphotos\\z.png\n"), "train")
+    assert open_source(table(images, "file\nphotos/a.png\nphotos/b.png\nphotos\\c.png\n"), "train").size == 3
+    assert "cannot be read. Paths are written with / here" in caplog.text
+    # On Linux a name may hold one.
+    (images / "photos\\a.png").write_bytes((images / "photos" / "a.png").read_bytes())
+    source = open_source(table(images, "file\nphotos\\a.png\n"), "train")
+    assert source.identify(0) == str(images / "photos\\a.png")
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a device"])
