@@ -111,6 +111,8 @@ def open_labeled(
     if test is not None and held_out is not None:
         raise DataError(f"Invalid --holdout {held_out}: {test_spec} has a test split. Leave it out.")
     sources["test"] = sources["train"] if test is None else test
+    for note in dict.fromkeys(note for source in sources.values() for note in source.notes):
+        _LOG.info("%s: %s", test_spec, note)
     _require_labels(sources["test"], "test", test_spec)
     if test is not None:
         data.require_other_images(test_spec, sources["train"], test)

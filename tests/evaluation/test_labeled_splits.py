@@ -71,3 +71,20 @@ def test_many_images_are_not_compared(monkeypatch):
     assert count_images_in_both(ArraySource("a", images), ArraySource("b", images)) == 4
     monkeypatch.setattr(both_splits, "_ALL_COMPARED", 7)
     assert count_images_in_both(ArraySource("a", images), ArraySource("b", images)) == 0
+
+
+def test_what_is_passed_over_is_told(folder, tmp_path, caplog):
+    """Which rows count as test images decides what a score means."""
+    folder("abc")
+    rows = [
+        f"{split}/{name}/0.png,{name},{as_split}\n"
+        for split, as_split in (("train", "train"), ("test", "val"))
+        for name in "abc"
+    ]
+    table = tmp_path / "table.csv"
+    table.write_text("".join(["file,label,split\n", *rows, "train/a/1.png,a,test\n"]))
+    with caplog.at_level(logging.INFO, "barlowtf"):
+        open_labeled(f"table:{table}", f"table:{table}", 3)
+    assert [message for message in caplog.messages if "Passed over" in message] == [
+        f"table:{table}: Passed over, rows of other splits: test (1 row). The test split is val."
+    ]
