@@ -1,6 +1,7 @@
 """Training and test images of one class each, and the part of them whose labels a protocol may use."""
 
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from barlowtf.data import Labeled
 from barlowtf.errors import DataError
 from barlowtf.evaluation.contract import Splits
 from barlowtf.records import Subset
+
+_LOG = logging.getLogger("barlowtf")
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,9 @@ def open_labeled(
     splits = {
         name: replace(split, labels=labels) for (name, split), labels in zip(splits.items(), numbered, strict=True)
     }
+    alike = data.note_on_alike_names(names or ())
+    if alike is not None:
+        _LOG.warning("%s: %s", test_spec, alike)
     count = 1 + max(int(labels.max()) for labels in numbered) if names is None else len(names)
     if count < 2:
         raise DataError(f"Invalid data {test_spec}: received {count} class, expected at least two.")

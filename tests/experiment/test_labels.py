@@ -38,7 +38,7 @@ def test_from_one_and_with_gaps(tmp_path, thin_run):
     spec = own(tmp_path, [1, 2, 9, 1, 2, 9, -1], [9, 1, 2])
     facts = experiment.describe_data(spec)
     assert (facts.classes, facts.class_names, facts.images_per_class) == (3, ("1", "2", "9"), (2, 2, 2))
-    assert "1 images have no label." in facts.notes
+    assert "1 image has no label." in facts.notes
     splits = open_labeled(spec, spec, 1)
     assert (splits.class_count, splits.class_names) == (3, ("1", "2", "9"))
     assert splits.train.labels.tolist() == [0, 1, 2, 0, 1, 2] and splits.test.labels.tolist() == [2, 0, 1]
