@@ -47,8 +47,9 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
 
     Splits: see `barlowtf.data.layout` and `barlowtf.data.nesting`. Classes: the first folder below the split that holds
     an image; deeper folders belong to it. A few images beside class folders are left out; with many of them none has a
-    class. The test images have no labels where they lie in none of the training classes. Hidden files and folders are skipped, and folders
-    that systems leave behind (__MACOSX, @eaDir); links are followed, but in each class a folder counts once.
+    class. The test images have no labels where they lie in none of the training classes. Hidden files and folders are
+    skipped, and folders that systems leave behind (__MACOSX, @eaDir); links are followed, but in each class a folder
+    counts once.
 
     Args:
         folder: The data set.

@@ -83,4 +83,6 @@ def _name(folder: Path) -> str:
 
 def _is_same(outer: str, inner: str) -> bool:
     """Returns whether two folders have one name, or are called like the same split."""
-    return outer.casefold() == inner.casefold() or (split_word(outer) is not None and split_word(outer) == split_word(inner))
+    return outer.casefold() == inner.casefold() or (
+        split_word(outer) is not None and split_word(outer) == split_word(inner)
+    )

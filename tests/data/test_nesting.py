@@ -4,7 +4,7 @@ import pytest
 
 from barlowtf.data import open_source
 
-from .test_layout import labels, paths, write
+from tests.data.test_layout import labels, paths, write
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from .test_layout import labels, paths, write
     ],
 )
 def test_a_folder_in_a_folder_of_its_own_name_is_entered(tmp_path, train, test):
-    write(tmp_path, f"{train}/cat/1.png", f"{train}/dog/1.png", f"{test}/dog/2.png", "train/README.md", "__MACOSX/a/1.png")
+    write(tmp_path, f"{train}/cat/1.png", f"{train}/dog/1.png", f"{test}/dog/2.png", "README.md", "__MACOSX/a/1.png")
     sources = [open_source(str(tmp_path), split) for split in ("train", "test")]
     assert [paths(source, tmp_path) for source in sources] == [
         [f"{train}/cat/1.png", f"{train}/dog/1.png"],

@@ -193,12 +193,10 @@ def test_classes_without_test_images(tmp_path):
 
 
 def test_one_image_is_told_in_the_singular(tmp_path):
-    class_folder(tmp_path, train_ant=2, train_bee=2, test_ant=2, test_bee=2)
-    save(picture(sum(b"train_ant") * 100, 12), tmp_path / "test" / "ant" / "same.png")
-    for split in ("train", "test"):
-        for path in (tmp_path / split).rglob("[01].png"):
-            save(picture(sum(str(path.relative_to(tmp_path)).encode()), 12), path)
-    save(Image.open(tmp_path / "train" / "ant" / "0.png"), tmp_path / "test" / "ant" / "same.png")
+    for place, name in enumerate(("train/ant", "train/bee", "test/ant", "test/bee")):
+        for number in range(2):
+            save(picture(10 * place + number, 12), tmp_path / name / f"{number}.png")
+    save(picture(0, 12), tmp_path / "test" / "ant" / "same.png")
     (found,) = check_data(CheckRequest(str(tmp_path))).findings
     assert found.what == "1 test image is in train, too, with equal pixels."
     assert found.change.startswith("Delete it from train")
