@@ -3,7 +3,6 @@
 import pytest
 
 from barlowtf.data import open_source
-
 from tests.data.test_layout import labels, paths, write
 
 
