@@ -23,7 +23,8 @@ def enter_nested(folder: Path, layout: Layout) -> tuple[Layout, tuple[str, ...]]
     Returns:
         The layout, and a line on each folder that was entered.
     """
-    train, test = _innermost(layout.train), layout.test and _innermost(layout.test)
+    train = _innermost(layout.train, layout.test)
+    test = None if layout.test is None else _innermost(layout.test, layout.train)
     entered = [(a, b) for a, b in ((layout.train, train), (layout.test, test)) if a and b and a != b]
     notes = tuple(
         f"Read {_name(outer)}/{inner.relative_to(outer)} in place of {_name(outer)}, which holds no other images."
@@ -55,11 +56,13 @@ def note_on_one_folder(folder: Path, only: str, *, is_split: bool) -> str | None
     )
 
 
-def _innermost(folder: Path) -> Path:
+def _innermost(folder: Path, other: Path | None) -> Path:
     """Returns the last of the folders of one name, each of which holds the next and nothing else."""
+    # A folder of both splits is a class.
+    classes = () if other is None else visible_folders(other)
     for _ in range(_DEEPEST):
         inner = _nested(folder)
-        if inner is None:
+        if inner is None or inner.name in classes:
             break
         folder = inner
     return folder

@@ -48,6 +48,7 @@ def test_what_was_entered_is_said(tmp_path, monkeypatch):
         (("train/train/1.png", "train/car/1.png", "test/train/2.png"), ["car", "train"]),
         (("train/train/deep/1.png", "train/car/1.png", "test/train/deep/2.png"), ["car", "train"]),
         (("train/train/1.png", "test/train/1.png", "test/car/1.png"), ["train"]),
+        (("train/test/x/1.png", "train/car/1.png", "test/test/x/1.png", "test/test/y/1.png"), ["car", "test"]),
         # An image beside it.
         (("train/train/a/1.png", "train/train/b/1.png", "train/1.png", "test/a/1.png"), None),
         # Another split in it.
@@ -56,9 +57,9 @@ def test_what_was_entered_is_said(tmp_path, monkeypatch):
 )
 def test_a_folder_that_holds_more_is_not_entered(tmp_path, names, expected):
     write(tmp_path, *names)
-    source = open_source(str(tmp_path), "train")
-    assert labels(source) == expected
-    assert not any(note.startswith("Read ") for note in source.notes)
+    train, test = (open_source(str(tmp_path), split) for split in ("train", "test"))
+    assert labels(train) == expected
+    assert not any(note.startswith("Read ") for note in (*train.notes, *test.notes))
 
 
 def test_a_link_to_itself_is_no_folder_of_its_own_name(tmp_path):
