@@ -1,5 +1,6 @@
 """Data sets, the order of their examples, and batches of crops."""
 
+from barlowtf.data.alike_names import alike_names, explain_alike, note_on_alike_names
 from barlowtf.data.arrays import ArraySource, preload
 from barlowtf.data.both_splits import (
     are_same_images,
@@ -58,6 +59,7 @@ __all__ = [
     "Source",
     "SourceKind",
     "TrainingBatches",
+    "alike_names",
     "are_same_images",
     "balanced_ids",
     "count_images_in_both",
@@ -69,11 +71,13 @@ __all__ = [
     "decode",
     "decode_in_graph",
     "equal_groups",
+    "explain_alike",
     "facts_of",
     "labeled",
     "labeled_batches",
     "listed_ids",
     "near_groups",
+    "note_on_alike_names",
     "notes_on_both",
     "open_multi_label",
     "open_objects",

@@ -18,6 +18,7 @@ from barlowtf.data.layout import (
     visible_folders,
 )
 from barlowtf.data.multi_label import MultiLabelSet
+from barlowtf.data.nesting import enter_nested, note_on_one_folder
 from barlowtf.data.objects.annotations import ObjectSet
 from barlowtf.data.objects.coco_folder import coco_objects, find_coco_files
 from barlowtf.data.objects.voc_devkit import find_voc_years, voc_objects
@@ -44,10 +45,11 @@ _OBJECTS_SYNTAX = (
 def folder_source(folder: Path, split: str) -> ImageFiles | None:
     """Returns the images of a folder, sorted by path; labels where they lie in two or more class folders.
 
-    Splits: see `barlowtf.data.layout`. Classes: the first folder below the split that holds an image; deeper folders
-    belong to it. A few images beside class folders are left out; with many of them none has a class. The test images
-    have no labels where they lie in none of the training classes. Hidden files and folders are skipped, and folders
-    that systems leave behind (__MACOSX, @eaDir); links are followed, but in each class a folder counts once.
+    Splits: see `barlowtf.data.layout` and `barlowtf.data.nesting`. Classes: the first folder below the split that holds
+    an image; deeper folders belong to it. A few images beside class folders are left out; with many of them none has a
+    class. The test images have no labels where they lie in none of the training classes. Hidden files and folders are
+    skipped, and folders that systems leave behind (__MACOSX, @eaDir); links are followed, but in each class a folder
+    counts once.
 
     Args:
         folder: The data set.
@@ -60,7 +62,7 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
         DataError: `folder` is missing, not a folder, empty, or without images.
     """
     _require_folder(folder, "a folder of images")
-    layout = find_layout(folder)
+    layout, entered = enter_nested(folder, find_layout(folder))
     chosen = layout.test if split == "test" else layout.train
     if chosen is None:
         return None
@@ -73,13 +75,16 @@ def folder_source(folder: Path, split: str) -> ImageFiles | None:
     # One numbering for both splits, even where a class has no test image.
     train, test = (set() if root is None else set(image_folders(root)) for root in (layout.train, layout.test))
     empty = sorted(set(visible_folders(chosen)) - (test if split == "test" else train))
-    notes = _notes(layout, empty, others, sorted(repeated))
+    notes = [*entered, *_notes(layout, empty, others, sorted(repeated))]
     if test and not train & test:
         notes.append(f"The folders of the test images, {_some(sorted(test))}, are no training classes: no labels.")
         train, test = (train, set()) if split == "train" else (set(), set())
     elif train and test - train:
         notes.append(f"Classes with test images alone: {_some(sorted(test - train))}.")
     class_names = sorted(train | test)
+    if len(class_names) == 1 and (test if split == "test" else train):
+        lost = note_on_one_folder(chosen, class_names[0], is_split=layout.test is not None or chosen != folder)
+        notes += [] if lost is None else [lost]
     beside = tuple(path for path, _ in files if "/" not in path)
     labeled = len(class_names) > 1 and _STRAYS * len(beside) <= len(files) - len(beside)
     if labeled and beside:

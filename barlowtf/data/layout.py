@@ -64,6 +64,12 @@ def find_layout(folder: Path) -> Layout:
     return _find(folder, _DEEPEST)
 
 
+def split_word(name: str) -> str | None:
+    """Returns "train" or "test" for a folder that is called like a split, None for others."""
+    bare = _bare(name)
+    return "train" if bare in _TRAIN else "test" if bare in _TESTS else None
+
+
 def is_image_file(path: Path) -> bool:
     """Returns whether a path is one image; a .npy file is rather a stack of them."""
     return path.suffix.lower() in ENDINGS and path.suffix.lower() != ".npy" and path.is_file()
@@ -221,7 +227,7 @@ def _alike(folder: Path, inner: list[str]) -> Layout | None:
     others = tuple(name for name in inner if name not in train and name not in test)
     if not test:
         return None
-    stray = others or (("single images",) if _has_images_beside(folder) else ())
+    stray = others or (("single images",) if has_images_beside(folder) else ())
     if len(train) > 1 or stray:
         beside = f", beside {_some(stray)}," if stray else ""
         raise DataError(
@@ -260,13 +266,14 @@ def _require_no_splits_inside(folder: Path, inner: list[str]) -> None:
 
 def _below(folder: Path, inner: list[str], deepest: int) -> Layout | None:
     """Returns the splits in the only folder with images, None where it has none or is not the only one."""
-    if not deepest or len(inner) != 1 or _has_images_beside(folder):
+    if not deepest or len(inner) != 1 or has_images_beside(folder):
         return None
     found = _find(folder / inner[0], deepest - 1)
     return found if found.train != folder / inner[0] else None
 
 
-def _has_images_beside(folder: Path) -> bool:
+def has_images_beside(folder: Path) -> bool:
+    """Returns whether images lie in a folder itself."""
     return any(_is_meant(entry) and not entry.is_dir() and _is_image(entry.name.lower()) for entry in _entries(folder))
 
 

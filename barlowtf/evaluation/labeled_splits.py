@@ -132,6 +132,9 @@ def open_labeled(
     splits = {
         name: replace(split, labels=labels) for (name, split), labels in zip(splits.items(), numbered, strict=True)
     }
+    alike = data.note_on_alike_names(names or ())
+    if alike is not None:
+        _LOG.warning("%s: %s", test_spec, alike)
     count = 1 + max(int(labels.max()) for labels in numbered) if names is None else len(names)
     if count < 2:
         raise DataError(f"Invalid data {test_spec}: received {count} class, expected at least two.")

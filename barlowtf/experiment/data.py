@@ -61,8 +61,11 @@ def describe_data(spec: str, split: str = "train") -> DataDescription:
         (numbered,), names = data.without_gaps([labels], source.class_names)
         counts = np.bincount(numbered[numbered >= 0], minlength=len(names or ()))
         nameless = int((labels < 0).sum())
-    notes = (*source.notes, *([f"{nameless:,} images have no label."] if nameless else []))
+    has_no = "image has" if nameless == 1 else "images have"
+    notes = (*source.notes, *([f"{nameless:,} {has_no} no label."] if nameless else []))
     splits = _open_both(spec, split, source)
+    alike = data.note_on_alike_names(name for part in splits.values() for name in part.class_names or ())
+    notes = (*notes, *([] if alike is None else [alike]))
     if len(splits) == 2:
         notes = (*notes, *data.notes_on_both(spec, splits["train"], splits["test"]))
     objects, unusable = object_facts(spec)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from barlowtf.data import alike_names, explain_alike
 from barlowtf.experiment.data_records import CheckedSplit, DataCheck, ImageGroup
 from barlowtf.experiment.diagnosis import Diagnosis, Symptom
 
@@ -34,14 +35,17 @@ def _leaks(check: DataCheck) -> Iterator[Symptom]:
     leaks = [group for group in check.equal if group.leaks]
     if leaks:
         count = sum(group.splits.count("test") for group in leaks)
-        yield Symptom(f"{_images(count, 'test')} are in train, too, with equal pixels.", _groups(leaks))
+        are = "is" if count == 1 else "are"
+        change = "Delete it from train, or every measurement on test is too good." if count == 1 else None
+        yield Symptom(f"{_images(count, 'test')} {are} in train, too, with equal pixels.", _groups(leaks), change)
 
 
 def _near_leaks(check: DataCheck) -> Iterator[Symptom]:
     leaks = [group for group in check.near or () if group.leaks]
     if leaks:
         count = sum(group.splits.count("test") for group in leaks)
-        what = f"{_images(count, 'test')} nearly equal others in train (cosine from {check.similarity:g} on)."
+        others = "nearly equals another" if count == 1 else "nearly equal others"
+        what = f"{_images(count, 'test')} {others} in train (cosine from {check.similarity:g} on)."
         yield Symptom(what, _groups(leaks, "~"))
 
 
@@ -69,6 +73,38 @@ def _test_only(check: DataCheck) -> Iterator[Symptom]:
             yield Symptom(f"{_classes(lost)} test images and no training images.", _some(lost))
 
 
+def _one_tested(check: DataCheck) -> Iterator[Symptom]:
+    tested, missing = _tested(check)
+    if len(tested) == 1 and missing:
+        (name,) = tested
+        yield Symptom(f"All test images with a label are of one class, {name}: {_lack(missing)}.", _some(missing))
+
+
+def _untested(check: DataCheck) -> Iterator[Symptom]:
+    tested, missing = _tested(check)
+    if len(tested) > 1 and missing:
+        yield Symptom(f"{_lack(missing)}.", _some(missing))
+
+
+def _tested(check: DataCheck) -> tuple[list[str], list[str]]:
+    """Returns the classes with test images, and those with training images alone."""
+    train, test = (_counts(check.splits[name]) if name in check.splits else {} for name in ("train", "test"))
+    tested = [name for name, count in test.items() if count]
+    return tested, [name for name, count in train.items() if count and not test.get(name)]
+
+
+def _lack(names: Sequence[str]) -> str:
+    return f"{_classes(names)} training images and no test images"
+
+
+def _alike(check: DataCheck) -> Iterator[Symptom]:
+    groups = alike_names(name for split in check.splits.values() for name in _counts(split))
+    if groups:
+        names = "names that differ only in case, spaces, Unicode form or how a number is written"
+        count = sum(map(len, groups))
+        yield Symptom(f"{count:,} classes have {names}.", _some(map(explain_alike, groups)))
+
+
 def _unlabeled(check: DataCheck) -> Iterator[Symptom]:
     for name, split in check.splits.items():
         if split.unlabeled:
@@ -86,7 +122,7 @@ def _empty_classes(check: DataCheck) -> Iterator[Symptom]:
 def _passed_over(check: DataCheck) -> Iterator[Symptom]:
     notes = list(dict.fromkeys(note for split in check.splits.values() for note in split.notes))
     if notes:
-        yield Symptom("Not everything that is there is part of the data.", notes)
+        yield Symptom("Some of the data is passed over, or read otherwise than it may be meant.", notes)
 
 
 def _flat(check: DataCheck) -> Iterator[Symptom]:
@@ -164,12 +200,30 @@ DATA_DIAGNOSES: dict[str, Diagnosis[DataCheck]] = {
         "Add training images, or delete the class from test: nothing can be right there.",
         _test_only,
     ),
+    "one class tested": Diagnosis(
+        "harm",
+        "a test split with images of one class, where train has others",
+        "Add test images of the others: a measurement on one class says nothing about telling classes apart.",
+        _one_tested,
+    ),
     "unlabeled": Diagnosis(
         "harm",
         "images without a label among labeled ones",
         "Label, move or delete them: measurements by labels leave them out. A few images beside class folders are left "
         "out whole; with many of them none is labeled.",
         _unlabeled,
+    ),
+    "not tested": Diagnosis(
+        "note",
+        "classes with images in train and none in test",
+        "Add test images of them: measurements on test leave these classes out.",
+        _untested,
+    ),
+    "alike names": Diagnosis(
+        "note",
+        "classes whose names differ only in case, spaces, Unicode form or how a number is written",
+        "They count as different classes: rename them where they are one.",
+        _alike,
     ),
     "empty classes": Diagnosis(
         "note",

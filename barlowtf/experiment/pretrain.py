@@ -22,7 +22,7 @@ from barlowtf.experiment.same_recipe import note_recipe, require_same_recipe
 from barlowtf.experiment.settling import settled
 from barlowtf.experiment.starting import find_start
 from barlowtf.experiment.step_memory import require_memory
-from barlowtf.experiment.training_data import open_labeled, open_training_data, skipped_images
+from barlowtf.experiment.training_data import log_alike_names, open_labeled, open_training_data, skipped_images
 from barlowtf.experiment.training_job import Job, take_steps
 from barlowtf.leaving import undone_by
 from barlowtf.models import checkpoint
@@ -90,6 +90,8 @@ def pretrain(request: PretrainRequest) -> RunInfo:
         skipped = skipped_images(recipe)
         source = open_training_data(recipe)
         labeled = open_labeled(recipe, source) or ()  # Refused before anything is written.
+        if labeled:
+            log_alike_names(labeled[0])
         steps_per_epoch = count_steps_per_epoch(
             source.size,
             batch_size=recipe.train.batch_size,

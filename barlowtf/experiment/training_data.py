@@ -27,6 +27,13 @@ def open_training_data(recipe: Recipe) -> data.Source:
     return data.preload(source, recipe.data.channels, rendering=data.rendering_of(recipe.data))
 
 
+def log_alike_names(source: data.Source) -> None:
+    """Logs which classes of labeled images are probably meant as one."""
+    alike = data.note_on_alike_names(source.class_names or ())
+    if alike is not None:
+        _LOG.info("%s: %s", source.name, alike)
+
+
 def open_labeled(recipe: Recipe, source: data.Source) -> tuple[data.Source, data.Source | None] | None:
     """Returns the labeled images that the run is measured on, train and test split; None where there are no labels.
 

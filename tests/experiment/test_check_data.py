@@ -169,10 +169,47 @@ def class_folder(folder, **counts):
 
 def test_what_is_wrong_with_classes(tmp_path):
     found = class_folder(tmp_path, train_ant=20, train_bee=2, train_moth=1, test_ant=2, test_wasp=3)
-    assert list(found) == ["single images", "test only", "passed over", "imbalance"]
+    assert list(found) == ["single images", "test only", "not tested", "passed over", "imbalance"]
     assert found["single images"].evidence == ("moth",)
     assert found["test only"].evidence == ("wasp",)
+    assert found["not tested"].evidence == ("bee", "moth")
     assert found["imbalance"].what.startswith("The largest class has 20 times")
+
+
+def test_classes_without_test_images(tmp_path):
+    found = class_folder(tmp_path / "one", train_ant=2, train_bee=2, train_moth=2, test_ant=2)
+    assert list(found) == ["one class tested"]
+    assert found["one class tested"].severity == "harm" and found["one class tested"].evidence == ("bee", "moth")
+    assert found["one class tested"].what == (
+        "All test images with a label are of one class, ant: 2 classes have training images and no test images."
+    )
+    found = class_folder(tmp_path / "some", train_ant=2, train_bee=2, train_moth=2, test_ant=1, test_bee=1)
+    assert list(found) == ["not tested"]
+    assert found["not tested"].what == "1 class has training images and no test images."
+    assert found["not tested"].evidence == ("moth",)
+    names = {f"train_class{number}": 2 for number in range(9)}
+    found = class_folder(tmp_path / "many", **names, test_class0=1, test_class1=1)["not tested"]
+    assert found.what.startswith("7 classes have") and found.evidence[-1] == "and 2 more"
+
+
+def test_one_image_is_told_in_the_singular(tmp_path):
+    for place, name in enumerate(("train/ant", "train/bee", "test/ant", "test/bee")):
+        for number in range(2):
+            save(picture(10 * place + number, 12), tmp_path / name / f"{number}.png")
+    save(picture(0, 12), tmp_path / "test" / "ant" / "same.png")
+    (found,) = check_data(CheckRequest(str(tmp_path))).findings
+    assert found.what == "1 test image is in train, too, with equal pixels."
+    assert found.change.startswith("Delete it from train")
+
+
+def test_classes_whose_names_are_alike(tmp_path):
+    for place, name in enumerate(("dog", "dog ", "caf\u00e9", "cafe\u0301", "cat")):
+        for number in range(2):
+            save(picture(10 * place + number, 12), tmp_path / name / f"{number}.png")
+    (found,) = check_data(CheckRequest(str(tmp_path))).findings
+    assert (found.name, found.severity) == ("alike names", "note")
+    assert found.what.startswith("4 classes have names that differ only in case, spaces, Unicode form")
+    assert set(found.evidence) == {"'dog' and 'dog '", r"'cafe\u0301' and 'café'"}
 
 
 def test_images_without_a_label_and_folders_without_images(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from barlowtf import experiment
 from barlowtf.config import load_recipe
@@ -11,6 +12,7 @@ from barlowtf.evaluation import open_labeled
 from barlowtf.experiment import training_data
 from barlowtf.experiment.bank import open_bank
 from barlowtf.experiment.predicted_rows import vote_labeler
+from barlowtf.experiment.training_data import log_alike_names
 from barlowtf.train.callbacks import Recorder
 from barlowtf.train.monitors import make_knn_monitor
 
@@ -40,7 +42,7 @@ def test_from_one_and_with_gaps(tmp_path, thin_run):
     spec = own(tmp_path, [1, 2, 9, 1, 2, 9, -1], [9, 1, 2])
     facts = experiment.describe_data(spec)
     assert (facts.classes, facts.class_names, facts.images_per_class) == (3, ("1", "2", "9"), (2, 2, 2))
-    assert "1 images have no label." in facts.notes
+    assert "1 image has no label." in facts.notes
     splits = open_labeled(spec, spec, 1)
     assert (splits.class_count, splits.class_names) == (3, ("1", "2", "9"))
     assert splits.train.labels.tolist() == [0, 1, 2, 0, 1, 2] and splits.test.labels.tolist() == [2, 0, 1]
@@ -52,6 +54,21 @@ def test_from_one_and_with_gaps(tmp_path, thin_run):
     labels, names = bank.classes
     assert labels.tolist() == [0, 1, 2, 0, 1, 2, -1] and names == ("1", "2", "9")
     assert vote_labeler(bank).names == names
+
+
+def test_alike_names_are_said_wherever_labels_are_read(tmp_path, caplog):
+    caplog.set_level("INFO", logger="barlowtf")
+    names = ["dog", "Dog", "1", "1.0", "cat"]
+    rows = [(f"{place}-{part}.png", name, part) for place, name in enumerate(names) for part in ("train", "test")]
+    for place, (file, _, _) in enumerate(rows):
+        Image.fromarray(np.full((8, 8), place, np.uint8)).save(tmp_path / file)
+    (tmp_path / "all.csv").write_text("file,label,split\n" + "".join(f"{','.join(row)}\n" for row in rows))
+    spec = f"table:{tmp_path / 'all.csv'}"
+    said = "'1' and '1.0'; 'Dog' and 'dog'. They count as different classes"
+    assert said in experiment.describe_data(spec).notes[-1]
+    assert open_labeled(spec, spec, 1).class_count == 5 and caplog.text.count(said) == 1
+    log_alike_names(open_source(spec, "train"))
+    assert caplog.text.count(said) == 2
 
 
 def test_one_class_and_none(tmp_path, caplog):
